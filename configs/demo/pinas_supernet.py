@@ -1,0 +1,71 @@
+# configs/pinas_supernet.py, shrunk to real digits of 32 pixels on two CPU cores. Without labels
+# what counts is the number of steps: small space, small batches, views made on whole batches.
+_base_ = ["../pinas_supernet.py", "space.py"]
+
+space = {{_base_.demo_space}}
+
+model = dict(
+    data_preprocessor=dict(
+        augment=dict(
+            size=32, scale=(0.4, 1.0), hue=0.1, gray=0.1, blur=0.0, flip=0.0
+        )
+    ),
+    backbone=dict(space={{_base_.demo_space}}),
+    neck=dict(in_channels=64, hid_channels=128, out_channels=64),
+    head=dict(pair=dict(dim=64, queue_size=1024, temperature=0.1)),
+    teacher=dict(momentum=0.99),
+)
+
+# The images fit into memory and are decoded once.
+pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    collate_fn=dict(type="pseudo_collate"),
+    dataset=dict(
+        _delete_=True,
+        type="pinas_mm.CachedDataset",
+        dataset=dict(
+            type="ImageNet",
+            data_root={{_base_.data_root}},
+            split="train",
+            pipeline=pipeline,
+        ),
+    ),
+)
+val_dataloader = dict(
+    num_workers=0,
+    collate_fn=dict(type="pseudo_collate"),
+    dataset=dict(
+        _delete_=True,
+        type="pinas_mm.CachedDataset",
+        dataset=dict(
+            type="ImageNet",
+            data_root={{_base_.data_root}},
+            split="val",
+            pipeline=pipeline,
+        ),
+    ),
+)
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(
+    _delete_=True,
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.2, momentum=0.9, weight_decay=1e-4),
+)
+# 62 steps an epoch.
+epochs = 60
+train_cfg = dict(max_epochs=epochs, val_interval=10)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, end=2, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        begin=2,
+        T_max=epochs - 2,
+        end=epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=5))

@@ -1,0 +1,12 @@
+# The paper's four kinds of candidates in a skeleton small enough for two CPU cores: 4 blocks, 4^4
+# architectures. Their base widths are multiples that 16 planes divide into groups.
+demo_space = dict(
+    candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],
+    depths=(1, 1, 1, 1),
+    widths=(16, 16, 32, 32),
+    strides=(2, 1, 2, 1),
+    expansion=2,
+    stem_widths=(8, 8, 16),
+    stem_stride=2,
+    stem_pool=False,
+)

@@ -1,0 +1,23 @@
+"""Pi-NAS for the OpenMMLab stack."""
+
+from pinas_mm.stack import check_stack
+
+__version__ = "0.1.0"
+
+check_stack()
+
+from pinas_mm import checkpoint, engine, models  # noqa: E402
+from pinas_mm.data import cache, loading, views  # noqa: E402
+from pinas_mm.space import Arch, Candidate, SearchSpace  # noqa: E402
+
+__all__ = [
+    "Arch",
+    "Candidate",
+    "SearchSpace",
+    "cache",
+    "checkpoint",
+    "engine",
+    "loading",
+    "models",
+    "views",
+]

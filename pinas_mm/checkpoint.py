@@ -1,0 +1,134 @@
+"""Reading checkpoints: safely, whole, and only into what they were made for."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.models.skeleton import Skeleton
+from pinas_mm.registry import WEIGHT_INITIALIZERS
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The file that ``path`` means: itself, or the last good checkpoint of a work dir.
+
+    Raises:
+        UserError: there is none, or the file is truncated.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _last_checkpoint(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist: give a .pth file or a work dir")
+    # PyTorch writes zip archives, whose directory stands at the end: what is cut off has none.
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"checkpoint {path} is truncated or no PyTorch checkpoint ({path.stat().st_size} "
+            "bytes): take an earlier one or download it again"
+        )
+    return path
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Loads a checkpoint on the CPU without running code from it.
+
+    Args:
+        path: a file, or a work dir whose last checkpoint is meant.
+
+    Raises:
+        UserError: it is missing, truncated or holds more than tensors and plain values.
+    """
+    path = find_checkpoint(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"checkpoint {path} holds more than tensors and plain values and is not loaded, since "
+            f"that could run code ({reason}): save its state_dict alone where you trust it"
+        ) from error
+    except (RuntimeError, EOFError, KeyError) as error:
+        raise UserError(f"checkpoint {path} is damaged ({error}): take an earlier one") from error
+
+
+def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of a loaded checkpoint, whether bare or under ``state_dict``."""
+    return dict(checkpoint.get("state_dict", checkpoint))
+
+
+def check_fits(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Raises :class:`UserError` unless ``state`` has exactly the module's keys and shapes."""
+    wanted = module.state_dict()
+    missing = [key for key in wanted if key not in state]
+    left_over = [key for key in state if key not in wanted]
+    reshaped = [
+        f"{key} has {list(state[key].shape)}, not {list(wanted[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    faults = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in (
+            ("keys missing", missing),
+            ("left over", left_over),
+            ("of another shape", reshaped),
+        )
+        if keys
+    ]
+    if faults:
+        raise UserError(
+            f"{source} does not fit {type(module).__name__}: {'; '.join(faults)}; it is of another "
+            "search space or another kind (see tools/convert.py for the release's)"
+        )
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class FromSupernet:
+    """Initializes a supernet from a checkpoint of this package that contains one.
+
+    For ``init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)``.
+
+    Args:
+        checkpoint: a file, or a work dir whose last checkpoint is meant.
+        prefix: of the supernet's keys in it; a checkpoint without such keys is taken as the
+            supernet's own.
+
+    Raises:
+        UserError: the checkpoint cannot be read or is not of the module's search space.
+    """
+
+    def __init__(self, checkpoint: str, prefix: str = "backbone.") -> None:
+        self.checkpoint, self.prefix = checkpoint, prefix
+
+    def __call__(self, module: Skeleton) -> None:
+        path = find_checkpoint(self.checkpoint)
+        state = state_dict(read_checkpoint(path))
+        inner = {
+            key.removeprefix(self.prefix): value
+            for key, value in state.items()
+            if key.startswith(self.prefix)
+        }
+        state = inner or state
+        check_fits(module, state, f"checkpoint {path}")
+        module.load_state_dict(state)
+        print_log(f"supernet from {path}", logger="current")
+
+
+def _last_checkpoint(work_dir: Path) -> Path:
+    pointer = work_dir / "last_checkpoint"
+    named = [Path(pointer.read_text().strip())] if pointer.is_file() else []
+    # The pointer may name a path of another machine, or be cut off by a kill.
+    named += [work_dir / path.name for path in named]
+    newest = sorted(work_dir.glob("*.pth"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for path in [*named, *newest]:
+        if path.is_file() and zipfile.is_zipfile(path):
+            return path
+    raise UserError(f"no checkpoint in {work_dir}: train there first, or give a .pth file")

@@ -1,0 +1,105 @@
+"""The data preprocessor that makes views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.model import BaseDataPreprocessor
+
+from pinas_mm.data.augment import Augment
+from pinas_mm.errors import UserError
+from pinas_mm.registry import MODELS
+from pinas_mm.run_state import generator, run_state
+
+
+@MODELS.register_module()
+class ViewsPreprocessor(BaseDataPreprocessor):
+    """Augments whole batches into the views of a self-supervised step and normalizes them.
+
+    The random numbers depend on the run's seed, the iteration and the rank only, so a resumed
+    run sees the views that the unbroken one would have seen.
+
+    Args:
+        num_views: views of each image, where the pipeline gives one image; where it gives a list
+            of crops (mmpretrain's MultiView), each becomes one view.
+        augment: arguments of :class:`~pinas_mm.data.augment.Augment`.
+        mean, std: of the RGB channels, 0 to 255.
+        to_rgb: whether the pipeline's images are BGR, as OpenMMLab's loaders give them.
+        non_blocking: whether copies to the device overlap with computing.
+    """
+
+    def __init__(
+        self,
+        num_views: int = 4,
+        augment: dict[str, Any] | None = None,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        to_rgb: bool = True,
+        non_blocking: bool = False,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.num_views, self.to_rgb = num_views, to_rgb
+        self.augment = Augment(**(augment or {}))
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) / 255, False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) / 255, False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Views of a batch.
+
+        Args:
+            data: ``inputs`` as collated by pseudo_collate or default_collate: N images
+                (3, H, W), or a list of V times N crops; uint8.
+            training: False gives the normalized images themselves, one "view", unaugmented.
+
+        Returns:
+            ``inputs``: list of tensors (N, 3, H, W), one a view; ``data_samples`` as they were.
+        """
+        crops = self.batches(data)
+        if training:
+            views = self.make_views(crops, *run_state())
+        else:
+            views = [self.normalize(crop) for crop in crops]
+        return dict(inputs=views, data_samples=data.get("data_samples"))
+
+    def batches(self, data: dict) -> list[torch.Tensor]:
+        """Collated images as batches (N, 3, H, W), RGB, 0 to 1, one for each crop."""
+        inputs = self.cast_data(data["inputs"])
+        # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
+        many = isinstance(inputs, (list, tuple)) and (
+            isinstance(inputs[0], (list, tuple)) or inputs[0].ndim == 4
+        )
+        return [self._batch(crop) for crop in (inputs if many else [inputs])]
+
+    def make_views(
+        self, crops: Sequence[torch.Tensor], seed: int, iteration: int
+    ) -> list[torch.Tensor]:
+        """Augmented, normalized views of batches (N, 3, H, W) with colors from 0 to 1."""
+        if len(crops) == 1:
+            crops = list(crops) * self.num_views
+        elif len(crops) != self.num_views:
+            raise UserError(
+                f"the pipeline gives {len(crops)} crops of each image, num_views is "
+                f"{self.num_views}: make them equal, or give one crop"
+            )
+        random = generator(seed, iteration, get_rank())
+        everything = self.normalize(self.augment(torch.cat(list(crops)), random))
+        return list(everything.chunk(self.num_views))
+
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+        """Colors from 0 to 1, shape (N, 3, H, W), less the mean, over the standard deviation."""
+        return (images - self.mean) / self.std
+
+    def _batch(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        sizes = {tuple(image.shape) for image in images}
+        if len(sizes) > 1:
+            raise UserError(
+                f"images of a batch differ in shape ({sorted(sizes)[:3]} ...): resize or crop them "
+                "to one size in the data pipeline"
+            )
+        batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
+        if self.to_rgb:
+            batch = batch.flip(1)
+        return batch.float().div_(255)

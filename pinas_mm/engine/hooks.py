@@ -1,0 +1,113 @@
+"""Hooks of training runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from pinas_mm.checkpoint import check_fits
+from pinas_mm.errors import UserError
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.registry import HOOKS
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The model without its distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class InvalidLossHook(Hook):
+    """Stops a run whose loss is no number any more, before the next checkpoint is written.
+
+    Raises:
+        UserError: the loss is NaN or infinite; names the iteration and the last checkpoint.
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Checks the loss of every iteration; the logger has brought it to the CPU already."""
+        loss = float(outputs["loss"].detach())
+        if not math.isfinite(loss):
+            last = runner.message_hub.runtime_info.get("last_ckpt")
+            keep = f"the last good checkpoint is {last}" if last else "no checkpoint was due yet"
+            raise UserError(
+                f"loss is {loss} at iteration {runner.iter + 1}; {keep}: resume from it with a "
+                "lower learning rate or clip_grad"
+            )
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(Hook):
+    """Checkpoints that load with ``weights_only=True``, and only where they fit.
+
+    mmengine keeps its log in the checkpoint as objects that PyTorch's safe loading refuses; here
+    they are written as plain tensors and numbers and turned back on loading. A checkpoint for one
+    of this package's models must have exactly its keys and shapes: mmengine would load what fits
+    and go on.
+    """
+
+    priority = "VERY_LOW"
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Replaces history buffers by plain dicts."""
+        hub = checkpoint["message_hub"]
+        hub["log_scalars"] = {
+            name: {
+                "history": torch.from_numpy(buffer.data[0].copy()),
+                "count": torch.from_numpy(buffer.data[1].copy()),
+                "max_length": buffer.max_length,
+            }
+            for name, buffer in hub["log_scalars"].items()
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Checks the weights, restores history buffers."""
+        model = unwrapped(runner.model)
+        if isinstance(getattr(model, "backbone", None), PiNASSupernet):
+            check_fits(model, checkpoint.get("state_dict", checkpoint), "the checkpoint")
+        scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
+        for name, plain in scalars.items():
+            if isinstance(plain, dict):
+                history, count = plain["history"].tolist(), plain["count"].tolist()
+                scalars[name] = HistoryBuffer(history, count, plain["max_length"])
+
+
+@HOOKS.register_module()
+class TeacherMomentumHook(Hook):
+    """Moves the teacher's momentum along a half cosine (BYOL, appendix A).
+
+    Args:
+        start: momentum at the first iteration; None takes the teacher's configured one.
+        end: momentum at the last iteration.
+    """
+
+    def __init__(self, start: float | None = None, end: float = 1.0) -> None:
+        self.start, self.end = start, end
+
+    def before_train(self, runner: Runner) -> None:
+        """Checks that there is a teacher to schedule."""
+        teacher = getattr(unwrapped(runner.model), "teacher", None)
+        if not hasattr(teacher, "momentum"):
+            raise UserError(
+                "TeacherMomentumHook needs a model with a pinas_mm.MeanTeacher: remove the hook "
+                "from custom_hooks or configure the teacher"
+            )
+        if self.start is None:
+            self.start = teacher.momentum
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Sets the iteration's momentum."""
+        progress = runner.iter / max(runner.max_iters - 1, 1)
+        momentum = self.end - (self.end - self.start) * (math.cos(math.pi * progress) + 1) / 2
+        unwrapped(runner.model).teacher.momentum = momentum
+        runner.message_hub.update_scalar("train/teacher_momentum", momentum)

@@ -1,0 +1,180 @@
+"""From a config and command-line options to a runner that is ready to go."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.hub import get_config
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from pinas_mm.checkpoint import find_checkpoint
+from pinas_mm.engine.atomic_backend import write_atomically
+from pinas_mm.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options that training and testing share, as in the other OpenMMLab repositories."""
+    parser.add_argument("config", help="config file, or a library's own as 'mmdet::name.py'")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="override settings of the config: key=value, nested keys joined by dots",
+    )
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the options of :func:`add_run_options` merged in."""
+    cfg = _read_config(args.config)
+    cfg.launcher = args.launcher
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    return cfg
+
+
+def use_amp(cfg: Config) -> None:
+    """Turns on mixed precision."""
+    if cfg.optim_wrapper.get("type", "OptimWrapper") not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise UserError(f"--amp cannot change a {cfg.optim_wrapper.type}: set it in the config")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def use_auto_scale_lr(cfg: Config) -> None:
+    """Turns on scaling of the learning rate with the batch size."""
+    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        raise UserError(
+            "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def use_resume(cfg: Config, resume: str) -> None:
+    """Goes on from a checkpoint, or from the work dir's last good one (``auto``) if any."""
+    cfg.resume = True
+    if resume != "auto":
+        cfg.load_from = str(find_checkpoint(resume))
+    elif any(Path(cfg.work_dir).glob("*.pth")):
+        cfg.load_from = str(find_checkpoint(cfg.work_dir))
+    else:
+        cfg.load_from = None
+        print_log(f"nothing to resume in {cfg.work_dir}: starting from the beginning", "current")
+
+
+def build_runner(cfg: Config) -> Runner:
+    """A runner for this machine; checks the input before anything is written.
+
+    Raises:
+        UserError: data or checkpoint are missing or broken.
+    """
+    _check_data(cfg)
+    if cfg.get("load_from") and "://" not in cfg.load_from:
+        cfg.load_from = str(find_checkpoint(cfg.load_from))
+    hooks = [hook.get("type") for hook in cfg.get("custom_hooks") or []]
+    if "pinas_mm.SafeCheckpointHook" not in hooks:
+        safe = ConfigDict(type="pinas_mm.SafeCheckpointHook")
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), safe]
+    if not torch.cuda.is_available():
+        _for_cpu(cfg)
+    runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
+    return runner_type.from_cfg(cfg)
+
+
+def write_json(path: str | Path, content: object) -> None:
+    """Writes JSON, whole or not at all; makes missing folders."""
+    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def _read_config(name: str) -> Config:
+    if "::" in name:
+        return get_config(name)
+    candidates = [Path(name), REPOSITORY / name]
+    for path in candidates:
+        if path.is_file():
+            return Config.fromfile(path)
+    raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
+
+
+def _check_data(cfg: Config) -> None:
+    for split in ("train", "val", "test"):
+        for dataset in _dicts(cfg.get(f"{split}_dataloader") or {}):
+            root = dataset.get("data_root")
+            if root and "://" not in root and not _has_files(Path(root)):
+                raise UserError(
+                    f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
+                    "the folder that holds the data sets, or "
+                    f"--cfg-options {split}_dataloader.dataset.data_root=...; "
+                    "tools/prepare_digits.py writes small real ones"
+                )
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _for_cpu(cfg: Config) -> None:
+    """What a CPU cannot do is replaced, with one line of notice each."""
+    if cfg.get("launcher", "none") != "none":
+        cfg.setdefault("env_cfg", ConfigDict()).setdefault("dist_cfg", ConfigDict())
+        cfg.env_cfg.dist_cfg.backend = "gloo"
+        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict())
+        wrapper.setdefault("type", "MMDistributedDataParallel")
+        wrapper.device_ids = None
+    norms = [d for d in _dicts(cfg.model) if d.get("type") in ("SyncBN", "MMSyncBN")]
+    for norm in norms:
+        norm.type = "BN"
+    if norms:
+        print_log("no GPU: SyncBN needs one, its layers are plain BN here", "current")
+    optimizer = cfg.get("optim_wrapper") or ConfigDict()
+    if optimizer.get("type") == "AmpOptimWrapper":
+        optimizer.type = "OptimWrapper"
+        for key in ("loss_scale", "dtype", "use_fp64"):
+            optimizer.pop(key, None)
+        print_log("no GPU: mixed precision needs one, training is in float32 here", "current")
+
+
+def _dicts(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _dicts(child)
+
+
+def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Ends a tool with one line on stderr and status 2 where the user can mend the input."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except UserError as error:
+            # A data worker's exception arrives with its traceback in the text, the cause last.
+            text = str(error).strip().splitlines()[-1].removeprefix("pinas_mm.errors.UserError: ")
+            print(f"error: {text}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    return wrapped

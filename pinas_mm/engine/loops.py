@@ -1,0 +1,166 @@
+"""Validation loops for supernets, whose running statistics mean nothing for one architecture."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner.base_loop import BaseLoop
+
+from pinas_mm.analysis.retrieval import cross_path_retrieval
+from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.errors import UserError
+from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.paths import UniformPaths
+from pinas_mm.registry import LOOPS
+
+
+class _SupernetLoop:
+    """Evaluates architectures of a SupernetClassifier, each with its own batch-norm statistics.
+
+    The statistics of all architectures are computed first, so that the images to be scored are
+    read once for all of them.
+
+    Args:
+        runner, dataloader, evaluator, fp16: as for mmengine's loops.
+        calibration_dataloader: config of a loader of training images for the statistics.
+        calibration_batches: how many batches of it to use.
+        archs: the architectures, in any text form; None draws ``num_archs`` by the run's seed.
+        num_archs: how many to draw.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: Any,
+        evaluator: Any,
+        calibration_dataloader: dict,
+        calibration_batches: int = 49,
+        archs: Sequence[Any] | None = None,
+        num_archs: int = 8,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        if calibration_batches < 1 or num_archs < 1:
+            raise UserError(
+                f"calibration_batches {calibration_batches}, num_archs {num_archs}: both must be "
+                "at least 1"
+            )
+        self.calibration = runner.build_dataloader(calibration_dataloader, seed=runner.seed)
+        self.calibration_batches = calibration_batches
+        space = unwrapped(runner.model).backbone.space
+        drawn = UniformPaths(num_paths=num_archs)(space, runner.seed, 0)
+        self.archs = [space.arch(arch) for arch in archs] if archs else drawn
+
+    def run(self) -> dict:
+        """Metrics averaged over the architectures, and ``_std``, their deviation."""
+        stage = "val" if isinstance(self, ValLoop) else "test"
+        hook = self.runner.call_hook
+        hook(f"before_{stage}")
+        hook(f"before_{stage}_epoch")
+        model = unwrapped(self.runner.model)
+        model.eval()
+        batches = self._calibration_batches(model)
+        statistics = [
+            Statistics(model, lambda batch, a=arch: model.backbone(batch, a), batches)
+            for arch in self.archs
+        ]
+        evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
+        with torch.no_grad():
+            for index, data in enumerate(self.dataloader):
+                hook(f"before_{stage}_iter", batch_idx=index, data_batch=data)
+                for arch, stats, evaluator in zip(self.archs, statistics, evaluators, strict=True):
+                    with stats.applied():
+                        outputs = model.test_step(data, arch=arch)
+                    evaluator.process(data_samples=outputs, data_batch=data)
+                hook(f"after_{stage}_iter", batch_idx=index, data_batch=data, outputs=outputs)
+        metrics = self._summary(evaluators)
+        hook(f"after_{stage}_epoch", metrics=metrics)
+        hook(f"after_{stage}")
+        return metrics
+
+    def _calibration_batches(self, model: torch.nn.Module) -> list[torch.Tensor]:
+        batches = []
+        for _, data in zip(range(self.calibration_batches), self.calibration, strict=False):
+            batches.append(model.data_preprocessor(data, False)["inputs"])
+        return batches
+
+    def _summary(self, evaluators: Sequence[Evaluator]) -> dict[str, float]:
+        each = [evaluator.evaluate(len(self.dataloader.dataset)) for evaluator in evaluators]
+        for arch, metrics in zip(self.archs, each, strict=True):
+            shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
+            self.runner.logger.info(f"architecture {arch}: {shown}")
+        summary = {}
+        for name in each[0]:
+            values = torch.tensor([float(metrics[name]) for metrics in each])
+            summary[name] = float(values.mean())
+            summary[f"{name}_std"] = float(values.std(correction=0))
+        return summary
+
+
+@LOOPS.register_module()
+class SupernetValLoop(_SupernetLoop, ValLoop):
+    """Validation of a supernet classifier during training."""
+
+    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+
+
+@LOOPS.register_module()
+class SupernetTestLoop(_SupernetLoop, TestLoop):
+    """Test of a supernet classifier."""
+
+    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+
+
+@LOOPS.register_module()
+class RetrievalLoop(BaseLoop):
+    """Validation without labels: cross-path retrieval on held-out images.
+
+    Args:
+        runner, dataloader: as for mmengine's loops.
+        evaluator: unused; mmengine hands one to every loop.
+        num_images: how many images to use, of the loader's first ones.
+        num_pairs: pairs of paths to average over.
+        seed: of views and paths, the same for every run, so that runs compare.
+        fp16: unused; mmengine sets it with ``--amp``.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: Any,
+        evaluator: Any = None,
+        num_images: int = 512,
+        num_pairs: int = 8,
+        seed: int = 0,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.num_images, self.num_pairs, self.seed = num_images, num_pairs, seed
+
+    def run(self) -> dict[str, float]:
+        """``retrieval/top1`` in percent and ``retrieval/spread``."""
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        model = unwrapped(self.runner.model)
+        result = cross_path_retrieval(model, self._views(model), self.num_pairs, self.seed)
+        metrics = {"retrieval/top1": 100 * result.top1, "retrieval/spread": result.spread}
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+    def _views(self, model: torch.nn.Module) -> list[torch.Tensor]:
+        preprocessor = model.data_preprocessor
+        collected: list[list[torch.Tensor]] = []
+        number = 0
+        for index, data in enumerate(self.dataloader):
+            crops = preprocessor.batches(data)
+            collected.append(preprocessor.make_views(crops, self.seed, index)[:2])
+            number += len(crops[0])
+            if number >= self.num_images:
+                break
+        return [torch.cat(view)[: self.num_images] for view in zip(*collected, strict=True)]

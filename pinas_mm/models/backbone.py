@@ -1,0 +1,85 @@
+"""The stand-alone network of one architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_mm.models.skeleton import Skeleton
+from pinas_mm.models.split_attention import SplitAttentionBlock, build_shortcut
+from pinas_mm.registry import MODELS
+from pinas_mm.space import BlockSpec, SearchSpace
+
+
+@MODELS.register_module()
+class PiNASBackbone(Skeleton):
+    """One architecture as an ordinary backbone for mmpretrain, mmdet and mmseg.
+
+    Its state dict has a supernet's keys without the candidate index. Output stride 8, as the
+    segmentation configs use it, is ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)``; the first
+    block of the stages after the first keeps its 3x3 average pool at stride 1 there, which a
+    supernet of that stride does not have (as released).
+
+    Args:
+        arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
+        space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is the paper's.
+        in_channels: channels of the input images.
+        strides, dilations: of each stage; None takes the space's strides, no dilation.
+        out_indices: stages whose outputs are returned, counted from 0; None is all.
+        frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.
+        norm_cfg: config of the norm layers; None is BN.
+        norm_eval: batch norms keep their running statistics in training.
+        with_cp: save memory by recomputing blocks in the backward pass.
+        init_cfg: mmengine's weight initialization.
+    """
+
+    def __init__(
+        self,
+        arch: Any,
+        space: SearchSpace | dict[str, Any] | None = None,
+        in_channels: int = 3,
+        strides: Sequence[int] | None = None,
+        dilations: Sequence[int] | None = None,
+        out_indices: Sequence[int] | None = None,
+        frozen_stages: int = -1,
+        norm_cfg: dict | None = None,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        space = SearchSpace.build(space)
+        self.arch = space.arch(arch)
+        super().__init__(
+            space=space,
+            in_channels=in_channels,
+            strides=strides,
+            dilations=dilations,
+            out_indices=out_indices if out_indices is not None else range(len(space.depths)),
+            frozen_stages=frozen_stages,
+            norm_cfg=norm_cfg,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            zero_init_last=False,
+            init_cfg=init_cfg,
+        )
+
+    def build_block(self, number: int, spec: BlockSpec) -> SplitAttentionBlock:
+        """The architecture's candidate at a choice block."""
+        candidate = self.space.candidates[self.arch[number]]
+        pool = spec.stride > 1 or (spec.first and spec.stage > 0)
+        shortcut = build_shortcut(spec, self.norm_cfg)
+        return SplitAttentionBlock(spec, candidate, shortcut, pool, self.norm_cfg)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Images (N, in_channels, H, W) to one feature map for each of ``out_indices``."""
+        x = self.forward_stem(x)
+        outs = []
+        for index, stage in enumerate(self.stages[: self.out_indices[-1] + 1]):
+            for block in stage:
+                x = self.run_block(block, x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)

@@ -1,0 +1,110 @@
+"""Batch-norm statistics: using a batch's own, and recomputing the running ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from mmengine.dist import all_reduce
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of a module that keep running statistics."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+@contextlib.contextmanager
+def untracked_statistics(module: nn.Module) -> Iterator[None]:
+    """In training mode batch norms use batch statistics here without counting the batch."""
+    norms = batch_norms(module)
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@contextlib.contextmanager
+def batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms normalize by their batch; no gradient, nothing of the module changes."""
+    modes = {m: m.training for m in module.modules()}
+    module.train()
+    try:
+        with torch.no_grad(), untracked_statistics(module):
+            yield
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+
+
+class Statistics:
+    """Running means and variances of the batch norms that one path runs.
+
+    Args:
+        module: the network.
+        run: runs the path on a batch.
+        batches: the images to compute the statistics on; batches weigh equally, on all ranks
+            together.
+    """
+
+    def __init__(
+        self, module: nn.Module, run: Callable[[object], object], batches: Iterable[object]
+    ) -> None:
+        norms = batch_norms(module)
+        before = [_buffers(norm) for norm in norms]
+        momenta = [norm.momentum for norm in norms]
+        modes = {m: m.training for m in module.modules()}
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # A cumulative average.
+        module.eval()
+        for norm in norms:
+            norm.train()
+        try:
+            with torch.no_grad():
+                for batch in batches:
+                    run(batch)
+            self._values = [
+                (norm, _buffers(norm)) for norm in norms if int(norm.num_batches_tracked)
+            ]
+        finally:
+            for norm, momentum, values in zip(norms, momenta, before, strict=True):
+                norm.momentum = momentum
+                _assign(norm, values)
+            for m, mode in modes.items():
+                m.training = mode
+        for _, (mean, var, _) in self._values:
+            all_reduce(mean, op="mean")
+            all_reduce(var, op="mean")
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The network in evaluation mode with these statistics; afterwards as it was."""
+        before = [(norm, _buffers(norm)) for norm, _ in self._values]
+        self.write()
+        try:
+            yield
+        finally:
+            for norm, values in before:
+                _assign(norm, values)
+
+    def write(self) -> None:
+        """Leaves these statistics in the network."""
+        for norm, values in self._values:
+            _assign(norm, values)
+
+
+def _buffers(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:
+    buffers = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    return tuple(buffer.clone() for buffer in buffers)
+
+
+def _assign(norm: _BatchNorm, values: tuple[torch.Tensor, ...]) -> None:
+    norm.running_mean.copy_(values[0])
+    norm.running_var.copy_(values[1])
+    norm.num_batches_tracked.copy_(values[2])

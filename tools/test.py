@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Tests a checkpoint with any config of pinas_mm, mmpretrain, mmdet or mmseg."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pinas_mm.engine import launch
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_run_options(parser)
+    parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
+    parser.add_argument("--out", help="file for the metrics, as JSON")
+    return parser.parse_args()
+
+
+@launch.one_line_errors
+def main() -> None:
+    args = parse_args()
+    cfg = launch.load_config(args)
+    cfg.load_from = args.checkpoint
+    metrics = launch.build_runner(cfg).test()
+    if args.out:
+        launch.write_json(args.out, metrics)
+
+
+if __name__ == "__main__":
+    main()
