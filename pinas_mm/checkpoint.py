@@ -109,6 +109,7 @@ class FromSupernet:
         self.checkpoint, self.prefix = checkpoint, prefix
 
     def __call__(self, module: Skeleton) -> None:
+        """Loads the weights into a supernet."""
         path = find_checkpoint(self.checkpoint)
         state = state_dict(read_checkpoint(path))
         inner = {

@@ -47,6 +47,7 @@ class UniformPaths(PathSampler):
     """Independent uniform choices (SPOS, Guo et al., ECCV 2020)."""
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+        """Candidate indices of shape (num_paths, blocks)."""
         rng = np.random.default_rng([seed, iteration])
         return rng.integers(space.num_candidates, size=(self.num_paths, space.num_blocks))
 
@@ -58,6 +59,7 @@ class CrossPaths(PathSampler):
     num_paths: int = 2
 
     def check(self, space: SearchSpace) -> None:
+        """Raises :class:`UserError` where a block has fewer candidates than a step has paths."""
         if space.num_candidates < self.num_paths:
             raise UserError(
                 f"CrossPaths draws {self.num_paths} paths that differ in every block, but the "
@@ -66,6 +68,7 @@ class CrossPaths(PathSampler):
             )
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+        """Candidate indices of shape (num_paths, blocks)."""
         rng = np.random.default_rng([seed, iteration])
         return _permutations(rng, space)[:, : self.num_paths].T
 
@@ -79,6 +82,7 @@ class FairPaths(PathSampler):
     """
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+        """Candidate indices of shape (num_paths, blocks)."""
         paths = []
         for number in range(iteration * self.num_paths, (iteration + 1) * self.num_paths):
             group, position = divmod(number, space.num_candidates)

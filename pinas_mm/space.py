@@ -71,11 +71,7 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class BlockSpec:
-    """Where a choice block stands and what all its candidates have in common.
-
-    ``first`` is true for a stage's first block, ``shortcut`` where its identity path needs a
-    projection (stride or channels change).
-    """
+    """Where a choice block stands and what all its candidates have in common."""
 
     stage: int
     index: int
@@ -87,10 +83,12 @@ class BlockSpec:
 
     @property
     def first(self) -> bool:
+        """Whether it is its stage's first block."""
         return self.index == 0
 
     @property
     def shortcut(self) -> bool:
+        """Whether its identity path needs a projection: stride or channels change."""
         return self.stride != 1 or self.in_channels != self.out_channels
 
 
@@ -180,10 +178,12 @@ class SearchSpace:
 
     @property
     def num_blocks(self) -> int:
+        """Choice blocks of all stages together."""
         return sum(self.depths)
 
     @property
     def num_candidates(self) -> int:
+        """Candidates of each choice block."""
         return len(self.candidates)
 
     @property

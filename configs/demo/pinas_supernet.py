@@ -6,9 +6,7 @@ space = {{_base_.demo_space}}
 
 model = dict(
     data_preprocessor=dict(
-        augment=dict(
-            size=32, scale=(0.4, 1.0), hue=0.1, gray=0.1, blur=0.0, flip=0.0
-        )
+        augment=dict(size=32, scale=(0.4, 1.0), hue=0.1, gray=0.1, blur=0.0, flip=0.0)
     ),
     backbone=dict(space={{_base_.demo_space}}),
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),

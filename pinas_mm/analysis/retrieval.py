@@ -18,9 +18,9 @@ class Retrieval:
     """Means over pairs of paths.
 
     Attributes:
-        top1: share of images whose student embedding along path A is nearest, of all images' teacher
-            embeddings along path B, to its own; A and B differ in every block. Chance is
-            1 / images.
+        top1: share of images whose student embedding along path A is nearest to the same image's
+            teacher embedding along path B, of all images'; A and B differ in every block. Chance
+            is 1 / images.
         spread: of the student's embeddings (see
             :func:`~pinas_mm.models.heads.embedding_spread`); near 0 when they have collapsed.
     """

@@ -34,9 +34,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help="override settings of the config: key=value, nested keys joined by dots",
     )
-    parser.add_argument(
-        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none"
-    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from pinas_mm.models.skeleton import Skeleton
 from pinas_mm.models.split_attention import SplitAttentionBlock, build_shortcut

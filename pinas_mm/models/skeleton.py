@@ -87,6 +87,7 @@ class Skeleton(BaseModule):
 
     @property
     def num_stages(self) -> int:
+        """Stages of the space."""
         return len(self.space.depths)
 
     @property

@@ -73,8 +73,8 @@ class MeanTeacher(BaseModule):
         """The teacher's unit embeddings (N, dim) of images along a path, without gradient.
 
         Images are shuffled across ranks first, so that a batch norm's statistics do not tell
-        which key belongs to which query (MoCo, 3.3). ``shuffle_key`` seeds the order and must be the same
-        on all ranks.
+        which key belongs to which query (MoCo, 3.3). ``shuffle_key`` seeds the order and must be
+        the same on all ranks.
         """
         shuffled, back = _shuffle(images, shuffle_key)
         keys = embed(self.backbone, self.neck, shuffled, arch)

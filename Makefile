@@ -1,0 +1,28 @@
+# The commands of the README. VENV and PYTHON can be set: make demo PYTHON=/usr/bin/python3.11
+VENV ?= .venv
+SEED ?= 0
+RUN = $(VENV)/bin/python
+
+.PHONY: help install demo demo-full test lint
+
+help:
+	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
+	@echo "make demo       train and probe a small supernet on real images (SEED=$(SEED))"
+	@echo "make demo-full  the same with more steps and three seeds"
+	@echo "make test       the tests"
+	@echo "make lint       ruff"
+
+install:
+	@bash tools/install.sh $(VENV)
+
+demo: install
+	@$(RUN) tools/demo.py --seeds $(SEED) --work-dir work_dirs/demo
+
+demo-full: install
+	@$(RUN) tools/demo.py --full --seeds 0 1 2 --work-dir work_dirs/demo-full
+
+test: install lint
+	@$(RUN) -m pytest
+
+lint: install
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

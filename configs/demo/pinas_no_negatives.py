@@ -1,0 +1,7 @@
+# The demo's supernet without negatives and without teacher: it collapses, as the paper says.
+_base_ = ["pinas_supernet.py"]
+
+model = dict(
+    head=dict(pair=dict(_delete_=True, type="pinas_mm.PiModelHead")),
+    teacher=dict(_delete_=True, type="pinas_mm.SelfTeacher", stop_gradient=False),
+)

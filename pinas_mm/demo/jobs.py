@@ -1,0 +1,130 @@
+"""Runs the demo's tools as processes, one chain a core, and shows how far they are."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pinas_mm.demo.scalars import training_rows
+from pinas_mm.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training by ``tools/train.py``.
+
+    Args:
+        name: shown on the progress bar.
+        config: config file, from the repository's root.
+        work_dir: where it goes; a finished one is not run again, a broken-off one resumes.
+        options: ``--cfg-options``.
+        epochs: how many it trains, for the progress bar.
+    """
+
+    name: str
+    config: str
+    work_dir: Path
+    options: tuple[tuple[str, object], ...]
+    epochs: int
+
+    @property
+    def done(self) -> bool:
+        """Whether the training has reached its end."""
+        return (self.work_dir / "finished").is_file()
+
+    def command(self) -> list[str]:
+        """The command line, as a user would type it."""
+        options = [f"{key}={value}" for key, value in self.options]
+        head = ["tools/train.py", self.config, "--work-dir", str(self.work_dir), "--resume"]
+        return [*head, "--cfg-options", *options]
+
+
+def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
+    """Runs chains of jobs, as many at a time as there are cores; a chain's jobs in turn.
+
+    Args:
+        chains: the jobs.
+        data: folder that holds the image sets; it becomes PINAS_DATA.
+
+    Raises:
+        UserError: a job failed; names its log.
+    """
+    cores = len(os.sched_getaffinity(0))
+    lanes = min(cores, len(chains))
+    environment = dict(
+        os.environ, PINAS_DATA=str(data.resolve()), OMP_NUM_THREADS=str(max(cores // lanes, 1))
+    )
+    stop = threading.Event()
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+    )
+    with (
+        Progress(*columns, TimeRemainingColumn(), refresh_per_second=1) as progress,
+        concurrent.futures.ThreadPoolExecutor(lanes) as pool,
+    ):
+        bars = {job: progress.add_task(job.name, total=job.epochs) for c in chains for job in c}
+
+        def run_chain(chain: Sequence[Job]) -> None:
+            for job in chain:
+                if not job.done and not stop.is_set():
+                    _run(
+                        job,
+                        environment,
+                        stop,
+                        lambda n, j=job: progress.update(bars[j], completed=n),
+                    )
+                progress.update(bars[job], completed=job.epochs)
+
+        futures = [pool.submit(run_chain, chain) for chain in chains]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _run(
+    job: Job, environment: dict[str, str], stop: threading.Event, tell: Callable[[int], None]
+) -> None:
+    job.work_dir.mkdir(parents=True, exist_ok=True)
+    log = job.work_dir / "output.log"
+    command = job.command()
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            while process.poll() is None and not stop.is_set():
+                rows = training_rows(job.work_dir)
+                tell(rows[-1]["epoch"] if rows else 0)
+                stop.wait(2)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
+    if stop.is_set():
+        return
+    if process.returncode:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise UserError(
+            f"{job.name} failed with status {process.returncode} ({' '.join(last)}); log: {log}; "
+            f"command: PINAS_DATA={environment['PINAS_DATA']} python {' '.join(command)}"
+        )
+    (job.work_dir / "finished").touch()

@@ -1,0 +1,182 @@
+"""The demo from images to table."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from rich.console import Console
+
+from pinas_mm.data import prepare
+from pinas_mm.demo import report
+from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
+from pinas_mm.engine.atomic_backend import write_atomically
+from pinas_mm.engine.launch import write_json
+from pinas_mm.errors import UserError
+from pinas_mm.registry import MODELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """One demonstration.
+
+    Args:
+        work_dir: where everything goes.
+        seeds: one supernet is trained for each.
+        supernet, linear: configs, from the repository's root.
+        data: folder for the image sets.
+        collapse: config that trains the first seed without negatives and without teacher, or
+            None.
+    """
+
+    work_dir: Path
+    seeds: Sequence[int]
+    supernet: str
+    linear: str
+    data: Path
+    collapse: str | None
+
+    def run(self) -> dict[str, Any]:
+        """Runs what is not done yet; returns and prints the findings."""
+        console, start = Console(), time.monotonic()
+        results = self.work_dir / "results.json"
+        if results.is_file():
+            console.print(f"finished earlier; remove {self.work_dir} to run it again")
+            found = json.loads(results.read_text())
+        else:
+            for made in prepare(self.data, ["imagenet"]):
+                console.print(str(made))
+            for seed in self.seeds:
+                self._save_untrained(seed)
+            run_chains(self._chains(), self.data)
+            found = self._findings()
+            found["minutes"] = round((time.monotonic() - start) / 60, 1)
+            write_json(results, found)
+        self._show(console, found)
+        return found
+
+    def folder(self, seed: int) -> Path:
+        """Work dir of a seed."""
+        return self.work_dir / f"seed{seed}"
+
+    def _chains(self) -> list[list[Job]]:
+        trained, untrained, collapsed = [], [], []
+        for seed in self.seeds:
+            folder, note = self.folder(seed), f", seed {seed}"
+            trained.append(
+                [
+                    self._job(f"supernet{note}", self.supernet, folder / "supernet", seed),
+                    self._probe(f"probe, trained{note}", folder, "linear", "supernet", seed),
+                ]
+            )
+            untrained.append(
+                self._probe(
+                    f"probe, untrained{note}", folder, "linear_untrained", "untrained.pth", seed
+                )
+            )
+        if self.collapse:
+            seed = self.seeds[0]
+            folder = self.folder(seed) / "collapse"
+            name = "no negatives, no teacher"
+            collapsed.append(self._job(name, self.collapse, folder, seed))
+        return [*trained, [*untrained, *collapsed]]
+
+    def _job(
+        self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None
+    ) -> Job:
+        epochs = Config.fromfile(REPOSITORY / config).train_cfg.max_epochs
+        options = {"randomness.seed": seed, **(options or {})}
+        return Job(name, config, work_dir.resolve(), tuple(options.items()), epochs)
+
+    def _probe(self, name: str, folder: Path, work_dir: str, source: str, seed: int) -> Job:
+        checkpoint = {"model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
+        return self._job(name, self.linear, folder / work_dir, seed, checkpoint)
+
+    def _save_untrained(self, seed: int) -> None:
+        """The supernet as it starts, for the comparison."""
+        file = self.folder(seed) / "untrained.pth"
+        if file.is_file():
+            return
+        init_default_scope("mmpretrain")
+        set_random_seed(seed)
+        model = MODELS.build(Config.fromfile(REPOSITORY / self.supernet).model)
+        MMLogger.get_current_instance().setLevel(logging.WARNING)
+        model.init_weights()
+        content = io.BytesIO()
+        torch.save({"state_dict": model.state_dict()}, content)
+        write_atomically(file, content.getvalue())
+
+    def _untrained_retrieval(self, seed: int) -> dict[str, float]:
+        out = self.folder(seed) / "untrained.json"
+        command = [
+            *(sys.executable, "tools/test.py", self.supernet),
+            self.folder(seed).resolve() / "untrained.pth",
+            *("--work-dir", self.folder(seed).resolve() / "test_untrained", "--out", out.resolve()),
+        ]
+        environment = {"PINAS_DATA": str(self.data.resolve())}
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=REPOSITORY,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise UserError(f"tools/test.py failed: {done.stderr.strip().splitlines()[-1]}")
+        metrics = json.loads(out.read_text())
+        return dict(spread=metrics["retrieval/spread"], retrieval=metrics["retrieval/top1"])
+
+    def _findings(self) -> dict[str, Any]:
+        batch_size = Config.fromfile(REPOSITORY / self.supernet).train_dataloader.batch_size
+        runs = []
+        for seed in self.seeds:
+            folder = self.folder(seed)
+            run = {
+                "untrained": self._untrained_retrieval(seed)
+                | report.probe_findings(folder / "linear_untrained"),
+                "trained": report.training_findings(folder / "supernet", batch_size)
+                | report.probe_findings(folder / "linear"),
+            }
+            if (folder / "collapse").is_dir():
+                collapsed = report.training_findings(folder / "collapse", batch_size)
+                run["no negatives, no teacher"] = collapsed
+            runs.append(run)
+        return dict(
+            command=f"tools/demo.py {' '.join(sys.argv[1:])}",
+            machine=report.machine(),
+            pixels_top1=report.pixel_baseline(self.data / "imagenet"),
+            seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
+            mean=report.mean_findings(runs),
+        )
+
+    def _show(self, console: Console, found: dict[str, Any]) -> None:
+        for seed, run in found["seeds"].items():
+            console.print(report.table(run, f"seed {seed}"))
+        if len(found["seeds"]) > 1:
+            console.print(report.table(found["mean"], f"mean of {len(found['seeds'])} seeds"))
+        console.print(f"a linear classifier on pixels: {found['pixels_top1']:.1f} %")
+        folder = self.folder(int(next(iter(found["seeds"]))))
+        curves = {"trained": folder / "supernet"}
+        if (folder / "collapse").is_dir():
+            curves["no negatives, no teacher"] = folder / "collapse"
+        picture = self.work_dir / "curves.png"
+        report.draw_curves(curves, picture)
+        console.print(
+            f"{found['minutes']} minutes; curves: {picture}; "
+            f"findings: {self.work_dir / 'results.json'}; "
+            f"TensorBoard: tensorboard --logdir {self.work_dir}"
+        )

@@ -1,0 +1,37 @@
+#!/usr/bin/env python
+"""Shows the method on real images: trains a small supernet without labels and probes it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pinas_mm.demo.run import Demo
+from pinas_mm.engine import launch
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work-dir", type=Path, default="work_dirs/demo")
+    parser.add_argument("--data", type=Path, default="data/digits", help="where the images go")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--full", action="store_true", help="more steps")
+    return parser.parse_args()
+
+
+@launch.one_line_errors
+def main() -> None:
+    args = parse_args()
+    Demo(
+        work_dir=args.work_dir,
+        seeds=args.seeds,
+        supernet=f"configs/demo/pinas_supernet{'_full' if args.full else ''}.py",
+        linear="configs/demo/pinas_linear.py",
+        data=args.data,
+        collapse=None if args.full else "configs/demo/pinas_no_negatives.py",
+    ).run()
+
+
+if __name__ == "__main__":
+    main()
