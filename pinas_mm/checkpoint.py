@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,14 +50,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = find_checkpoint(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"checkpoint {path} holds more than tensors and plain values and is not loaded, since "
-            f"that could run code ({reason}): save its state_dict alone where you trust it"
-        ) from error
-    except (RuntimeError, EOFError, KeyError) as error:
-        raise UserError(f"checkpoint {path} is damaged ({error}): take an earlier one") from error
+    except Exception as error:  # Flipped bytes make the unpickler fail in any way.
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and found:
+            raise UserError(
+                f"checkpoint {path} holds more than tensors and plain values ({found[1]}) and is "
+                "not loaded, since that could run code: where you trust it, save its state_dict "
+                "alone"
+            ) from error
+        raise UserError(f"checkpoint {path} is damaged: take an earlier one") from error
 
 
 def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:

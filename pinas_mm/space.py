@@ -254,6 +254,19 @@ class SearchSpace:
         """An architecture drawn uniformly."""
         return Arch(rng.integers(self.num_candidates, size=self.num_blocks), self.depths)
 
+    def sample(self, number: int, rng: np.random.Generator) -> list[Arch]:
+        """Different architectures, drawn uniformly.
+
+        Raises:
+            UserError: the space has fewer.
+        """
+        if number > self.size:
+            raise UserError(f"{number} different architectures asked for, there are {self.size}")
+        drawn: dict[Arch, None] = {}
+        while len(drawn) < number:
+            drawn[self.random(rng)] = None
+        return list(drawn)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types only; ``SearchSpace.build(space.to_dict()) == space``."""
         plain = dataclasses.asdict(self)

@@ -6,7 +6,7 @@ space = {{_base_.demo_space}}
 
 model = dict(
     data_preprocessor=dict(
-        augment=dict(size=32, scale=(0.4, 1.0), hue=0.1, gray=0.1, blur=0.0, flip=0.0)
+        augment=dict(size=32, scale=(0.4, 1.0), hue=0.2, gray=0.2, blur=0.0, flip=0.0)
     ),
     backbone=dict(space={{_base_.demo_space}}),
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),
@@ -47,13 +47,14 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
+# In 3,100 steps AdamW came to 44 % cross-path retrieval where SGD (lr 0.2, lighter views) came to 32.
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="SGD", lr=0.2, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
 )
 # 62 steps an epoch.
-epochs = 60
+epochs = 50
 train_cfg = dict(max_epochs=epochs, val_interval=10)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, end=2, by_epoch=True, convert_to_iter_based=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
@@ -59,16 +60,9 @@ class SafeCheckpointHook(Hook):
     priority = "VERY_LOW"
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replaces history buffers by plain dicts."""
-        hub = checkpoint["message_hub"]
-        hub["log_scalars"] = {
-            name: {
-                "history": torch.from_numpy(buffer.data[0].copy()),
-                "count": torch.from_numpy(buffer.data[1].copy()),
-                "max_length": buffer.max_length,
-            }
-            for name, buffer in hub["log_scalars"].items()
-        }
+        """Replaces what is neither a tensor nor a plain value."""
+        for part in ("meta", "message_hub"):
+            checkpoint[part] = _plain(checkpoint[part])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the weights, restores history buffers."""
@@ -80,6 +74,20 @@ class SafeCheckpointHook(Hook):
             if isinstance(plain, dict):
                 history, count = plain["history"].tolist(), plain["count"].tolist()
                 scalars[name] = HistoryBuffer(history, count, plain["max_length"])
+
+
+def _plain(value: Any) -> Any:
+    """The same with history buffers and NumPy's types as tensors, lists and numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, HistoryBuffer):
+        history, count = (torch.from_numpy(array.copy()) for array in value.data)
+        return {"history": history, "count": count, "max_length": value.max_length}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value
 
 
 @HOOKS.register_module()

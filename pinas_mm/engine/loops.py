@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner import Runner, TestLoop, ValLoop, autocast
 from mmengine.runner.base_loop import BaseLoop
 
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.paths import UniformPaths
+from pinas_mm.models.supernet_classifier import SupernetClassifier
 from pinas_mm.registry import LOOPS
+from pinas_mm.space import Arch
 
 
 class _SupernetLoop:
@@ -53,8 +56,12 @@ class _SupernetLoop:
         self.calibration = runner.build_dataloader(calibration_dataloader, seed=runner.seed)
         self.calibration_batches = calibration_batches
         space = unwrapped(runner.model).backbone.space
-        drawn = UniformPaths(num_paths=num_archs)(space, runner.seed, 0)
-        self.archs = [space.arch(arch) for arch in archs] if archs else drawn
+        if archs:
+            self.archs = [space.arch(arch) for arch in archs]
+        else:
+            self.archs = space.sample(
+                min(num_archs, space.size), np.random.default_rng(runner.seed)
+            )
 
     def run(self) -> dict:
         """Metrics averaged over the architectures, and ``_std``, their deviation."""
@@ -64,30 +71,30 @@ class _SupernetLoop:
         hook(f"before_{stage}_epoch")
         model = unwrapped(self.runner.model)
         model.eval()
-        batches = self._calibration_batches(model)
-        statistics = [
-            Statistics(model, lambda batch, a=arch: model.backbone(batch, a), batches)
-            for arch in self.archs
-        ]
+        statistics = self._statistics(model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
-        with torch.no_grad():
-            for index, data in enumerate(self.dataloader):
-                hook(f"before_{stage}_iter", batch_idx=index, data_batch=data)
-                for arch, stats, evaluator in zip(self.archs, statistics, evaluators, strict=True):
-                    with stats.applied():
-                        outputs = model.test_step(data, arch=arch)
-                    evaluator.process(data_samples=outputs, data_batch=data)
-                hook(f"after_{stage}_iter", batch_idx=index, data_batch=data, outputs=outputs)
+        for index, data in enumerate(self.dataloader):
+            hook(f"before_{stage}_iter", batch_idx=index, data_batch=data)
+            for arch, stats, evaluator in zip(self.archs, statistics, evaluators, strict=True):
+                with torch.no_grad(), autocast(enabled=self.fp16), stats.applied():
+                    outputs = model.test_step(data, arch=arch)
+                evaluator.process(data_samples=outputs, data_batch=data)
+            hook(f"after_{stage}_iter", batch_idx=index, data_batch=data, outputs=outputs)
         metrics = self._summary(evaluators)
         hook(f"after_{stage}_epoch", metrics=metrics)
         hook(f"after_{stage}")
         return metrics
 
-    def _calibration_batches(self, model: torch.nn.Module) -> list[torch.Tensor]:
-        batches = []
-        for _, data in zip(range(self.calibration_batches), self.calibration, strict=False):
-            batches.append(model.data_preprocessor(data, False)["inputs"])
-        return batches
+    def _statistics(self, model: SupernetClassifier) -> list[Statistics]:
+        loaded = zip(range(self.calibration_batches), self.calibration, strict=False)
+        # As loaded: uint8 on the CPU is small, and decoded once for all architectures.
+        batches = [data for _, data in loaded]
+
+        def run(data: dict, arch: Arch) -> None:
+            with autocast(enabled=self.fp16):
+                model.backbone(model.data_preprocessor(data, False)["inputs"], arch)
+
+        return [Statistics(model, partial(run, arch=arch), batches) for arch in self.archs]
 
     def _summary(self, evaluators: Sequence[Evaluator]) -> dict[str, float]:
         each = [evaluator.evaluate(len(self.dataloader.dataset)) for evaluator in evaluators]

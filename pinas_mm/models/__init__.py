@@ -2,6 +2,7 @@
 
 from pinas_mm import paths as _paths
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.deeplabv3_head import DeepLabV3ReleaseHead
 from pinas_mm.models.heads import CrossPathHead, MeanTeacherHead, PiModelHead
 from pinas_mm.models.pinas import PiNAS
 from pinas_mm.models.supernet import PiNASSupernet
@@ -15,6 +16,7 @@ for _sampler in (_paths.UniformPaths, _paths.CrossPaths, _paths.FairPaths):
 
 __all__ = [
     "CrossPathHead",
+    "DeepLabV3ReleaseHead",
     "MeanTeacher",
     "MeanTeacherHead",
     "PiModelHead",

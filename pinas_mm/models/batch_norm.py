@@ -30,6 +30,24 @@ def untracked_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def uncounted_batches(module: nn.Module) -> Iterator[None]:
+    """Batch norms compute as ever here, autograd included, but leave their running statistics.
+
+    Where a backward pass recomputes activations: with ``track_running_stats=False`` autograd would
+    keep fewer tensors than it did in the forward pass, which PyTorch refuses.
+    """
+    norms = batch_norms(module)
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+@contextlib.contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
     """Batch norms normalize by their batch; no gradient, nothing of the module changes."""
     modes = {m: m.training for m in module.modules()}

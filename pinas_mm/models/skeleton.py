@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.batch_norm import untracked_statistics
+from pinas_mm.models.batch_norm import uncounted_batches
 from pinas_mm.models.split_attention import SplitAttentionBlock, norm_layer
 from pinas_mm.space import BlockSpec, SearchSpace
 
@@ -112,7 +112,7 @@ class Skeleton(BaseModule):
                 block,
                 x,
                 use_reentrant=False,
-                context_fn=lambda: (contextlib.nullcontext(), untracked_statistics(block)),
+                context_fn=lambda: (contextlib.nullcontext(), uncounted_batches(block)),
             )
         return block(x)
 

@@ -1,0 +1,197 @@
+"""The search space, and of a stand-alone network the architecture, that weights' shapes show."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from pinas_mm.convert.layout import Layout
+from pinas_mm.errors import UserError
+from pinas_mm.space import PAPER_CANDIDATES, Arch, Candidate, SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """What the shapes of a candidate's weights say about it; widths are in channels a group."""
+
+    stage: int
+    radix: int
+    groups: int
+    width: int
+
+    def base_widths(self, planes: int) -> range:
+        """The base widths that give this width at a stage's planes."""
+        return range(-(-64 * self.width // planes), -(-64 * (self.width + 1) // planes))
+
+    def is_candidate(self, candidate: Candidate, planes: int) -> bool:
+        """Whether a candidate looks like this at a stage's planes."""
+        same = (candidate.radix, candidate.groups) == (self.radix, self.groups)
+        return same and candidate.group_width(planes) == self.width * self.groups
+
+
+def infer_space(
+    state: Mapping[str, torch.Tensor], layout: Layout
+) -> tuple[SearchSpace, Arch | None]:
+    """Reads search space and architecture from the shapes of a backbone's weights.
+
+    Shapes do not tell everything. Where the paper's candidates fit, they are taken; otherwise a
+    stand-alone network's candidates are numbered as they first appear. Strides are the paper's
+    but where a missing or needless shortcut speaks against it; the stem is the paper's.
+
+    Args:
+        state: the backbone's weights under the release's names, complete.
+        layout: of these names.
+
+    Returns:
+        The space; the architecture, None for a supernet.
+
+    Raises:
+        UserError: no search space has weights of these shapes.
+    """
+    rows = [
+        [_measure(state, stage, prefix) for prefix in prefixes]
+        for stage, _, prefixes in layout.blocks()
+    ]
+    outs = [_shape(state, prefixes[0] + "conv3.weight")[0] for prefixes in _first_blocks(layout)]
+    stem_widths = [_shape(state, f"conv1.{number}.weight")[0] for number in (0, 3, 6)]
+    # A space with another expansion has an equal twin with one of these: its widths are planes
+    # times expansion, and only their product shows.
+    for expansion in (4, math.gcd(*outs)):
+        if any(out % expansion for out in outs):
+            continue
+        skeleton = dict(
+            depths=layout.depths,
+            widths=tuple(out // expansion for out in outs),
+            strides=_strides(state, layout, stem_widths[-1], outs),
+            expansion=expansion,
+            stem_widths=tuple(stem_widths),
+        )
+        candidates = _candidates(rows, skeleton, supernet=layout.candidates > 0)
+        if candidates:
+            space = SearchSpace(candidates=candidates, **skeleton)
+            return space, None if layout.candidates else _arch(rows, space)
+    raise UserError(
+        "the candidates' widths differ from stage to stage as in no search space: blocks, radix, "
+        "groups and base width cannot be told from them"
+    )
+
+
+def _measure(state: Mapping[str, torch.Tensor], stage: int, prefix: str) -> Operation:
+    """The 3x3 convolution is (width x radix, width / groups / radix); the 1x1 before it tells."""
+    width = _shape(state, prefix + "conv1.weight")[0]
+    splits, inner = _shape(state, prefix + "conv2.conv.weight")[:2]
+    radix = splits // width
+    if not radix or splits % width or width % (inner * radix):
+        raise UserError(
+            f"{prefix}conv2.conv.weight has shape {list(state[prefix + 'conv2.conv.weight'].shape)}"
+            f", which no radix and groups give after {width} channels of {prefix}conv1.weight"
+        )
+    groups = width // (inner * radix)
+    return Operation(stage, radix, groups, width // groups)
+
+
+def _shape(state: Mapping[str, torch.Tensor], name: str) -> torch.Size:
+    shape = state[name].shape
+    if len(shape) != 4 or 0 in shape:
+        raise UserError(f"{name} has shape {list(shape)}, which is no convolution's")
+    return shape
+
+
+def _first_blocks(layout: Layout) -> list[list[str]]:
+    return [prefixes for _, block, prefixes in layout.blocks() if block == 0]
+
+
+def _strides(
+    state: Mapping[str, torch.Tensor], layout: Layout, channels: int, outs: Sequence[int]
+) -> tuple[int, ...]:
+    strides = []
+    for stage, out in enumerate(outs):
+        projected = (stage, 0) in layout.shortcuts
+        needless = projected and channels == out
+        strides.append(2 if needless or (projected and stage > 0) else 1)
+        channels = out
+    return tuple(strides)
+
+
+def _candidates(
+    rows: list[list[Operation]], skeleton: dict, supernet: bool
+) -> tuple[Candidate, ...] | None:
+    """Candidates that give all blocks' operations; None if there are none."""
+    widths = skeleton["widths"]
+    if _fit(rows, PAPER_CANDIDATES, widths, supernet) and _valid(PAPER_CANDIDATES, skeleton):
+        return PAPER_CANDIDATES
+    families: list[list[Operation]] = []
+    if supernet:
+        families = [list(column) for column in zip(*rows, strict=True)]
+    else:
+        for (operation,) in rows:
+            for family in families:
+                if _base_widths([*family, operation], widths):
+                    family.append(operation)
+                    break
+            else:
+                families.append([operation])
+    candidates = tuple(_candidate(family, skeleton) for family in families)
+    return candidates if None not in candidates else None
+
+
+def _fit(
+    rows: list[list[Operation]],
+    candidates: Sequence[Candidate],
+    widths: Sequence[int],
+    supernet: bool,
+) -> bool:
+    """Whether each block has exactly these candidates, or for a stand-alone one of them."""
+    if supernet:
+        return all(
+            len(row) == len(candidates)
+            and all(
+                op.is_candidate(c, widths[op.stage]) for op, c in zip(row, candidates, strict=True)
+            )
+            for row in rows
+        )
+    return all(
+        any(op.is_candidate(candidate, widths[op.stage]) for candidate in candidates)
+        for (op,) in rows
+    )
+
+
+def _base_widths(family: Sequence[Operation], widths: Sequence[int]) -> range:
+    """The base widths that one candidate can have to be all these operations."""
+    if len({(op.radix, op.groups) for op in family}) > 1:
+        return range(0)
+    ranges = [op.base_widths(widths[op.stage]) for op in family]
+    return range(max(r.start for r in ranges), min(r.stop for r in ranges))
+
+
+def _candidate(family: Sequence[Operation], skeleton: dict) -> Candidate | None:
+    for base_width in _base_widths(family, skeleton["widths"]):
+        candidate = Candidate(family[0].radix, family[0].groups, base_width)
+        if _valid((candidate,), skeleton):
+            return candidate
+    return None
+
+
+def _valid(candidates: tuple[Candidate, ...], skeleton: dict) -> bool:
+    """Whether groups and radix divide the channels also of stages they were not seen in."""
+    try:
+        SearchSpace(candidates=candidates, **skeleton)
+    except UserError:
+        return False
+    return True
+
+
+def _arch(rows: list[list[Operation]], space: SearchSpace) -> Arch:
+    return space.arch(
+        [
+            next(
+                number
+                for number, candidate in enumerate(space.candidates)
+                if op.is_candidate(candidate, space.widths[op.stage])
+            )
+            for (op,) in rows
+        ]
+    )

@@ -1,0 +1,34 @@
+#!/usr/bin/env python
+"""Converts a published Pi-NAS checkpoint to one that the models here load.
+
+It is recognized by its keys: a whole self-supervised training checkpoint, a supernet's backbone, a
+stand-alone ImageNet classifier, or DeepLabV3.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pinas_mm.convert import convert_file
+from pinas_mm.engine import launch
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("src", help="the published checkpoint")
+    parser.add_argument("dst", help="the file to write")
+    parser.add_argument("--force", action="store_true", help="overwrite DST")
+    return parser.parse_args()
+
+
+@launch.one_line_errors
+def main() -> None:
+    args = parse_args()
+    converted = convert_file(args.src, args.dst, args.force)
+    print(f"{args.dst}: {converted}")
+
+
+if __name__ == "__main__":
+    main()
