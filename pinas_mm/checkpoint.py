@@ -17,6 +17,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.skeleton import Skeleton
 from pinas_mm.registry import WEIGHT_INITIALIZERS
 
+LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
 
 def find_checkpoint(path: str | Path) -> Path:
     """The file that ``path`` means: itself, or the last good checkpoint of a work dir.
@@ -30,7 +32,7 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: give a .pth file or a work dir")
     # PyTorch writes zip archives, whose directory stands at the end: what is cut off has none.
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) and not _is_legacy(path):
         raise UserError(
             f"checkpoint {path} is truncated or no PyTorch checkpoint ({path.stat().st_size} "
             "bytes): take an earlier one or download it again"
@@ -38,18 +40,20 @@ def find_checkpoint(path: str | Path) -> Path:
     return path
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Loads a checkpoint on the CPU without running code from it.
 
     Args:
         path: a file, or a work dir whose last checkpoint is meant.
+        mmap: read tensors only when they are used; checks the rest in no time.
 
     Raises:
         UserError: it is missing, truncated or holds more than tensors and plain values.
     """
     path = find_checkpoint(path)
+    mmap = mmap and not _is_legacy(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # Flipped bytes make the unpickler fail in any way.
         found = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and found:
@@ -59,6 +63,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
                 "alone"
             ) from error
         raise UserError(f"checkpoint {path} is damaged: take an earlier one") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights: give a "
+            "checkpoint of a model"
+        )
+    return content
 
 
 def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -123,6 +133,12 @@ class FromSupernet:
         check_fits(module, state, f"checkpoint {path}")
         module.load_state_dict(state)
         print_log(f"supernet from {path}", logger="current")
+
+
+def _is_legacy(path: Path) -> bool:
+    """Whether a file begins as PyTorch before 1.6 wrote checkpoints, as old releases are."""
+    with path.open("rb") as file:
+        return file.read(len(LEGACY_START)) == LEGACY_START
 
 
 def _last_checkpoint(work_dir: Path) -> Path:

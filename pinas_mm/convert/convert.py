@@ -53,7 +53,7 @@ class Converted:
         subject = f"architecture {self.arch}" if self.arch is not None else "supernet"
         paper = self.space == SearchSpace()
         space = "the paper's space" if paper else f"a space of {self.space}"
-        guessed = "" if paper else " (strides and stem are guessed, weights do not show them)"
+        guessed = "" if paper else " (weights do not show strides and stem pooling: guessed)"
         tensors = f"{len(self.state_dict)} tensors"
         return f"{self.kind}, {tensors}, {subject} of {space}{guessed}"
 

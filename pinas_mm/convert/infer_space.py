@@ -39,7 +39,8 @@ def infer_space(
 
     Shapes do not tell everything. Where the paper's candidates fit, they are taken; otherwise a
     stand-alone network's candidates are numbered as they first appear. Strides are the paper's
-    but where a missing or needless shortcut speaks against it; the stem is the paper's.
+    but where a missing or needless shortcut speaks against it; the stem's stride and pooling are
+    the paper's.
 
     Args:
         state: the backbone's weights under the release's names, complete.

@@ -28,7 +28,8 @@ class InvalidLossHook(Hook):
     """Stops a run whose loss is no number any more, before the next checkpoint is written.
 
     Raises:
-        UserError: the loss is NaN or infinite; names the iteration and the last checkpoint.
+        UserError: the loss is NaN or infinite, or the weights about to be saved are; names the
+            iteration and the last checkpoint.
     """
 
     priority = "ABOVE_NORMAL"
@@ -39,12 +40,18 @@ class InvalidLossHook(Hook):
         """Checks the loss of every iteration; the logger has brought it to the CPU already."""
         loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
-            last = runner.message_hub.runtime_info.get("last_ckpt")
-            keep = f"the last good checkpoint is {last}" if last else "no checkpoint was due yet"
-            raise UserError(
-                f"loss is {loss} at iteration {runner.iter + 1}; {keep}: resume from it with a "
-                "lower learning rate or clip_grad"
-            )
+            self._stop(runner, f"loss is {loss} at iteration {runner.iter + 1}")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Checks the weights: a gradient can be no number where the loss still was one."""
+        for name, value in checkpoint["state_dict"].items():
+            if not value.isfinite().all():
+                self._stop(runner, f"{name} is not finite after iteration {runner.iter}")
+
+    def _stop(self, runner: Runner, reason: str) -> None:
+        last = runner.message_hub.runtime_info.get("last_ckpt")
+        keep = f"the last good checkpoint is {last}" if last else "no checkpoint was due yet"
+        raise UserError(f"{reason}; {keep}: resume from it with a lower learning rate or clip_grad")
 
 
 @HOOKS.register_module()

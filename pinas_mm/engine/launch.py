@@ -12,12 +12,14 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
 from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import distributed
 
-from pinas_mm.checkpoint import find_checkpoint
+from pinas_mm.checkpoint import find_checkpoint, read_checkpoint
 from pinas_mm.engine.atomic_backend import write_atomically
 from pinas_mm.errors import UserError
 
@@ -89,7 +91,9 @@ def build_runner(cfg: Config) -> Runner:
     """
     _check_data(cfg)
     if cfg.get("load_from") and "://" not in cfg.load_from:
-        cfg.load_from = str(find_checkpoint(cfg.load_from))
+        path = find_checkpoint(cfg.load_from)
+        read_checkpoint(path, mmap=True)
+        cfg.load_from = str(path)
     hooks = [hook.get("type") for hook in cfg.get("custom_hooks") or []]
     if "pinas_mm.SafeCheckpointHook" not in hooks:
         safe = ConfigDict(type="pinas_mm.SafeCheckpointHook")
@@ -119,38 +123,70 @@ def _check_data(cfg: Config) -> None:
     for split in ("train", "val", "test"):
         for dataset in _dicts(cfg.get(f"{split}_dataloader") or {}):
             root = dataset.get("data_root")
-            if root and "://" not in root and not _has_files(Path(root)):
+            if not root or "://" in root:
+                continue
+            if _is_missing(Path(root)):
                 raise UserError(
                     f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
                     "the folder that holds the data sets, or "
                     f"--cfg-options {split}_dataloader.dataset.data_root=...; "
                     "tools/prepare_digits.py writes small real ones"
                 )
+            for path in _parts(dataset):
+                if _is_missing(Path(root, path)):
+                    raise UserError(
+                        f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
+                        "not look like the data set that the config expects"
+                    )
 
 
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+def _parts(dataset: dict) -> Iterator[str]:
+    """What a data set reads of its data root, as far as its config says."""
+    prefix = dataset.get("data_prefix") or {}
+    paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
+    if dataset.get("type") == "ImageNet":
+        paths.append(dataset.get("split"))
+    for path in [*paths, dataset.get("ann_file")]:
+        if path and "://" not in path:
+            yield path
+
+
+def _is_missing(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _for_cpu(cfg: Config) -> None:
     """What a CPU cannot do is replaced, with one line of notice each."""
     if cfg.get("launcher", "none") != "none":
-        cfg.setdefault("env_cfg", ConfigDict()).setdefault("dist_cfg", ConfigDict())
-        cfg.env_cfg.dist_cfg.backend = "gloo"
-        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict())
+        _join_process_group(cfg.launcher)
+        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
         wrapper.setdefault("type", "MMDistributedDataParallel")
+        wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
         wrapper.device_ids = None
     norms = [d for d in _dicts(cfg.model) if d.get("type") in ("SyncBN", "MMSyncBN")]
     for norm in norms:
         norm.type = "BN"
     if norms:
-        print_log("no GPU: SyncBN needs one, its layers are plain BN here", "current")
+        _notice("no GPU: SyncBN needs one, its layers are plain BN here")
     optimizer = cfg.get("optim_wrapper") or ConfigDict()
     if optimizer.get("type") == "AmpOptimWrapper":
         optimizer.type = "OptimWrapper"
         for key in ("loss_scale", "dtype", "use_fp64"):
             optimizer.pop(key, None)
-        print_log("no GPU: mixed precision needs one, training is in float32 here", "current")
+        _notice("no GPU: mixed precision needs one, training is in float32 here")
+
+
+def _notice(text: str) -> None:
+    if is_main_process():
+        print_log(text, "current")
+
+
+def _join_process_group(launcher: str) -> None:
+    """What mmengine's runner does, which calls CUDA on the way."""
+    if launcher != "pytorch":
+        raise UserError(f"no GPU: --launcher {launcher} needs one, torchrun with pytorch does not")
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
 
 
 def _dicts(node: object) -> Iterator[dict]:

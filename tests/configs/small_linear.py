@@ -1,0 +1,34 @@
+# configs/pinas_linear.py on the space of small_supernet.py; needs a checkpoint.
+_base_ = ["../../configs/pinas_linear.py"]
+
+small_space = dict(
+    candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],
+    depths=(2, 1),
+    widths=(16, 16),
+    strides=(2, 2),
+    expansion=2,
+    stem_widths=(8, 8, 16),
+    stem_stride=2,
+    stem_pool=False,
+)
+space = dict(_delete_=True, **small_space)
+
+model = dict(
+    data_preprocessor=dict(num_classes=10),
+    backbone=dict(space=dict(_delete_=True, **small_space)),
+    head=dict(num_classes=10, in_channels=32),
+)
+pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
+loader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(pipeline=pipeline)
+)
+train_dataloader = loader
+val_dataloader = loader
+test_dataloader = loader
+calibration_dataloader = loader
+loop = dict(calibration_dataloader=loader, calibration_batches=2, num_archs=2)
+val_cfg = loop
+test_cfg = loop
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+train_cfg = dict(max_epochs=1, val_interval=1)
+default_hooks = dict(logger=dict(interval=1))

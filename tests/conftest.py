@@ -1,0 +1,144 @@
+"""A small space, a small set of digits, and ways to run the tools."""
+
+import importlib.util
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+
+from pinas_mm.data import prepare
+from pinas_mm.models import PiNAS
+from pinas_mm.registry import MODELS
+from pinas_mm.space import SearchSpace
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIGS = REPOSITORY / "tests" / "configs"
+
+# One thread gives the same sums on every machine, and the fastest steps on so small networks.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def space() -> SearchSpace:
+    """Three choice blocks in two stages, four candidates: 64 architectures."""
+    return SearchSpace.build(Config.fromfile(CONFIGS / "small_supernet.py").small_space.to_dict())
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """A data folder with 16 + 8 images of digits in ImageNet's layout."""
+    folder = tmp_path_factory.mktemp("digits")
+    list(prepare(folder, ["imagenet"], train=16, val=8))
+    return folder
+
+
+def pinas_model(**overrides) -> PiNAS:
+    """The small algorithm, seeded and initialized; overrides are merged into its config."""
+    config = Config.fromfile(CONFIGS / "small_supernet.py")
+    config.merge_from_dict({f"model.{key}": value for key, value in overrides.items()})
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    return model
+
+
+@pytest.fixture(scope="session")
+def build_pinas():
+    """Builds the small algorithm; overrides are merged into its config."""
+    return pinas_model
+
+
+@pytest.fixture
+def views():
+    """Four views of a batch of three images of 32 pixels."""
+    return list(torch.randn(4, 3, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.fixture
+def tool(monkeypatch, capfd, digits):
+    """Runs a tool in this process on the digits: (exit status, its output, its errors)."""
+    monkeypatch.setenv("PINAS_DATA", str(digits))
+
+    def run(name: str, *arguments) -> tuple[int, str, str]:
+        spec = importlib.util.spec_from_file_location(f"tool_{name}", REPOSITORY / f"tools/{name}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            module.main()
+        except SystemExit as end:
+            return end.code, *capfd.readouterr()
+        return 0, *capfd.readouterr()
+
+    return run
+
+
+# mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.
+_names = (f"test{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def at_iteration():
+    """Publishes a seed and an iteration as a runner at work does."""
+
+    def publish(seed: int, iteration: int) -> None:
+        hub = MessageHub.get_instance(next(_names))
+        hub.update_info("seed", seed)
+        hub.update_info("iter", iteration)
+
+    return publish
+
+
+@pytest.fixture
+def train(tool):
+    """Trains in this process; returns the rows logged, one an iteration."""
+
+    def run(config: str, work_dir: Path, *arguments, options: dict | None = None) -> list[dict]:
+        options = {"experiment_name": next(_names), **(options or {})}
+        settings = [f"{key}={value}" for key, value in options.items()]
+        status, out, err = tool(
+            "train.py",
+            CONFIGS / config,
+            "--work-dir",
+            work_dir,
+            *arguments,
+            "--cfg-options",
+            *settings,
+        )
+        assert status == 0, err or out
+        return logged(work_dir)
+
+    return run
+
+
+@pytest.fixture
+def run_process(digits):
+    """Starts a tool as a process on the digits and waits for its end."""
+
+    def run(*command, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=cwd,
+            env={**os.environ, "PINAS_DATA": str(digits)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def logged(work_dir: Path) -> list[dict]:
+    """Rows of training iterations that the latest run in a work dir logged."""
+    file = max(Path(work_dir).glob("*/vis_data/scalars.json"))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [row for row in rows if "loss" in row]

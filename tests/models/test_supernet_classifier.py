@@ -1,0 +1,98 @@
+"""One head on all paths: frozen it is a linear probe, else SPOS or FairNAS."""
+
+import copy
+
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+from torch.nn import functional as F
+
+from pinas_mm.registry import MODELS
+
+X = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+LABELS = [1, 0, 4, 2]
+
+
+@pytest.fixture
+def build(space):
+    def build(freeze=False, paths=None):
+        torch.manual_seed(0)
+        config = dict(
+            type="pinas_mm.SupernetClassifier",
+            backbone=dict(type="pinas_mm.PiNASSupernet", space=space.to_dict()),
+            neck=dict(type="GlobalAveragePooling"),
+            head=dict(type="LinearClsHead", num_classes=5, in_channels=32),
+            paths=paths,
+            freeze_backbone=freeze,
+            data_preprocessor=dict(type="ClsDataPreprocessor", num_classes=5),
+        )
+        model = MODELS.build(dict(config, _scope_="mmpretrain"))
+        model.init_weights()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return model.train()
+
+    return build
+
+
+def samples():
+    return [DataSample().set_gt_label(label) for label in LABELS]
+
+
+def cross_entropy(model, path):
+    features = model.backbone(X, path)[0].mean((2, 3))
+    return F.cross_entropy(model.head.fc(features), torch.tensor(LABELS))
+
+
+def test_the_loss_is_the_mean_of_the_steps_paths(build, at_iteration):
+    at_iteration(0, 5)
+    model = build(paths=dict(type="pinas_mm.FairPaths", num_paths=4))
+    paths = model.paths(model.backbone.space, 0, 5)
+    expected = sum(cross_entropy(copy.deepcopy(model), path) for path in paths) / 4
+    torch.testing.assert_close(model(X, samples(), mode="loss")["loss"], expected)
+
+
+def test_an_explicit_architecture_overrides_the_sampler(build):
+    model = build()
+    expected = cross_entropy(copy.deepcopy(model), "32-1")
+    found = model(X, samples(), mode="loss", arch="32-1")["loss"]
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_frozen_supernet_keeps_its_weights_and_its_batch_statistics(build, at_iteration):
+    at_iteration(0, 0)
+    model = build(freeze=True)
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=1.0, weight_decay=0.1
+    )
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model(X, samples(), mode="loss")["loss"].backward()
+    optimizer.step()
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == {"head.fc.weight", "head.fc.bias"}
+    assert model.backbone.bn1.training
+    assert int(model.backbone.bn1.num_batches_tracked) == 1
+
+
+def test_spos_trains_one_path_and_fair_paths_all_candidates(build, at_iteration):
+    at_iteration(0, 0)
+    for number in (1, 4):
+        model = build(paths=dict(type="pinas_mm.FairPaths", num_paths=number))
+        model(X, samples(), mode="loss")["loss"].backward()
+        for stage in model.backbone.stages:
+            for block in stage:
+                learning = [c.conv1.weight.grad is not None for c in block]
+                assert sum(learning) == number
+
+
+def test_predictions_are_an_architectures(build):
+    model = build().eval()
+    data = dict(inputs=list(X), data_samples=samples())
+    for arch in ("00-0", "32-1"):
+        logits = model.head.fc(model.backbone(X, arch)[0].mean((2, 3)))
+        for step in (model.test_step, model.val_step):
+            scores = torch.stack([s.pred_score for s in step(data, arch=arch)])
+            torch.testing.assert_close(scores, logits.softmax(1))
+        torch.testing.assert_close(model(X, arch=arch), logits)
+    assert model.extract_feat(X, stage="backbone", arch=arch)[0].shape == (4, 32, 4, 4)
