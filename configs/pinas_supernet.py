@@ -43,8 +43,7 @@ optim_wrapper = dict(
     loss_scale="dynamic",
     optimizer=dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4),
 )
-param_scheduler = [
-    dict(type="CosineAnnealingLR", T_max=100, by_epoch=True, convert_to_iter_based=True)
-]
+# T_max is not given: it follows max_epochs.
+param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=100, val_interval=5)
 auto_scale_lr = dict(base_batch_size=192, enable=False)

@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
 
 from pinas_mm.data import prepare
+from pinas_mm.engine import launch
 from pinas_mm.models import PiNAS
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "tests" / "configs"
+# mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.
+NAMES = (f"test{number}" for number in itertools.count())
 
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -73,6 +77,8 @@ def tool(monkeypatch, capfd, digits):
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         capfd.readouterr()
+        # A logger of this call: those before it write to streams that are closed by now.
+        MMLogger.get_instance(next(NAMES))
         try:
             module.main()
         except SystemExit as end:
@@ -82,16 +88,12 @@ def tool(monkeypatch, capfd, digits):
     return run
 
 
-# mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.
-_names = (f"test{number}" for number in itertools.count())
-
-
 @pytest.fixture
 def at_iteration():
     """Publishes a seed and an iteration as a runner at work does."""
 
     def publish(seed: int, iteration: int) -> None:
-        hub = MessageHub.get_instance(next(_names))
+        hub = MessageHub.get_instance(next(NAMES))
         hub.update_info("seed", seed)
         hub.update_info("iter", iteration)
 
@@ -103,7 +105,7 @@ def train(tool):
     """Trains in this process; returns the rows logged, one an iteration."""
 
     def run(config: str, work_dir: Path, *arguments, options: dict | None = None) -> list[dict]:
-        options = {"experiment_name": next(_names), **(options or {})}
+        options = {"experiment_name": next(NAMES), **(options or {})}
         settings = [f"{key}={value}" for key, value in options.items()]
         status, out, err = tool(
             "train.py",
@@ -118,6 +120,20 @@ def train(tool):
         return logged(work_dir)
 
     return run
+
+
+@pytest.fixture
+def runner(monkeypatch, digits, tmp_path):
+    """Builds a runner of a small config for one epoch; overrides are merged into the config."""
+    monkeypatch.setenv("PINAS_DATA", str(digits))
+
+    def build(name: str = "small_supernet.py", **overrides) -> Runner:
+        config = Config.fromfile(CONFIGS / name)
+        short = {"train_cfg.max_epochs": 1, "work_dir": str(tmp_path / "work")}
+        config.merge_from_dict({**short, "experiment_name": next(NAMES), **overrides})
+        return launch.build_runner(config)
+
+    return build
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # configs/pinas_linear.py, shrunk like the demo's supernet.
-_base_ = ["../pinas_linear.py", "space.py"]
+_base_ = ["../pinas_linear.py", "digits.py"]
 
 space = {{_base_.demo_space}}
 
@@ -9,34 +9,37 @@ model = dict(
     head=dict(num_classes=10, in_channels=64),
 )
 
-pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
-train_set = dict(
-    _delete_=True,
-    type="pinas_mm.CachedDataset",
-    dataset=dict(
-        type="ImageNet",
-        data_root={{_base_.data_root}},
-        split="train",
-        pipeline=pipeline,
-    ),
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
 )
-val_set = dict(
-    _delete_=True,
-    type="pinas_mm.CachedDataset",
-    dataset=dict(
-        type="ImageNet",
-        data_root={{_base_.data_root}},
-        split="val",
-        pipeline=pipeline,
-    ),
+val_dataloader = dict(
+    batch_size=250,
+    num_workers=0,
+    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
 )
-train_dataloader = dict(batch_size=64, num_workers=0, dataset=train_set)
-val_dataloader = dict(batch_size=250, num_workers=0, dataset=val_set)
-test_dataloader = val_dataloader
-calibration_dataloader = dict(batch_size=100, num_workers=0, dataset=train_set)
-loop = dict(calibration_dataloader=calibration_dataloader, calibration_batches=20, num_archs=8)
-val_cfg = loop
-test_cfg = loop
+test_dataloader = dict(
+    batch_size=250,
+    num_workers=0,
+    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
+)
+val_cfg = dict(
+    calibration_dataloader=dict(
+        batch_size=100,
+        num_workers=0,
+        dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
+    ),
+    calibration_batches=20,
+)
+test_cfg = dict(
+    calibration_dataloader=dict(
+        batch_size=100,
+        num_workers=0,
+        dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
+    ),
+    calibration_batches=20,
+)
 
 # The features of so small a network need no learning rate of 30.
 optim_wrapper = dict(optimizer=dict(lr=1.0))

@@ -10,3 +10,9 @@ demo_space = dict(
     stem_stride=2,
     stem_pool=False,
 )
+
+# Digits of 32 pixels; CachedDataset decodes each once.
+digits_pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
+digits_root = "{{$PINAS_DATA:data}}/imagenet"
+digits_train = dict(type="ImageNet", data_root=digits_root, split="train", pipeline=digits_pipeline)
+digits_val = dict(type="ImageNet", data_root=digits_root, split="val", pipeline=digits_pipeline)

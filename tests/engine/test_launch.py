@@ -1,0 +1,126 @@
+"""Options become config settings; what cannot be done is said in one line."""
+
+import argparse
+import json
+
+import pytest
+from conftest import CONFIGS
+from mmengine.config import Config, ConfigDict
+
+from pinas_mm.engine import launch
+from pinas_mm.errors import UserError
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    launch.add_run_options(parser)
+    return parser.parse_args(list(map(str, words)))
+
+
+def test_settings_and_work_dir_are_merged():
+    config = launch.load_config(
+        arguments(
+            CONFIGS / "small_supernet.py", "--cfg-options", "a.b=3", "model.paths.num_paths=3"
+        )
+    )
+    assert (config.a.b, config.model.paths.num_paths) == (3, 3)
+    assert config.work_dir == "work_dirs/small_supernet"
+    config = launch.load_config(arguments(CONFIGS / "small_supernet.py", "--work-dir", "here"))
+    assert config.work_dir == "here"
+
+
+def test_configs_are_found_from_any_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert launch.load_config(arguments("configs/pinas_supernet.py")).model.type == "pinas_mm.PiNAS"
+    assert (
+        "ResNet"
+        in launch.load_config(
+            arguments("mmpretrain::resnet/resnet18_8xb16_cifar10.py")
+        ).model.backbone.type
+    )
+    with pytest.raises(UserError, match=r"config configs/other\.py does not exist"):
+        launch.load_config(arguments("configs/other.py"))
+
+
+def test_mixed_precision_is_turned_on_only_where_it_can_be():
+    config = Config(dict(optim_wrapper=dict(optimizer=dict(type="SGD"))))
+    launch.use_amp(config)
+    assert config.optim_wrapper.type == "AmpOptimWrapper"
+    assert config.optim_wrapper.loss_scale == "dynamic"
+    with pytest.raises(UserError, match="cannot change a ApexOptimWrapper"):
+        launch.use_amp(Config(dict(optim_wrapper=dict(type="ApexOptimWrapper"))))
+
+
+def test_scaling_the_learning_rate_needs_a_base():
+    config = Config(dict(auto_scale_lr=dict(base_batch_size=64, enable=False)))
+    launch.use_auto_scale_lr(config)
+    assert config.auto_scale_lr.enable
+    with pytest.raises(UserError, match="base_batch_size"):
+        launch.use_auto_scale_lr(Config({}))
+
+
+def test_resuming_without_a_checkpoint_starts_anew(tmp_path):
+    config = Config(dict(work_dir=str(tmp_path), load_from="elsewhere.pth"))
+    launch.use_resume(config, "auto")
+    assert config.resume
+    assert config.load_from is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "missing"),
+    [
+        (dict(type="CocoDataset", ann_file="annotations/a.json"), "annotations/a.json"),
+        (dict(type="ADE20KDataset", data_prefix=dict(img_path="images", seg="none")), "none"),
+        (dict(type="ImageNet", split="train"), "train"),
+        (dict(type="RepeatDataset", dataset=dict(data_root="elsewhere")), "elsewhere"),
+    ],
+)
+def test_parts_of_a_data_set_that_are_missing_are_named(tmp_path, dataset, missing):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_text("an image")
+    loader = dict(dataset=dict(data_root=str(tmp_path), **dataset))
+    with pytest.raises(UserError, match=rf"{missing} of the val set is missing or empty"):
+        launch.build_runner(Config(dict(val_dataloader=loader)))
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "mpi"])
+def test_launchers_that_need_a_gpu_say_so(launcher):
+    config = Config(dict(model=dict(type="x"), launcher=launcher))
+    with pytest.raises(UserError, match=f"--launcher {launcher} needs one"):
+        launch.build_runner(config)
+
+
+def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(digits))
+    config = Config.fromfile(CONFIGS / "small_supernet.py")
+    config.work_dir = str(tmp_path)
+    config.custom_hooks = []
+    launch.build_runner(config)
+    assert [hook.type for hook in config.custom_hooks] == ["pinas_mm.SafeCheckpointHook"]
+    assert isinstance(config.custom_hooks[0], ConfigDict)
+
+
+def test_errors_are_one_line_and_status_2(capsys):
+    @launch.one_line_errors
+    def main():
+        raise UserError("Caught in a worker\n  Traceback\npinas_mm.errors.UserError: broken")
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert capsys.readouterr() == ("", "error: broken\n")
+
+    @launch.one_line_errors
+    def fault():
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        fault()
+
+
+def test_json_is_written_whole(tmp_path):
+    launch.write_json(tmp_path / "new" / "file.json", {"a": 1.5})
+    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"a": 1.5}
+    with pytest.raises(TypeError):
+        launch.write_json(tmp_path / "new" / "file.json", {"a": object()})
+    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"a": 1.5}

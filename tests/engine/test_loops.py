@@ -1,0 +1,120 @@
+"""The validation loops compute what their parts, put together by hand, compute."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn import functional as F
+
+from pinas_mm.errors import UserError
+from pinas_mm.paths import CrossPaths
+
+LINEAR = {
+    "model.backbone.init_cfg": None,
+    "val_cfg.archs": ["00-0", "31-2"],
+    # In order, so that the first batches are known.
+    "val_cfg.calibration_dataloader.sampler.shuffle": False,
+}
+
+
+def randomized(run: Runner) -> nn.Module:
+    """The runner's model with weights under which paths and images differ."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return run.model
+
+
+def snapshot(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def batches(dataset, size):
+    items = [dataset[index] for index in range(len(dataset))]
+    return [pseudo_collate(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+def test_retrieval_is_nearest_neighbours_by_hand(runner):
+    run = runner(**{"val_cfg.num_images": 6, "val_cfg.num_pairs": 3})
+    model = randomized(run)
+    before = snapshot(model)
+    result = run.val()
+    assert all(torch.equal(value, before[n]) for n, value in model.state_dict().items())
+    assert result == run.val()
+
+    preprocess = model.data_preprocessor
+    pairs = []
+    for index, data in enumerate(batches(run.val_dataloader.dataset, 4)):
+        pairs.append(preprocess.make_views(preprocess.batches(data), 0, index)[:2])
+    first, second = (torch.cat(view)[:6] for view in zip(*pairs, strict=True))
+    assert len(first) == 6
+    twin, hits = copy.deepcopy(model).train(), 0
+    for number in range(3):
+        path, other = CrossPaths()(model.backbone.space, 0, number)
+        queries = twin.neck(twin.backbone(first, path))[0]
+        keys = twin.teacher.neck(twin.teacher.backbone(second, other))[0]
+        for index in range(6):
+            cosines = F.cosine_similarity(queries[index : index + 1], keys)
+            hits += int(cosines.argmax()) == index
+    assert result["retrieval/top1"] == pytest.approx(100 * hits / 18)
+    assert 0 < result["retrieval/spread"] < 2
+
+
+def accuracy(model, arch, calibration, scored):
+    """Top-1 in percent with statistics that plain batch norms average over the calibration set."""
+    model = copy.deepcopy(model)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None
+    model.train()
+    with torch.no_grad():
+        for data in calibration:
+            model.backbone(model.data_preprocessor(data, False)["inputs"], arch)
+        model.eval()
+        right = number = 0
+        for data in scored:
+            images = model.data_preprocessor(data, False)["inputs"]
+            logits = model.head.fc(model.backbone(images, arch)[0].mean((2, 3)))
+            labels = torch.cat([sample.gt_label for sample in data["data_samples"]])
+            right += int((logits.argmax(1) == labels).sum())
+            number += len(labels)
+    return 100 * right / number
+
+
+def test_each_architecture_is_scored_with_its_own_statistics(runner):
+    run = runner("small_linear.py", **LINEAR)
+    model = randomized(run)
+    before = snapshot(model)
+    result = run.val()
+    assert all(torch.equal(value, before[n]) for n, value in model.state_dict().items())
+    calibration = batches(run.train_dataloader.dataset, 4)[:2]
+    scored = batches(run.val_dataloader.dataset, 4)
+    each = [accuracy(model, arch, calibration, scored) for arch in LINEAR["val_cfg.archs"]]
+    assert result["accuracy/top1"] == pytest.approx(sum(each) / 2)
+    assert result["accuracy/top1_std"] == pytest.approx(abs(each[0] - each[1]) / 2, abs=1e-4)
+
+
+def test_drawn_architectures_are_distinct_and_a_function_of_the_seed(runner):
+    def drawn(seed, number):
+        options = {"randomness.seed": seed, "val_cfg.archs": None, "val_cfg.num_archs": number}
+        return runner("small_linear.py", **{**LINEAR, **options}).val_loop.archs
+
+    assert drawn(1, 8) == drawn(1, 8) != drawn(2, 8)
+    # The space has no more than 64.
+    assert len(drawn(1, 1000)) == len(set(drawn(1, 64))) == 64
+
+
+@pytest.mark.parametrize("wrong", ["calibration_batches", "num_archs"])
+def test_numbers_below_one_are_refused(runner, wrong):
+    with pytest.raises(UserError, match=f"{wrong} 0"):
+        _ = runner("small_linear.py", **{**LINEAR, f"val_cfg.{wrong}": 0}).val_loop
+
+
+def test_a_wrong_architecture_in_the_config_is_refused(runner):
+    with pytest.raises(UserError, match="4 at block 0"):
+        _ = runner("small_linear.py", **{**LINEAR, "val_cfg.archs": ["40-0"]}).val_loop

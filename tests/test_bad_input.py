@@ -1,0 +1,165 @@
+"""Bad input ends in one line on stderr and status 2, and leaves no checkpoint behind."""
+
+import shutil
+
+import pytest
+import torch
+from conftest import CONFIGS, NAMES, pinas_model
+
+CHECKPOINTS = {
+    "missing": "does not exist",
+    "truncated": "is truncated",
+    "of-another-space": "keys missing",
+    "of-another-kind": "does not fit",
+    "with-an-object": "holds more than tensors",
+    "no-checkpoint": "truncated or no PyTorch checkpoint",
+}
+
+
+class Anything:
+    """An object that only pickle could bring back."""
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """One file of each kind of CHECKPOINTS, and a good one."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    state = pinas_model().state_dict()
+    other = pinas_model(**{"backbone.space.candidates": [(1, 1, 64), (2, 1, 64)]}).state_dict()
+    for name, content in {
+        "good": {"state_dict": state, "meta": {}},
+        "of-another-space": {"state_dict": other, "meta": {}},
+        "of-another-kind": {"state_dict": torch.nn.Linear(2, 3).state_dict(), "meta": {}},
+        "with-an-object": {"state_dict": state, "meta": Anything()},
+    }.items():
+        torch.save(content, folder / f"{name}.pth")
+    whole = (folder / "good.pth").read_bytes()
+    (folder / "truncated.pth").write_bytes(whole[: len(whole) // 2])
+    (folder / "no-checkpoint.pth").write_text("good morning")
+    return folder
+
+
+@pytest.fixture
+def refused(tool, tmp_path):
+    """Trains or tests; returns the one line of the error."""
+    work_dir = tmp_path / "work"
+
+    def run(name, config, *arguments, options=()):
+        status, _, err = tool(
+            name,
+            config if "/" in str(config) else CONFIGS / config,
+            *arguments,
+            "--work-dir",
+            work_dir,
+            *("--cfg-options", f"experiment_name={next(NAMES)}", *options),
+        )
+        assert status == 2
+        errors = [line for line in err.splitlines() if "mmengine - INFO" not in line]
+        assert "Traceback" not in err
+        assert [line for line in errors if line.startswith("error: ")] == errors[-1:]
+        assert not [p for p in work_dir.rglob("*") if p.suffix in (".pth", ".tmp")]
+        return errors[-1]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_resuming_from_a_bad_checkpoint(refused, checkpoints, kind):
+    error = refused("train.py", "small_supernet.py", "--resume", checkpoints / f"{kind}.pth")
+    assert CHECKPOINTS[kind] in error
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_linear_probe_on_a_bad_checkpoint(refused, checkpoints, kind):
+    option = f"model.backbone.init_cfg.checkpoint={checkpoints / kind}.pth"
+    error = refused("train.py", "small_linear.py", options=[option])
+    assert CHECKPOINTS[kind] in error
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_testing_a_bad_checkpoint(refused, checkpoints, kind):
+    error = refused("test.py", "small_supernet.py", checkpoints / f"{kind}.pth")
+    assert CHECKPOINTS[kind] in error
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "other"])
+def test_a_data_root_without_the_data(refused, tmp_path, split, kind):
+    root = tmp_path / "data_root"
+    if kind != "missing":
+        root.mkdir()
+    if kind == "other":
+        (root / "readme.txt").write_text("no images here")
+    option = f"{split}_dataloader.dataset.data_root={root}"
+    error = refused("train.py", "small_supernet.py", options=[option])
+    assert str(root) in error
+    assert f"of the {split} set is missing or empty" in error
+    # Nothing was written at all.
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.fixture
+def broken_image(digits, tmp_path):
+    """A copy of the digits with one JPEG cut off; returns data root and name."""
+    root = shutil.copytree(digits / "imagenet", tmp_path / "imagenet")
+    image = sorted(root.glob("train/*/*.jpg"))[5]
+    image.write_bytes(image.read_bytes()[:400])
+    return root, image.name
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_is_named(refused, broken_image, workers):
+    root, name = broken_image
+    options = [f"train_dataloader.dataset.data_root={root}"]
+    error = refused(
+        "train.py",
+        "small_supernet.py",
+        options=[*options, f"train_dataloader.num_workers={workers}"],
+    )
+    assert name in error
+    assert "ignore_empty=True" in error
+
+
+def test_a_truncated_image_is_skipped_where_that_is_asked_for(train, broken_image, tmp_path):
+    options = {
+        "train_dataloader.dataset.data_root": broken_image[0],
+        "train_dataloader.dataset.pipeline.0.ignore_empty": True,
+        "train_cfg.max_epochs": 1,
+    }
+    assert len(train("small_supernet.py", tmp_path / "work", options=options)) == 4
+
+
+def test_cross_paths_in_a_space_of_one_candidate(refused):
+    option = "model.backbone.space.candidates=[(1,1,64)]"
+    error = refused("train.py", "small_supernet.py", options=[option])
+    assert "CrossPaths draws 2 paths" in error
+
+
+def test_too_few_views_for_the_paths(refused):
+    error = refused("train.py", "small_supernet.py", options=["model.paths.num_paths=3"])
+    assert "3 paths need 6 views" in error
+
+
+def test_a_config_that_is_not_there(refused, tmp_path):
+    error = refused("train.py", tmp_path / "nothing.py")
+    assert "nothing.py does not exist" in error
+
+
+def test_a_loss_that_is_no_number_stops_before_the_next_checkpoint(tool, tmp_path):
+    config = tmp_path / "explodes.py"
+    config.write_text(
+        f"_base_ = ['{CONFIGS / 'small_supernet.py'}']\n"
+        "param_scheduler = [dict(type='MultiStepLR', milestones=[2], gamma=1e35)]\n"
+        "train_cfg = dict(max_epochs=6, val_interval=10)\n"
+    )
+    work_dir = tmp_path / "work"
+    options = ["--cfg-options", f"experiment_name={next(NAMES)}"]
+    status, _, err = tool("train.py", config, "--work-dir", work_dir, *options)
+    assert status == 2
+    # Two epochs of four good iterations; the ninth's step leaps, which the tenth's loss shows.
+    assert err.splitlines()[-1].startswith(
+        f"error: loss is nan at iteration 10; the last good checkpoint is {work_dir}/epoch_2.pth"
+    )
+    assert sorted(p.name for p in work_dir.glob("*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
+    state = torch.load(work_dir / "epoch_2.pth")["state_dict"]
+    assert all(value.isfinite().all() for value in state.values())
