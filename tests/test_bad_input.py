@@ -24,12 +24,12 @@ class Anything:
 def checkpoints(tmp_path_factory):
     """One file of each kind of CHECKPOINTS, and a good one."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    state = pinas_model().state_dict()
+    state, at = pinas_model().state_dict(), {"iter": 4, "epoch": 1}
     other = pinas_model(**{"backbone.space.candidates": [(1, 1, 64), (2, 1, 64)]}).state_dict()
     for name, content in {
         "good": {"state_dict": state, "meta": {}},
-        "of-another-space": {"state_dict": other, "meta": {}},
-        "of-another-kind": {"state_dict": torch.nn.Linear(2, 3).state_dict(), "meta": {}},
+        "of-another-space": {"state_dict": other, "meta": at},
+        "of-another-kind": {"state_dict": torch.nn.Linear(2, 3).state_dict(), "meta": at},
         "with-an-object": {"state_dict": state, "meta": Anything()},
     }.items():
         torch.save(content, folder / f"{name}.pth")
@@ -67,6 +67,11 @@ def refused(tool, tmp_path):
 def test_resuming_from_a_bad_checkpoint(refused, checkpoints, kind):
     error = refused("train.py", "small_supernet.py", "--resume", checkpoints / f"{kind}.pth")
     assert CHECKPOINTS[kind] in error
+
+
+def test_resuming_from_weights_alone(refused, checkpoints):
+    error = refused("train.py", "small_supernet.py", "--resume", checkpoints / "good.pth")
+    assert "holds weights but no training to resume" in error
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)

@@ -92,7 +92,12 @@ def build_runner(cfg: Config) -> Runner:
     _check_data(cfg)
     if cfg.get("load_from") and "://" not in cfg.load_from:
         path = find_checkpoint(cfg.load_from)
-        read_checkpoint(path, mmap=True)
+        checkpoint = read_checkpoint(path, mmap=True)
+        if cfg.get("resume") and not {"iter", "epoch"} <= set(checkpoint.get("meta") or {}):
+            raise UserError(
+                f"checkpoint {path} holds weights but no training to resume: start from them with "
+                f"--cfg-options load_from={path}"
+            )
         cfg.load_from = str(path)
     hooks = [hook.get("type") for hook in cfg.get("custom_hooks") or []]
     if "pinas_mm.SafeCheckpointHook" not in hooks:

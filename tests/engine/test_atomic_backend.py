@@ -21,12 +21,13 @@ for number in itertools.count():
 def test_a_killed_writer_leaves_a_whole_file(tmp_path):
     path = tmp_path / "file"
     process = subprocess.Popen([sys.executable, "-c", WRITER, path])
-    while not path.exists():
+    seen = set()
+    while len(seen) < 3:
         assert process.poll() is None
+        if path.exists():
+            with path.open("rb") as file:
+                seen.add(file.read(1))
         time.sleep(0.005)
-    inode = path.stat().st_ino
-    while path.stat().st_ino == inode or not list(tmp_path.glob(".*.tmp")):
-        time.sleep(0.0005)
     process.kill()
     process.wait()
     content = path.read_bytes()
