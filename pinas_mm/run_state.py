@@ -32,6 +32,6 @@ def run_state() -> RunState:
 
 
 def generator(*key: int) -> torch.Generator:
-    """A CPU generator that is a function of whole numbers of at least 0, such as (seed, iteration)."""
+    """A CPU generator seeded by whole numbers of at least 0, such as (seed, iteration)."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) % 2**63)

@@ -31,6 +31,7 @@ class Arch(tuple):
     depths: tuple[int, ...]
 
     def __new__(cls, choices: Iterable[int], depths: Sequence[int]) -> Arch:
+        """Makes the tuple; nothing is checked."""
         arch = super().__new__(cls, (int(choice) for choice in choices))
         arch.depths = tuple(depths)
         return arch

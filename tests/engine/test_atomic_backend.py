@@ -3,35 +3,43 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from mmengine.fileio import get_file_backend
 
 from pinas_mm.engine.atomic_backend import AtomicLocalBackend, write_atomically
 
-WRITER = """
+SIZE = 40_000_000
+WRITER = f"""
 import itertools, sys
 from pinas_mm.engine.atomic_backend import write_atomically
 for number in itertools.count():
-    write_atomically(sys.argv[1], bytes([number % 256]) * 10_000_000)
+    write_atomically(sys.argv[1], bytes([number % 256]) * {SIZE})
 """
+
+
+def in_the_middle(folder):
+    """Whether a file there, whatever its name, is partly written."""
+    for file in os.scandir(folder):
+        try:
+            if 0 < file.stat().st_size < SIZE:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def test_a_killed_writer_leaves_a_whole_file(tmp_path):
     path = tmp_path / "file"
     process = subprocess.Popen([sys.executable, "-c", WRITER, path])
-    seen = set()
-    while len(seen) < 3:
+    while not path.exists() or path.stat().st_size < SIZE:
         assert process.poll() is None
-        if path.exists():
-            with path.open("rb") as file:
-                seen.add(file.read(1))
-        time.sleep(0.005)
+    while not in_the_middle(tmp_path):
+        assert process.poll() is None
     process.kill()
     process.wait()
     content = path.read_bytes()
-    assert len(content) == 10_000_000
+    assert len(content) == SIZE
     assert len(set(content)) == 1
 
 
