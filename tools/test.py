@@ -23,7 +23,7 @@ def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
     cfg.load_from = args.checkpoint
-    metrics = launch.build_runner(cfg).test()
+    metrics = launch.build_runner(cfg, splits=["test"]).test()
     if args.out:
         launch.write_json(args.out, metrics)
 

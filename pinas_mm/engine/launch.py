@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -83,13 +83,17 @@ def use_resume(cfg: Config, resume: str) -> None:
         print_log(f"nothing to resume in {cfg.work_dir}: starting from the beginning", "current")
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:
     """A runner for this machine; checks the input before anything is written.
+
+    Args:
+        cfg: the config; it is changed to suit the machine.
+        splits: whose data must be there: train, val, test.
 
     Raises:
         UserError: data or checkpoint are missing or broken.
     """
-    _check_data(cfg)
+    _check_data(cfg, splits)
     if cfg.get("load_from") and "://" not in cfg.load_from:
         path = find_checkpoint(cfg.load_from)
         checkpoint = read_checkpoint(path, mmap=True)
@@ -124,8 +128,8 @@ def _read_config(name: str) -> Config:
     raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
 
 
-def _check_data(cfg: Config) -> None:
-    for split in ("train", "val", "test"):
+def _check_data(cfg: Config, splits: Sequence[str]) -> None:
+    for split in splits:
         for dataset in _dicts(cfg.get(f"{split}_dataloader") or {}):
             root = dataset.get("data_root")
             if not root or "://" in root:
