@@ -3,11 +3,19 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 SPACE = dict(depths=(1, 1), widths=(64, 64), strides=(1, 2), stem_widths=(4, 4, 8))
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    """As in an mmseg config, whatever scope an earlier run in this process has left."""
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        yield
 
 
 def segmentor(**head):
