@@ -5,3 +5,6 @@ model = dict(
     head=dict(pair=dict(_delete_=True, type="pinas_mm.PiModelHead")),
     teacher=dict(_delete_=True, type="pinas_mm.SelfTeacher", stop_gradient=False),
 )
+
+# It has collapsed long before that.
+train_cfg = dict(max_epochs=10, val_interval=5)
