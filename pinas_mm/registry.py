@@ -16,3 +16,5 @@ WEIGHT_INITIALIZERS = root.Registry(
     "weight initializer", parent=root.WEIGHT_INITIALIZERS, scope="pinas_mm"
 )
 PATH_SAMPLERS = root.Registry("path sampler", parent=root.TASK_UTILS, scope="pinas_mm")
+SCORES = root.Registry("score of architectures", scope="pinas_mm")
+ARCH_SAMPLERS = root.Registry("arch sampler", scope="pinas_mm")

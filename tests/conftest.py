@@ -20,6 +20,8 @@ from pinas_mm.models import PiNAS
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
+pytest_plugins = ["records"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "tests" / "configs"
 # mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pinas_mm.demo.scalars import training_rows
+from pinas_mm.demo.scalars import read_scalars
 from pinas_mm.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,32 +21,29 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One training by ``tools/train.py``.
+    """One run of a tool that goes on where it was broken off.
 
     Args:
         name: shown on the progress bar.
-        config: config file, from the repository's root.
-        work_dir: where it goes; a finished one is not run again, a broken-off one resumes.
-        options: ``--cfg-options``.
-        epochs: how many it trains, for the progress bar.
+        command: the tool and its arguments, as a user would type them after ``python``.
+        work_dir: where it goes; a finished one is not run again.
+        total: epochs of a training, architectures of a search, for the progress bar.
     """
 
     name: str
-    config: str
+    command: tuple[str, ...]
     work_dir: Path
-    options: tuple[tuple[str, object], ...]
-    epochs: int
+    total: int
 
     @property
     def done(self) -> bool:
         """Whether the training has reached its end."""
         return (self.work_dir / "finished").is_file()
 
-    def command(self) -> list[str]:
-        """The command line, as a user would type it."""
-        options = [f"{key}={value}" for key, value in self.options]
-        head = ["tools/train.py", self.config, "--work-dir", str(self.work_dir), "--resume"]
-        return [*head, "--cfg-options", *options]
+    def completed(self) -> float:
+        """How much of ``total`` is done, as its log says."""
+        rows = read_scalars(self.work_dir)
+        return rows[-1].get("epoch", rows[-1]["step"]) if rows else 0
 
 
 def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
@@ -74,7 +71,7 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
         Progress(*columns, TimeRemainingColumn(), refresh_per_second=1) as progress,
         concurrent.futures.ThreadPoolExecutor(lanes) as pool,
     ):
-        bars = {job: progress.add_task(job.name, total=job.epochs) for c in chains for job in c}
+        bars = {job: progress.add_task(job.name, total=job.total) for c in chains for job in c}
 
         def run_chain(chain: Sequence[Job]) -> None:
             for job in chain:
@@ -85,7 +82,7 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
                         stop,
                         lambda n, j=job: progress.update(bars[j], completed=n),
                     )
-                progress.update(bars[job], completed=job.epochs)
+                progress.update(bars[job], completed=job.total)
 
         futures = [pool.submit(run_chain, chain) for chain in chains]
         try:
@@ -97,14 +94,13 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
 
 
 def _run(
-    job: Job, environment: dict[str, str], stop: threading.Event, tell: Callable[[int], None]
+    job: Job, environment: dict[str, str], stop: threading.Event, tell: Callable[[float], None]
 ) -> None:
     job.work_dir.mkdir(parents=True, exist_ok=True)
     log = job.work_dir / "output.log"
-    command = job.command()
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable, *job.command],
             cwd=REPOSITORY,
             env=environment,
             stdout=output,
@@ -112,8 +108,7 @@ def _run(
         )
         try:
             while process.poll() is None and not stop.is_set():
-                rows = training_rows(job.work_dir)
-                tell(rows[-1]["epoch"] if rows else 0)
+                tell(job.completed())
                 stop.wait(2)
         finally:
             if process.poll() is None:
@@ -125,6 +120,6 @@ def _run(
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise UserError(
             f"{job.name} failed with status {process.returncode} ({' '.join(last)}); log: {log}; "
-            f"command: PINAS_DATA={environment['PINAS_DATA']} python {' '.join(command)}"
+            f"command: PINAS_DATA={environment['PINAS_DATA']} python {' '.join(job.command)}"
         )
     (job.work_dir / "finished").touch()

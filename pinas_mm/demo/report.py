@@ -60,6 +60,34 @@ def table(findings: dict[str, dict[str, float]], title: str) -> Table:
     return shown
 
 
+def search_table(found: dict[str, Any], title: str) -> Table:
+    """The best architectures of a search by the probe."""
+    shown = Table("rank", "architecture", "probe top-1, %", "parameters", "multiply-adds")
+    shown.title = title
+    for row in found["best"]:
+        costs = row["costs"]
+        shown.add_row(
+            str(row["rank"]),
+            row["arch"],
+            f"{row['metrics']['accuracy/top1']:.1f}",
+            f"{costs['params']:,.0f}",
+            f"{costs['macs']:,.0f}",
+        )
+    return shown
+
+
+def search_text(found: dict[str, Any]) -> str:
+    """What else the searches say, in words."""
+    winner = found["label_free_winner"]
+    top1 = "was not probed" if winner["top1"] is None else f"has probe top-1 {winner['top1']:.1f} %"
+    return (
+        f"architectures drawn at random have probe top-1 {found['random_top1']:.1f} % on average; "
+        f"the winner without labels, {winner['arch']}, {top1}; label-free and probe score: Kendall "
+        f"tau {found['label_free_kendall']:.2f}, Spearman rho {found['label_free_spearman']:.2f} "
+        f"over {found['label_free_number']} architectures drawn at random"
+    )
+
+
 def mean_findings(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """Means over the seeds, column by column and row by row."""
     return {

@@ -1,4 +1,4 @@
-"""The demo from images to table."""
+"""The demo from images to the searched winner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmengine.runner import set_random_seed
 from rich.console import Console
 
 from pinas_mm.data import prepare
-from pinas_mm.demo import report
+from pinas_mm.demo import report, search
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
 from pinas_mm.engine.atomic_backend import write_atomically
 from pinas_mm.engine.launch import write_json
@@ -62,7 +62,8 @@ class Demo:
                 console.print(str(made))
             for seed in self.seeds:
                 self._save_untrained(seed)
-            run_chains(self._chains(), self.data)
+            run_chains(self._trainings(), self.data)
+            run_chains(self._searches(), self.data)
             found = self._findings()
             found["minutes"] = round((time.monotonic() - start) / 60, 1)
             write_json(results, found)
@@ -73,37 +74,43 @@ class Demo:
         """Work dir of a seed."""
         return self.work_dir / f"seed{seed}"
 
-    def _chains(self) -> list[list[Job]]:
-        trained, untrained, collapsed = [], [], []
-        for seed in self.seeds:
-            folder, note = self.folder(seed), f", seed {seed}"
-            trained.append(
-                [
-                    self._job(f"supernet{note}", self.supernet, folder / "supernet", seed),
-                    self._probe(f"probe, trained{note}", folder, "linear", "supernet", seed),
-                ]
-            )
-            untrained.append(
-                self._probe(
-                    f"probe, untrained{note}", folder, "linear_untrained", "untrained.pth", seed
-                )
-            )
+    def _trainings(self) -> list[list[Job]]:
+        trained = [
+            [self._job(f"supernet, seed {s}", self.supernet, self.folder(s) / "supernet", s)]
+            for s in self.seeds
+        ]
+        others = [
+            self._probe("probe, untrained", "linear_untrained", "untrained.pth", seed)
+            for seed in self.seeds
+        ]
         if self.collapse:
             seed = self.seeds[0]
             folder = self.folder(seed) / "collapse"
-            name = "no negatives, no teacher"
-            collapsed.append(self._job(name, self.collapse, folder, seed))
-        return [*trained, [*untrained, *collapsed]]
+            others.append(self._job("no negatives, no teacher", self.collapse, folder, seed))
+        return [*trained, others]
+
+    def _searches(self) -> list[list[Job]]:
+        chains = []
+        for seed in self.seeds:
+            probe = self._probe("probe, trained", "linear", "supernet", seed)
+            chains.append([probe, *search.by_probe(self.folder(seed), seed)])
+            chains.append(search.label_free(self.folder(seed), seed))
+        return chains
 
     def _job(
         self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None
     ) -> Job:
         epochs = Config.fromfile(REPOSITORY / config).train_cfg.max_epochs
         options = {"randomness.seed": seed, **(options or {})}
-        return Job(name, config, work_dir.resolve(), tuple(options.items()), epochs)
+        settings = [f"{key}={value}" for key, value in options.items()]
+        work_dir = work_dir.resolve()
+        head = ["tools/train.py", config, "--work-dir", str(work_dir), "--resume"]
+        return Job(name, (*head, "--cfg-options", *settings), work_dir, epochs)
 
-    def _probe(self, name: str, folder: Path, work_dir: str, source: str, seed: int) -> Job:
+    def _probe(self, name: str, work_dir: str, source: str, seed: int) -> Job:
+        folder = self.folder(seed)
         checkpoint = {"model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
+        name = f"{name}, seed {seed}"
         return self._job(name, self.linear, folder / work_dir, seed, checkpoint)
 
     def _save_untrained(self, seed: int) -> None:
@@ -127,11 +134,10 @@ class Demo:
             self.folder(seed).resolve() / "untrained.pth",
             *("--work-dir", self.folder(seed).resolve() / "test_untrained", "--out", out.resolve()),
         ]
-        environment = {"PINAS_DATA": str(self.data.resolve())}
         done = subprocess.run(
             [str(word) for word in command],
             cwd=REPOSITORY,
-            env=os.environ | environment,
+            env=self._environment(),
             capture_output=True,
             text=True,
         )
@@ -140,9 +146,12 @@ class Demo:
         metrics = json.loads(out.read_text())
         return dict(spread=metrics["retrieval/spread"], retrieval=metrics["retrieval/top1"])
 
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"PINAS_DATA": str(self.data.resolve())}
+
     def _findings(self) -> dict[str, Any]:
         batch_size = Config.fromfile(REPOSITORY / self.supernet).train_dataloader.batch_size
-        runs = []
+        runs, searches = [], {}
         for seed in self.seeds:
             folder = self.folder(seed)
             run = {
@@ -155,12 +164,15 @@ class Demo:
                 collapsed = report.training_findings(folder / "collapse", batch_size)
                 run["no negatives, no teacher"] = collapsed
             runs.append(run)
+            searches[str(seed)] = search.search_findings(folder)
+            search.export(folder, self._environment())
         return dict(
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
             machine=report.machine(),
             pixels_top1=report.pixel_baseline(self.data / "imagenet"),
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),
+            searches=searches,
         )
 
     def _show(self, console: Console, found: dict[str, Any]) -> None:
@@ -169,6 +181,11 @@ class Demo:
         if len(found["seeds"]) > 1:
             console.print(report.table(found["mean"], f"mean of {len(found['seeds'])} seeds"))
         console.print(f"a linear classifier on pixels: {found['pixels_top1']:.1f} %")
+        for seed, searched in found["searches"].items():
+            console.print(report.search_table(searched, f"search, seed {seed}"))
+            console.print(report.search_text(searched), soft_wrap=True)
+            page = self.folder(int(seed)) / "search" / "search.html"
+            console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
         folder = self.folder(int(next(iter(found["seeds"]))))
         curves = {"trained": folder / "supernet"}
         if (folder / "collapse").is_dir():

@@ -93,7 +93,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     Raises:
         UserError: data or checkpoint are missing or broken.
     """
-    _check_data(cfg, splits)
+    for split in splits:
+        check_data(split, cfg.get(f"{split}_dataloader") or {})
     if cfg.get("load_from") and "://" not in cfg.load_from:
         path = find_checkpoint(cfg.load_from)
         checkpoint = read_checkpoint(path, mmap=True)
@@ -128,25 +129,29 @@ def _read_config(name: str) -> Config:
     raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
 
 
-def _check_data(cfg: Config, splits: Sequence[str]) -> None:
-    for split in splits:
-        for dataset in _dicts(cfg.get(f"{split}_dataloader") or {}):
-            root = dataset.get("data_root")
-            if not root or "://" in root:
-                continue
-            if _is_missing(Path(root)):
+def check_data(split: str, dataloader: dict) -> None:
+    """Checks that the data sets of a loader's config are there.
+
+    Raises:
+        UserError: one is not; names the split and the path.
+    """
+    for dataset in _dicts(dataloader):
+        root = dataset.get("data_root")
+        if not root or "://" in root:
+            continue
+        if _is_missing(Path(root)):
+            raise UserError(
+                f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
+                "the folder that holds the data sets, or "
+                f"--cfg-options {split}_dataloader.dataset.data_root=...; "
+                "tools/prepare_digits.py writes small real ones"
+            )
+        for path in _parts(dataset):
+            if _is_missing(Path(root, path)):
                 raise UserError(
-                    f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
-                    "the folder that holds the data sets, or "
-                    f"--cfg-options {split}_dataloader.dataset.data_root=...; "
-                    "tools/prepare_digits.py writes small real ones"
+                    f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
+                    "not look like the data set that the config expects"
                 )
-            for path in _parts(dataset):
-                if _is_missing(Path(root, path)):
-                    raise UserError(
-                        f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
-                        "not look like the data set that the config expects"
-                    )
 
 
 def _parts(dataset: dict) -> Iterator[str]:

@@ -1,0 +1,14 @@
+# configs/pinas_search_label_free.py on the demo's space and images.
+_base_ = ["pinas_supernet.py"]
+
+search = dict(
+    score=dict(type="pinas_mm.CrossPathScore", partners=8),
+    objectives=["cross_path/score"],
+    trials=100,
+    sampler=dict(type="pinas_mm.PredictorSampler"),
+    dataloader={{_base_.val_dataloader}},
+    calibration_dataloader={{_base_.train_dataloader}},
+    calibration_batches=30,
+    memory="512M",
+    num_classes=10,
+)

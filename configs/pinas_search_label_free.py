@@ -1,0 +1,21 @@
+# Search of a supernet without any labels: the cross-path loss of an architecture against random
+# partner paths on held-out images.
+# python tools/search.py configs/pinas_search_label_free.py work_dirs/pinas_supernet
+_base_ = ["pinas_supernet.py"]
+
+search = dict(
+    score=dict(type="pinas_mm.CrossPathScore", partners=8),
+    objectives=["cross_path/score"],
+    constraints=[],
+    trials=1000,
+    sampler=dict(type="pinas_mm.PredictorSampler"),
+    batch=8,
+    dataloader={{_base_.val_dataloader}},
+    images=2000,  # four crops of each are kept
+    calibration_dataloader={{_base_.train_dataloader}},
+    calibration_batches=49,
+    memory="2G",
+    num_classes=1000,  # of the classifier that costs count; there is none here
+    pruner=None,
+    seed=0,
+)

@@ -1,0 +1,111 @@
+"""The demo's searches: by the probe, without labels, and whether the two agree."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+from mmengine.config import Config
+
+from pinas_mm.analysis.ranking import rank_correlation
+from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.errors import UserError
+from pinas_mm.search.search import RECORD
+
+PROBE = "configs/demo/pinas_search.py"
+LABEL_FREE = "configs/demo/pinas_search_label_free.py"
+# What makes both draw the same architectures at random.
+RANDOM = ("--sampler", "RandomSampler")
+
+
+def by_probe(folder: Path, seed: int) -> list[Job]:
+    """The search for the winner, and the probe's scores of architectures drawn at random."""
+    source, note = folder / "linear", f", seed {seed}"
+    return [
+        _job(f"search by the probe{note}", PROBE, source, folder / "search", seed),
+        _job(f"probe of random ones{note}", PROBE, source, folder / "random_probe", seed, *RANDOM),
+    ]
+
+
+def label_free(folder: Path, seed: int) -> list[Job]:
+    """The search without labels, and its scores of the same architectures drawn at random."""
+    source, note = folder / "supernet", f", seed {seed}"
+    return [
+        _job(f"search without labels{note}", LABEL_FREE, source, folder / "search_free", seed),
+        _job(
+            f"label-free of random ones{note}",
+            LABEL_FREE,
+            source,
+            folder / "random_free",
+            seed,
+            *RANDOM,
+        ),
+    ]
+
+
+def search_findings(folder: Path) -> dict[str, Any]:
+    """What the searches of a seed's folder found.
+
+    Returns:
+        ``best`` and ``trials`` as in best.json; ``label_free_winner``: its architecture and what
+        the probe says of it, where it was evaluated there; ``label_free_kendall``, ``_spearman``
+        and ``_number``: rank correlation of the two scores over the architectures drawn at
+        random.
+    """
+    found = json.loads((folder / "search" / "best.json").read_text())
+    probe = scores(folder / "random_probe", "accuracy/top1")
+    free = scores(folder / "random_free", "cross_path/score")
+    both = sorted(set(probe) & set(free))
+    alike = rank_correlation([probe[arch] for arch in both], [free[arch] for arch in both])
+    winner = (folder / "search_free" / "best.txt").read_text().strip()
+    known = {**probe, **scores(folder / "search", "accuracy/top1")}
+    return dict(
+        best=found["best"],
+        trials=found["trials"],
+        random_top1=sum(probe.values()) / len(probe),
+        label_free_winner=dict(arch=winner, top1=known.get(winner)),
+        label_free_kendall=alike.kendall,
+        label_free_spearman=alike.spearman,
+        label_free_number=alike.number,
+    )
+
+
+def scores(work_dir: Path, metric: str) -> dict[str, float]:
+    """A metric of all architectures that a search evaluated, by their text form."""
+    url = f"sqlite:///{work_dir / RECORD}"
+    study = optuna.load_study(study_name="search", storage=url)
+    complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    return {trial.user_attrs["arch"]: trial.user_attrs["metrics"][metric] for trial in complete}
+
+
+def export(folder: Path, environment: dict[str, str]) -> Path:
+    """Writes the winner's stand-alone weights; returns the file."""
+    file = folder / "winner.pth"
+    command = [
+        *("tools/export.py", "--best", str((folder / "search").resolve())),
+        *("--supernet", str((folder / "supernet").resolve()), "--out", str(file.resolve())),
+        *("--config", "configs/demo/pinas_linear.py"),
+    ]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return file
+
+
+def _job(name: str, config: str, source: Path, work_dir: Path, seed: int, *options: str) -> Job:
+    work_dir = work_dir.resolve()
+    command = (
+        *("tools/search.py", config, str(source.resolve()), "--work-dir", str(work_dir)),
+        *("--seed", str(seed), *options),
+    )
+    return Job(name, command, work_dir, Config.fromfile(REPOSITORY / config).search.trials)

@@ -1,0 +1,1 @@
+"""Searching a supernet: evaluator, samplers, record, report."""

@@ -1,0 +1,76 @@
+"""One process at a time may claim or finish trials: what makes "exactly once" true.
+
+Optuna's storages read a trial's state and write it in two steps on SQLite, so two workers could
+both take over the trial of a third that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import sqlalchemy
+from filelock import FileLock
+from sqlalchemy.exc import IntegrityError
+
+_METADATA = sqlalchemy.MetaData()
+_LOCKS = sqlalchemy.Table(
+    "pinas_mm_locks",
+    _METADATA,
+    sqlalchemy.Column("study", sqlalchemy.String(255), primary_key=True),
+)
+
+
+class StudyLock:
+    """Mutual exclusion among all processes that work on one study of one database.
+
+    A lock file beside a SQLite file, a locked row elsewhere; the operating system or the database
+    server releases it when its holder dies, by SIGKILL as well. Not reentrant.
+
+    Args:
+        engine: SQLAlchemy's engine of the storage.
+        study: name of the study.
+
+    Example:
+        >>> lock = StudyLock(storage.engine, 'search')
+        >>> with lock():
+        ...     trial = study.ask()
+    """
+
+    def __init__(self, engine: sqlalchemy.Engine, study: str) -> None:
+        self._engine, self._study = engine, study
+        database = engine.url.database
+        self._file = None
+        if engine.dialect.name == "sqlite":
+            # A database in memory has one process, and a lock that nobody else waits for.
+            self._file = FileLock(f"{database}.lock") if database else contextlib.nullcontext()
+            return
+        _METADATA.create_all(engine)
+        with contextlib.suppress(IntegrityError), engine.begin() as connection:
+            connection.execute(_LOCKS.insert().values(study=study))
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Waits for the lock and holds it through a ``with`` block."""
+        return self._row() if self._file is None else self._held_file()
+
+    @contextlib.contextmanager
+    def _held_file(self) -> Iterator[None]:
+        with self._file:
+            yield
+
+    @contextlib.contextmanager
+    def _row(self) -> Iterator[None]:
+        with self._engine.begin() as connection:
+            row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
+            connection.execute(row.with_for_update()).one()
+            yield
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for other databases and for SQLite in memory."""
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)

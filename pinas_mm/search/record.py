@@ -1,0 +1,291 @@
+"""A search's record: who evaluates what, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from mmengine.logging import print_log
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from pinas_mm.errors import UserError
+from pinas_mm.search.budget import Budget
+from pinas_mm.search.encoding import arch_of, distributions
+from pinas_mm.search.findings import Evaluated, Findings
+from pinas_mm.search.lock import StudyLock
+from pinas_mm.search.objective import Objective
+from pinas_mm.search.storage import open_storage, storage_errors
+from pinas_mm.space import Arch
+
+HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+# A worker that an architecture kills each time must not be sent there for ever.
+MAX_ATTEMPTS = 5
+
+
+@dataclasses.dataclass
+class Claim:
+    """An architecture that this process has taken on."""
+
+    trial: Trial
+    arch: Arch
+
+
+class Record:
+    """The Optuna study of a search, shared by any number of processes and machines.
+
+    What is guaranteed, whatever is killed when: each trial is finished once; one whose worker died
+    goes back to the queue after ``grace`` seconds without a heartbeat and is evaluated by whoever
+    asks next; none is lost. An architecture that took its worker with it each of five times is
+    given up as failed.
+
+    Args:
+        url: any database URL that Optuna's RDBStorage takes.
+        study: name of the study in it.
+        objectives: what to look for.
+        budget: which architectures may be evaluated, and their costs.
+        sampler, pruner: Optuna's; a pruner of None never prunes.
+        identity: all that makes results comparable, plain values; a record with another one is
+            refused.
+        trials: architectures to finish in all.
+        heartbeat: seconds between signs of life of the trials in work.
+        grace: seconds without one after which a trial counts as abandoned.
+
+    Raises:
+        UserError: the database cannot be reached or written, or holds a search that differs.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        study: str,
+        objectives: Sequence[Objective],
+        budget: Budget,
+        sampler: optuna.samplers.BaseSampler,
+        identity: Mapping[str, Any],
+        trials: int,
+        pruner: optuna.pruners.BasePruner | None = None,
+        heartbeat: int = 20,
+        grace: int = 90,
+    ) -> None:
+        self.url, self.objectives, self.budget, self.trials = url, tuple(objectives), budget, trials
+        self.space = budget.space
+        self._heartbeat = heartbeat
+        self._storage: RDBStorage = open_storage(url, heartbeat, grace)
+        with storage_errors(url):
+            self._lock = StudyLock(self._storage.engine, study)
+            with self._lock():
+                self.study = optuna.create_study(
+                    storage=self._storage,
+                    study_name=study,
+                    directions=[objective.direction for objective in self.objectives],
+                    sampler=sampler,
+                    pruner=pruner or optuna.pruners.NopPruner(),
+                    load_if_exists=True,
+                )
+                self._identify(identity)
+
+    def claim(self, number: int) -> list[Claim]:
+        """Takes on up to ``number`` architectures, abandoned ones first.
+
+        Returns:
+            None when all are finished or in somebody's work, or the budget's architectures are
+            used up: see :meth:`finished`.
+        """
+        claims = []
+        with storage_errors(self.url), self._lock():
+            self._recover()
+            while len(claims) < number and self._is_work_left():
+                with warnings.catch_warnings():
+                    # Optuna expects heartbeats of its own loop only; ours come from beating().
+                    warnings.simplefilter("ignore")
+                    trial = self.study.ask()
+                self._storage.record_heartbeat(trial._trial_id)
+                trial.set_user_attr("attempts", trial.user_attrs.get("attempts", 0) + 1)
+                for name, distribution in distributions(self.space).items():
+                    trial.suggest_categorical(name, distribution.choices)
+                claims.append(Claim(trial, arch_of(trial, self.space)))
+        return claims
+
+    @contextlib.contextmanager
+    def beating(self, claims: Sequence[Claim]) -> Iterator[None]:
+        """Gives signs of life for claims while a ``with`` block works on them."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(self._heartbeat):
+                try:
+                    for claim in claims:
+                        self._storage.record_heartbeat(claim.trial._trial_id)
+                except SQLAlchemyError as error:
+                    # A database that is away for a moment must not end the evaluation.
+                    print_log(f"no heartbeat this time: {error}", "current")
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def finish(self, claim: Claim, metrics: Mapping[str, float], pruned: bool = False) -> bool:
+        """Writes down an evaluated architecture.
+
+        Returns:
+            False where the trial had been given up and taken over: the result is dropped.
+
+        Raises:
+            UserError: an objective is missing among the metrics and costs, or is no number.
+        """
+        costs = self.costs(claim.arch)
+        known = {**costs, **metrics}
+        values = []
+        for objective in self.objectives:
+            value = known.get(objective.name)
+            if not pruned and (value is None or not np.isfinite(value)):
+                raise UserError(
+                    f"{objective.name} of {claim.arch} is {value}: the score gives "
+                    f"{', '.join(known)}; a network with weights that are no numbers has no score"
+                )
+            values.append(value)
+        with storage_errors(self.url), self._lock():
+            state = self._storage.get_trial(claim.trial._trial_id).state
+            if state != TrialState.RUNNING:
+                print_log(f"{claim.arch} was taken over by another worker: result dropped")
+                return False
+            claim.trial.set_user_attr("arch", str(claim.arch))
+            claim.trial.set_user_attr("metrics", dict(metrics))
+            claim.trial.set_user_attr("costs", costs)
+            if pruned:
+                self.study.tell(claim.trial, state=TrialState.PRUNED)
+            else:
+                self.study.tell(claim.trial, values)
+        return True
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Puts claims that will not be finished back in the queue: nobody waits for them then."""
+        with storage_errors(self.url), self._lock():
+            for claim in claims:
+                trial = self._storage.get_trial(claim.trial._trial_id)
+                if trial.state == TrialState.RUNNING:
+                    # No fault of the architecture's.
+                    claim.trial.set_user_attr("attempts", trial.user_attrs.get("attempts", 1) - 1)
+                    self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do or to wait for."""
+        with storage_errors(self.url), self._lock():
+            self._recover()
+            states = Counter(trial.state for trial in self._trials())
+            waiting = states[TrialState.RUNNING] + states[TrialState.WAITING]
+            return not waiting and not self._is_work_left()
+
+    def costs(self, arch: Arch) -> dict[str, float]:
+        """An architecture's costs by name."""
+        return {
+            name: float(values[0]) for name, values in self.budget.costs(np.array([arch])).items()
+        }
+
+    def findings(self, checkpoint: str = "", sampler: str = "") -> Findings:
+        """What is finished so far and within the budget."""
+        with storage_errors(self.url):
+            trials = self._trials()
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        archs = [arch_of(trial, self.space) for trial in complete]
+        within = self.budget.feasible(np.array(archs).reshape(len(archs), self.space.num_blocks))
+        start = min(
+            (trial.datetime_start for trial in trials if trial.datetime_start), default=None
+        )
+        evaluated = [
+            Evaluated(
+                trial=trial.number,
+                arch=arch,
+                values=tuple(trial.values),
+                metrics=trial.user_attrs["metrics"],
+                costs=trial.user_attrs["costs"],
+                seconds=(trial.datetime_complete - start).total_seconds(),
+            )
+            for trial, arch, fits in zip(complete, archs, within, strict=True)
+            if fits
+        ]
+        return Findings(
+            space=self.space,
+            objectives=self.objectives,
+            constraints=tuple(map(str, self.budget.constraints)),
+            sampler=sampler,
+            evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
+            states={
+                state.name.lower(): sum(trial.state == state for trial in trials)
+                for state in TrialState
+            },
+            checkpoint=checkpoint,
+        )
+
+    def _trials(self) -> list[FrozenTrial]:
+        # Through the study, whose storage keeps finished trials in memory.
+        return self.study.get_trials(deepcopy=False)
+
+    def _recover(self) -> None:
+        """Puts trials whose worker died back in the queue; the lock must be held.
+
+        Optuna's own way out, failing them and queueing copies, takes two steps, and a worker can be
+        killed between them.
+        """
+        stale = set(self._storage._get_stale_trial_ids(self.study._study_id))
+        for trial in self._trials():
+            # Claiming needs the lock: where we hold it, nobody is choosing an architecture now.
+            unchosen = len(trial.params) < self.space.num_blocks
+            if trial.state == TrialState.RUNNING and (unchosen or trial._trial_id in stale):
+                self._put_back(trial._trial_id)
+
+    def _put_back(self, trial_id: int) -> None:
+        attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", 0)
+        state = TrialState.WAITING if attempts < MAX_ATTEMPTS else TrialState.FAIL
+        self._storage.set_trial_state_values(trial_id, state)
+
+    def _is_work_left(self) -> bool:
+        """Whether a trial waits, or one more is wanted and there is one; the lock must be held."""
+        trials = self._trials()
+        states = Counter(trial.state for trial in trials)
+        if states[TrialState.WAITING]:
+            return True
+        if sum(states[state] for state in HELD) >= self.trials:
+            return False
+        seen = {arch_of(trial, self.space) for trial in trials} - {None}
+        return bool(self.budget.sample(1, np.random.default_rng(0), seen))
+
+    def _identify(self, identity: Mapping[str, Any]) -> None:
+        """Signs a new record, or checks that an old one is of the same search."""
+        wanted = json.loads(json.dumps(identity))
+        found = self.study.user_attrs.get("identity")
+        if found is None and not self.study.get_trials(deepcopy=False):
+            self.study.set_user_attr("identity", wanted)
+            return
+        found = found or {}
+        differences = [
+            f"{key} was {_short(found.get(key))} and is now {_short(wanted.get(key))}"
+            for key in {**found, **wanted}
+            if found.get(key) != wanted.get(key)
+        ]
+        if differences:
+            raise UserError(
+                f"the record {Path(self._storage.engine.url.database or self.url).name} holds "
+                f"another search: {'; '.join(differences)}. Take another --work-dir or "
+                "--study-name, or the settings it was made with"
+            )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,207 @@
+"""A search from a trained model and a config to the best architectures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from mmengine.dist import is_main_process
+from torch import nn
+
+from pinas_mm.cost import CostTable
+from pinas_mm.errors import UserError
+from pinas_mm.search.budget import AdditiveCost, Budget, additive_costs
+from pinas_mm.search.build import build_evaluator, build_score
+from pinas_mm.search.findings import Findings
+from pinas_mm.search.latency import cached_latency
+from pinas_mm.search.objective import COSTS, Objective, parse_objectives
+from pinas_mm.search.record import Record
+from pinas_mm.search.report import write_report
+from pinas_mm.search.samplers import build_sampler
+from pinas_mm.search.settings import SearchSettings
+from pinas_mm.search.worker import work
+
+RECORD = "search.db"
+
+
+class Search:
+    """One search: everything is checked here before the first architecture is evaluated.
+
+    In a distributed run all ranks make one; only rank 0 has the record.
+
+    Args:
+        model: a trained :class:`SupernetClassifier` or :class:`PiNAS`, on its device.
+        settings: the ``search`` dict of a config, read.
+        work_dir: where record and report go.
+        checkpoint: where the model's weights come from, for the report.
+
+    Attributes:
+        evaluator: the :class:`~pinas_mm.search.evaluator.Evaluator`.
+        record: the :class:`~pinas_mm.search.record.Record`; None on other ranks than 0.
+
+    Raises:
+        UserError: settings that do not fit the model or the machine, a budget that no architecture
+            meets, a record that cannot be written or is another search's.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
+    ) -> None:
+        self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
+        self.objectives = parse_objectives(settings.objectives)
+        self._check_objectives(build_score(settings.score).names)
+        space = model.backbone.space
+        self.evaluator = build_evaluator(
+            model,
+            score=settings.score,
+            dataloader=settings.dataloader,
+            images=settings.images,
+            calibration_dataloader=settings.calibration_dataloader,
+            calibration_batches=settings.calibration_batches,
+            memory=settings.memory,
+            seed=settings.seed,
+        )
+        self.cost_table = CostTable(
+            space, settings.image_size or self.evaluator.image_size, self._num_classes(model)
+        )
+        self.budget = Budget(space, self._costs(model), settings.constraints)
+        self.record = self._open_record(model) if is_main_process() else None
+
+    def run(
+        self,
+        told: Callable[[float], None] = lambda fraction: None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> Findings | None:
+        """Searches until the record is full; goes on where it ends.
+
+        Args:
+            told: called now and then with the share of the batch in work that is done, 0 to 1.
+            go_on: asked before each batch; False ends this process's part.
+
+        Returns:
+            All that is found; None on other ranks than 0.
+        """
+        # Loaders and CUDA kernels may draw; a training that searches now and then must not notice.
+        with torch.random.fork_rng():
+            work(
+                self.record,
+                self.evaluator,
+                self.settings.batch,
+                told,
+                go_on,
+                prunes=self.settings.pruner is not None,
+            )
+        return self.findings() if self.record else None
+
+    def findings(self) -> Findings:
+        """What is found so far."""
+        return self.record.findings(self.checkpoint, _name(self.settings.sampler))
+
+    def write(self) -> None:
+        """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir."""
+        write_report(self.findings(), self.work_dir, self.cost_table, number=self.settings.best)
+
+    def _check_objectives(self, metrics: tuple[str, ...] | None) -> None:
+        if metrics is not None:
+            known = (*metrics, *COSTS)
+            unknown = [o.name for o in self.objectives if o.name not in known]
+            if unknown:
+                raise UserError(
+                    f"objective {', '.join(unknown)} is not among what "
+                    f"{_name(self.settings.score)} gives: {', '.join(known)}"
+                )
+        if all(objective.name in COSTS for objective in self.objectives):
+            raise UserError("the objectives are costs alone, which need no search: add a metric")
+        if self.settings.pruner is not None and (
+            len(self.objectives) > 1 or self.objectives[0].name in COSTS
+        ):
+            raise UserError("pruning compares one metric: give one objective, or no pruner")
+
+    def _num_classes(self, model: nn.Module) -> int:
+        if self.settings.num_classes is not None:
+            return self.settings.num_classes
+        return getattr(model.head, "num_classes", 0)
+
+    def _costs(self, model: nn.Module) -> list[AdditiveCost]:
+        costs = additive_costs(self.cost_table)
+        named = [o.name for o in self.objectives]
+        wanted = "latency" in named or any("latency" in str(c) for c in self.settings.constraints)
+        if self.settings.latency is None and not wanted:
+            return costs
+        if self.settings.latency is None:
+            raise UserError(
+                "latency is not measured: give search.latency=dict(), or "
+                "dict(batch_size=..., image_size=...)"
+            )
+        options = dict(self.settings.latency)
+        options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
+        device = next(model.parameters()).device
+        table = cached_latency(
+            self.work_dir / "latency.json", model.backbone.space, device=device, **options
+        )
+        return [*costs, table.additive()]
+
+    def _open_record(self, model: nn.Module) -> Record:
+        settings = self.settings
+        sampler = build_sampler(
+            settings.sampler, model.backbone.space, self.budget, self.objectives, settings.seed
+        )
+        return Record(
+            url=settings.storage or f"sqlite:///{(self.work_dir / RECORD).resolve()}",
+            study=settings.study,
+            objectives=self.objectives,
+            budget=self.budget,
+            sampler=sampler,
+            identity=self._identity(model),
+            trials=settings.trials,
+            pruner=_build_pruner(settings.pruner, self.objectives),
+            heartbeat=settings.heartbeat,
+            grace=settings.grace,
+        )
+
+    def _identity(self, model: nn.Module) -> dict[str, Any]:
+        """What makes evaluations comparable; budget, sampler and number of trials may differ."""
+        settings = self.settings
+        return dict(
+            space=model.backbone.space.to_dict(),
+            checkpoint=weights_digest(model),
+            objectives=[str(objective) for objective in self.objectives],
+            score=dict(settings.score),
+            images=settings.images,
+            calibration_batches=settings.calibration_batches,
+            seed=settings.seed,
+        )
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of a model's weights, the same wherever their file lies; 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _build_pruner(
+    config: str | dict[str, Any] | None, objectives: tuple[Objective, ...]
+) -> optuna.pruners.BasePruner | None:
+    if config is None:
+        return None
+    options = {"type": config} if isinstance(config, str) else dict(config)
+    name = options.pop("type", None)
+    known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")
+    if name not in known:
+        raise UserError(f"pruner {name} is unknown: Optuna has {', '.join(known)}")
+    try:
+        return getattr(optuna.pruners, name)(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"pruner {name} does not take {options}: {error}") from None
+
+
+def _name(config: str | dict[str, Any]) -> str:
+    name = config if isinstance(config, str) else config.get("type", "")
+    return str(name).rpartition(".")[2]

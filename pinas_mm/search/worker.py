@@ -1,0 +1,100 @@
+"""One worker of a search: claims architectures, evaluates them together, writes them down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+
+from pinas_mm.search.evaluator import Evaluator
+from pinas_mm.search.record import Claim, Record
+from pinas_mm.space import Arch
+
+# Seconds between two looks whether another worker's trial has been given up.
+POLL = 1.0
+
+
+def work(
+    record: Record | None,
+    evaluator: Evaluator,
+    batch: int,
+    told: Callable[[float], None] = lambda fraction: None,
+    go_on: Callable[[], bool] = lambda: True,
+    prunes: bool = False,
+) -> None:
+    """Works until the search is finished.
+
+    In a distributed run all ranks call it; rank 0 alone has the record, and the ranks take
+    different architectures of each batch.
+
+    Args:
+        record: the search's record; None on other ranks than 0.
+        evaluator: what scores architectures.
+        batch: architectures to claim at a time.
+        told: called now and then with the share of the batch in work that is done, 0 to 1.
+        go_on: asked before each batch.
+        prunes: whether the record's pruner is asked after each batch of images.
+    """
+    while True:
+        claims = _next(record, batch, go_on) if is_main_process() else []
+        archs = _shared([claim.arch for claim in claims])
+        if not archs:
+            return
+        try:
+            with record.beating(claims) if claims else nullcontext():
+                pruning = _Pruning(record, claims) if prunes else None
+                metrics = evaluator.evaluate(archs, on_batch=pruning, progress=told)
+                if record is not None:
+                    for index, claim in enumerate(claims):
+                        pruned = pruning is not None and index in pruning.dropped
+                        record.finish(claim, metrics[index], pruned)
+        except BaseException:
+            if record is not None:
+                record.release(claims)
+            raise
+
+
+def _next(record: Record, batch: int, go_on: Callable[[], bool]) -> list[Claim]:
+    """The next claims; waits while only other workers have some; none when all is done."""
+    while go_on():
+        claims = record.claim(batch)
+        if claims or record.finished():
+            return claims
+        time.sleep(POLL)
+    return []
+
+
+def _shared(archs: list[Arch]) -> list[Arch]:
+    """Rank 0's architectures on all ranks."""
+    holder: list[Any] = [archs]
+    broadcast_object_list(holder)
+    return holder[0]
+
+
+class _Pruning:
+    """Tells Optuna's pruner how architectures stand after each batch of images.
+
+    Args:
+        record: the search's record, of one objective.
+        claims: the architectures in work.
+    """
+
+    def __init__(self, record: Record, claims: Sequence[Claim]) -> None:
+        self._claims, self._objective = claims, record.objectives[0].name
+        self.dropped: set[int] = set()
+
+    def __call__(self, done: int, total: int, partial: list[dict[str, float]]) -> set[int]:
+        """The indices of architectures to drop."""
+        if done >= total:
+            return set()
+        hopeless = set()
+        for index, (claim, metrics) in enumerate(zip(self._claims, partial, strict=True)):
+            if index not in self.dropped:
+                claim.trial.report(metrics[self._objective], step=done)
+                if claim.trial.should_prune():
+                    hopeless.add(index)
+        self.dropped |= hopeless
+        return hopeless

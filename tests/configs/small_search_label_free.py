@@ -1,0 +1,13 @@
+# configs/pinas_search_label_free.py on the space and images of small_supernet.py.
+_base_ = ["small_supernet.py"]
+
+search = dict(
+    score=dict(type="pinas_mm.CrossPathScore", partners=2),
+    objectives=["cross_path/score"],
+    trials=6,
+    sampler=dict(type="RandomSampler"),
+    batch=3,
+    dataloader={{_base_.val_dataloader}},
+    calibration_dataloader={{_base_.train_dataloader}},
+    calibration_batches=2,
+)

@@ -1,0 +1,72 @@
+"""Three workers on one record, one of them killed: every trial is finished once, none is lost."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+import torch
+from conftest import CONFIGS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from pinas_mm.search.build import build_evaluator
+
+from pinas_mm.registry import MODELS
+from pinas_mm.search.worker import work
+
+TRIALS = 30
+
+
+@pytest.fixture(scope="module")
+def evaluator(digits):
+    """A real one: the small probe on the small digits."""
+    os.environ["PINAS_DATA"] = str(digits)
+    cfg = Config.fromfile(CONFIGS / "small_search.py")
+    cfg.model.backbone.pop("init_cfg")
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    names = ("score", "dataloader", "images", "calibration_dataloader", "calibration_batches")
+    return build_evaluator(model, seed=0, **{name: cfg.search[name] for name in names})
+
+
+def run_worker(open_record, url, study, evaluator, told) -> None:
+    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    told.put(os.getpid())
+    work(record, evaluator, batch=3)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("round_number", range(5))
+def test_every_trial_is_finished_once(database, round_number, evaluator, open_record, request):
+    url = request.getfixturevalue(database)
+    study = f"round_{round_number}"
+    open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    arguments = open_record, url, study, evaluator, told
+    workers = [context.Process(target=run_worker, args=arguments) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    victim = told.get(timeout=60)
+    delay = random.uniform(0, 1.0)
+    time.sleep(delay)
+    os.kill(victim, signal.SIGKILL)
+    for worker in workers:
+        worker.join(timeout=120)
+    codes = sorted(worker.exitcode for worker in workers)
+    assert codes == [-signal.SIGKILL, 0, 0], f"killed after {delay:.3f} s"
+
+    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    trials = record.study.trials
+    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS}, delay
+    archs = [tuple(trial.params.values()) for trial in trials]
+    assert len(set(archs)) == TRIALS
+    assert record.finished()
+    # What several processes wrote is what one alone would have.
+    alone = evaluator.evaluate([record.space.arch(arch) for arch in archs])
+    assert [trial.user_attrs["metrics"] for trial in trials] == alone

@@ -1,0 +1,193 @@
+"""tools/search.py as a user runs it."""
+
+import json
+import re
+import sqlite3
+
+import pytest
+import torch
+from conftest import CONFIGS, NAMES
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from pinas_mm.registry import MODELS
+
+
+def save_model(config: str, file) -> None:
+    cfg = Config.fromfile(CONFIGS / config)
+    cfg.model.backbone.pop("init_cfg", None)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    torch.save({"state_dict": model.state_dict()}, file)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save_model("small_linear.py", folder / "linear.pth")
+    save_model("small_supernet.py", folder / "supernet.pth")
+    return folder
+
+
+@pytest.fixture
+def search(tool, checkpoints):
+    """Runs a search of the small probe: (exit status, output, errors)."""
+
+    def run(work_dir, *arguments, config="small_search.py", checkpoint="linear.pth"):
+        return tool(
+            "search.py",
+            CONFIGS / config,
+            checkpoints / checkpoint,
+            "--work-dir",
+            work_dir,
+            *arguments,
+            "--cfg-options",
+            f"experiment_name={next(NAMES)}",
+        )
+
+    return run
+
+
+def best(work_dir) -> list[dict]:
+    return json.loads((work_dir / "best.json").read_text())["best"]
+
+
+def test_search_writes_what_it_found(search, tmp_path):
+    status, out, err = search(tmp_path / "work")
+    assert status == 0, err
+    work = tmp_path / "work"
+    winner = best(work)[0]
+    assert winner["arch"] == (work / "best.txt").read_text().strip()
+    assert winner["arch"] in out
+    assert winner["metrics"]["accuracy/top1"] == max(
+        row["metrics"]["accuracy/top1"] for row in best(work)
+    )
+    assert {"params", "macs"} <= set(winner["costs"])
+    assert "<html" in (work / "search.html").read_text()
+    assert "12 of 12 architectures" in out + err
+    assert list(work.glob("*/vis_data/events.out.tfevents*"))
+
+
+def test_same_seed_same_results_and_rerun_does_nothing(search, tmp_path):
+    assert search(tmp_path / "one")[0] == 0
+    assert search(tmp_path / "two")[0] == 0
+    assert best(tmp_path / "one") == best(tmp_path / "two")
+    before = (tmp_path / "one" / "search.db").read_bytes()
+    assert search(tmp_path / "one")[0] == 0
+    assert (tmp_path / "one" / "search.db").read_bytes() == before
+
+
+def test_more_trials_go_on_where_the_record_ends(search, tmp_path):
+    assert search(tmp_path / "whole", "--trials", "16")[0] == 0
+    assert search(tmp_path / "parts", "--trials", "8")[0] == 0
+    assert search(tmp_path / "parts", "--trials", "16")[0] == 0
+    assert best(tmp_path / "parts") == best(tmp_path / "whole")
+
+
+def test_label_free_front_under_a_budget(search, tmp_path):
+    status, _, err = search(
+        tmp_path,
+        "--objectives",
+        "cross_path/score",
+        "params",
+        "--constraints",
+        "params<=15k",
+        config="small_search_label_free.py",
+        checkpoint="supernet.pth",
+    )
+    assert status == 0, err
+    assert all(row["costs"]["params"] <= 15_000 for row in best(tmp_path))
+
+
+def test_latency_budget(search, tmp_path):
+    status, _, err = search(
+        tmp_path, "--trials", "4", "--constraints", "latency<=10s", "--cfg-options",
+        "search.latency.repeats=2",
+    )  # fmt: skip
+    assert status == 0, err
+    assert all(0 < row["costs"]["latency"] < 10 for row in best(tmp_path))
+
+
+def test_pruning_ends_hopeless_architectures_early(search, tmp_path):
+    status, _, err = search(
+        tmp_path,
+        "--trials",
+        "24",
+        "--cfg-options",
+        "search.pruner.type=PercentilePruner",
+        "search.pruner.percentile=25.0",
+        "search.pruner.n_startup_trials=2",
+        "search.dataloader.batch_size=2",
+    )
+    assert status == 0, err
+    trials = json.loads((tmp_path / "best.json").read_text())["trials"]
+    assert trials["pruned"] > 0
+    assert trials["pruned"] + trials["complete"] == 24
+
+
+def test_two_workers_as_processes(run_process, checkpoints, tmp_path):
+    command = (
+        *("tools/search.py", CONFIGS / "small_search.py", checkpoints / "linear.pth"),
+        *("--work-dir", tmp_path, "--workers", "2", "--trials", "40"),
+    )
+    done = run_process(*command)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "workers" / "worker_1.log").is_file()
+    with sqlite3.connect(tmp_path / "search.db") as database:
+        states = database.execute("SELECT state, count(*) FROM trials GROUP BY state").fetchall()
+    assert states == [("COMPLETE", 40)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sampler", "Nope"), "Nope.*LaNASSampler.*TPESampler"),
+        (("--objectives", "accuracy/top7"), "accuracy/top7.*accuracy/top1.*macs"),
+        (("--objectives", "macs"), "costs alone"),
+        (("--constraints", "macs<=1"), "macs is .* to "),
+        (("--constraints", "macs<=1M", "macs>=2M"), "macs"),
+        (("--constraints", "cats<=1"), "cats.*params"),
+        (("--constraints", "latency<=1ms"), "latency"),
+        (("--storage", "postgresql://nobody@127.0.0.1:9/none"), "cannot be reached"),
+        (("--trials", "0"), "search.trials is 0"),
+    ],
+)
+def test_bad_input_is_one_line(search, tmp_path, arguments, message):
+    status, _, err = search(tmp_path / "work", *arguments)
+    assert status == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert re.search(message, last), last
+    assert not (tmp_path / "work" / "best.json").exists()
+
+
+def test_work_dir_that_cannot_be_written(search, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = search(tmp_path / "file" / "work")
+    assert status == 2
+    assert "cannot be written" in err
+
+
+def test_record_of_another_checkpoint_is_refused(search, tmp_path, checkpoints):
+    assert search(tmp_path / "work", "--trials", "4")[0] == 0
+    content = torch.load(checkpoints / "linear.pth")
+    content["state_dict"]["head.fc.bias"] += 1
+    torch.save(content, checkpoints / "other.pth")
+    status, _, err = search(tmp_path / "work", checkpoint="other.pth")
+    assert status == 2
+    assert "checkpoint was" in err
+    assert best(tmp_path / "work")
+
+
+def test_config_without_search(tool, checkpoints, tmp_path):
+    status, _, err = tool(
+        "search.py",
+        CONFIGS / "small_linear.py",
+        checkpoints / "linear.pth",
+        "--work-dir",
+        tmp_path,
+    )
+    assert status == 2
+    assert "configs/pinas_search.py" in err

@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Searches a trained supernet for the best architectures; run again, it goes on where it was."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pinas_mm.engine import launch
+from pinas_mm.search.run import run_search
+
+SETTINGS = {
+    "trials": dict(type=int, help="architectures to evaluate in all"),
+    "objectives": dict(nargs="+", help="metrics and costs, as accuracy/top1 or loss:min"),
+    "constraints": dict(nargs="+", help="budgets, as 'macs<=5.3G' 'params<=27M' 'latency<=40ms'"),
+    "sampler": dict(help="LaNASSampler, EvolutionSampler, PredictorSampler or one of Optuna's"),
+    "storage": dict(help="database URL that other machines reach (default: WORK_DIR/search.db)"),
+    "study": dict(metavar="NAME", help="name of the study in the storage"),
+    "workers": dict(type=int, help="processes on this machine"),
+    "seed": dict(type=int, help="of everything that is drawn"),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_run_options(parser)
+    parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
+    for name, options in SETTINGS.items():
+        flag = "--study-name" if name == "study" else f"--{name}"
+        parser.add_argument(flag, dest=f"search_{name}", **options)
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+@launch.one_line_errors
+def main() -> None:
+    args = parse_args()
+    cfg = launch.load_config(args)
+    for name in SETTINGS:
+        value = getattr(args, f"search_{name}")
+        if value is not None:
+            cfg.search[name] = value
+    try:
+        run_search(cfg, args.checkpoint, sys.argv, args.worker)
+    except KeyboardInterrupt:
+        print(f"interrupted: what is finished is in {cfg.work_dir}; the same command goes on")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
