@@ -14,8 +14,10 @@ from mmengine.logging import print_log
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.skeleton import Skeleton
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import WEIGHT_INITIALIZERS
+from pinas_mm.subnet import is_supernet, subnet_state
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -102,11 +104,47 @@ def check_fits(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
         )
 
 
+def inner_state(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The part of a state dict under a prefix, which goes; all of it where nothing has it."""
+    inner = {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }
+    return inner or dict(state)
+
+
+def load_subnet(backbone: PiNASBackbone, supernet: Mapping[str, torch.Tensor], source: str) -> None:
+    """Loads a backbone's architecture from the state dict of a supernet of its search space.
+
+    Args:
+        backbone: the stand-alone network, of any strides and dilations.
+        supernet: the supernet's weights.
+        source: what the messages call it.
+
+    Raises:
+        UserError: the weights are not a whole supernet's of this space; says what differs.
+    """
+    if not is_supernet(supernet):
+        raise UserError(
+            f"{source} holds no supernet to cut a subnet from: its keys have no candidates, as "
+            "layer1.0.2.conv1.weight has. A stand-alone network's weights load by "
+            "init_cfg=dict(type='Pretrained', checkpoint=...)"
+        )
+    with torch.device("meta"):
+        whole = PiNASSupernet(
+            backbone.space, backbone.conv1[0].in_channels, norm_cfg=backbone.norm_cfg
+        )
+    check_fits(whole, supernet, source)
+    selected = subnet_state(supernet, backbone.arch, backbone.space)
+    check_fits(backbone, selected, source)  # Other strides can leave a shortcut out.
+    backbone.load_state_dict(selected)
+
+
 @WEIGHT_INITIALIZERS.register_module()
 class FromSupernet:
-    """Initializes a supernet from a checkpoint of this package that contains one.
+    """Initializes from a checkpoint of this package that contains a supernet.
 
-    For ``init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)``.
+    For ``init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)`` of a supernet, or of a
+    stand-alone backbone, which takes its architecture's part.
 
     Args:
         checkpoint: a file, or a work dir whose last checkpoint is meant.
@@ -120,16 +158,14 @@ class FromSupernet:
     def __init__(self, checkpoint: str, prefix: str = "backbone.") -> None:
         self.checkpoint, self.prefix = checkpoint, prefix
 
-    def __call__(self, module: Skeleton) -> None:
-        """Loads the weights into a supernet."""
+    def __call__(self, module: PiNASSupernet | PiNASBackbone) -> None:
+        """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
-        state = state_dict(read_checkpoint(path))
-        inner = {
-            key.removeprefix(self.prefix): value
-            for key, value in state.items()
-            if key.startswith(self.prefix)
-        }
-        state = inner or state
+        state = inner_state(state_dict(read_checkpoint(path)), self.prefix)
+        if isinstance(module, PiNASBackbone):
+            load_subnet(module, state, f"checkpoint {path}")
+            print_log(f"architecture {module.arch} of the supernet from {path}", logger="current")
+            return
         check_fits(module, state, f"checkpoint {path}")
         module.load_state_dict(state)
         print_log(f"supernet from {path}", logger="current")

@@ -8,6 +8,7 @@ from mmengine import registry as root
 
 MODELS = root.Registry("model", parent=root.MODELS, scope="pinas_mm")
 DATASETS = root.Registry("dataset", parent=root.DATASETS, scope="pinas_mm")
+DATA_SAMPLERS = root.Registry("data sampler", parent=root.DATA_SAMPLERS, scope="pinas_mm")
 TRANSFORMS = root.Registry("transform", parent=root.TRANSFORMS, scope="pinas_mm")
 HOOKS = root.Registry("hook", parent=root.HOOKS, scope="pinas_mm")
 LOOPS = root.Registry("loop", parent=root.LOOPS, scope="pinas_mm")

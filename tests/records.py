@@ -62,7 +62,7 @@ def open_record(space):
         budget = Budget(space, additive_costs(CostTable(space)), changes.pop("constraints", ()))
         sampler = changes.pop("sampler", "EvolutionSampler")
         settings = dict(study="search", trials=20, identity={"made": "for tests"}, heartbeat=1)
-        settings |= dict(grace=2) | changes
+        settings |= dict(grace=60) | changes
         built = build_sampler(sampler, space, budget, objectives, 0)
         return Record(url, objectives=objectives, budget=budget, sampler=built, **settings)
 

@@ -31,7 +31,11 @@ class AdditiveCost:
     def of(self, choices: np.ndarray) -> np.ndarray:
         """The costs of architectures: candidate indices (n, blocks) to (n,)."""
         choices = np.asarray(choices, dtype=np.int64)
-        return self.fixed + self.table[np.arange(len(self.table)), choices].sum(axis=1)
+        total = np.full(len(choices), self.fixed)
+        # Block after block: NumPy's sums round differently for one architecture and for many.
+        for row, column in zip(self.table, choices.T, strict=True):
+            total += row[column]
+        return total
 
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest cost of the space."""

@@ -25,12 +25,8 @@ def parameters(arch: Arch, space: SearchSpace) -> dict[str, int]:
 
 
 def arch_of(trial: FrozenTrial, space: SearchSpace) -> Arch | None:
-    """A trial's architecture; None where its process died before it had one.
-
-    A trial that waits for its turn has its architecture among Optuna's fixed parameters only.
-    """
-    chosen = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    """A trial's architecture; None where its process died before it had one."""
     names = parameter_names(space)
-    if not all(name in chosen for name in names):
+    if not all(name in trial.params for name in names):
         return None
-    return Arch((chosen[name] for name in names), space.depths)
+    return Arch((trial.params[name] for name in names), space.depths)

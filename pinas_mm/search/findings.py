@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class Findings:
         constraints: in text form, such as ``macs<=5.3G``.
         sampler: name of the sampler.
         evaluated: complete trials within the constraints, in the order of their ends.
-        states: number of trials by state: complete, pruned, failed, running, waiting.
+        states: number of trials by state: complete, pruned, fail, running, waiting.
         checkpoint: of the supernet, as given.
     """
 
@@ -62,12 +63,7 @@ class Findings:
         Pareto front first (each of its members beaten by nobody in everything), then the front of
         what is left, and so on; within a front by the first objective.
         """
-        gains = np.array(
-            [
-                [o.sign * v for o, v in zip(self.objectives, e.values, strict=True)]
-                for e in self.evaluated
-            ]
-        ).reshape(len(self.evaluated), len(self.objectives))
+        gains = self._gains()
         fronts = pareto_fronts(gains)
         order = sorted(
             range(len(self.evaluated)),
@@ -77,29 +73,39 @@ class Findings:
 
     def front(self) -> list[Evaluated]:
         """The Pareto front, by the first objective; with one objective the best alone."""
-        best = self.best()
         if len(self.objectives) == 1:
-            return best[:1]
-        gains = np.array(
-            [[o.sign * v for o, v in zip(self.objectives, e.values, strict=True)] for e in best]
-        ).reshape(len(best), len(self.objectives))
-        fronts = pareto_fronts(gains)
-        return [e for e, front in zip(best, fronts, strict=True) if front == 0]
+            return self.best(1)
+        return self.best(int((pareto_fronts(self._gains()) == 0).sum()))
 
     def to_dict(self, number: int = 10) -> dict[str, Any]:
-        """``best.json``: plain Python types, architectures in text form."""
+        """``best.json``: plain Python types, architectures in text form.
+
+        A metric that is no finite number, which JSON cannot write, is None.
+        """
         return dict(
             checkpoint=self.checkpoint,
             space=self.space.to_dict(),
             objectives=[dataclasses.asdict(objective) for objective in self.objectives],
             constraints=list(self.constraints),
             sampler=self.sampler,
-            trials=self.states,
+            trials=dict(self.states),
             best=[
-                dict(rank=rank, arch=str(e.arch), trial=e.trial, metrics=e.metrics, costs=e.costs)
+                dict(
+                    rank=rank,
+                    arch=str(e.arch),
+                    trial=e.trial,
+                    metrics={k: v if math.isfinite(v) else None for k, v in e.metrics.items()},
+                    costs=dict(e.costs),
+                )
                 for rank, e in enumerate(self.best(number), 1)
             ],
         )
+
+    def _gains(self) -> np.ndarray:
+        """Objectives so that more is better, shape (evaluated, objectives)."""
+        values = np.array([e.values for e in self.evaluated], dtype=float)
+        signs = [objective.sign for objective in self.objectives]
+        return values.reshape(-1, len(signs)) * signs
 
 
 def pareto_fronts(gains: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
@@ -118,13 +124,13 @@ def pareto_fronts(gains: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
         return fronts
     if gains.shape[1] == 1:
         return np.unique(-gains[:, 0], return_inverse=True)[1]
-    at_least = (gains[:, None] >= gains[None]).all(axis=2)
-    beats = at_least & (gains[:, None] > gains[None]).any(axis=2)
-    left = np.ones(len(gains), dtype=bool)
-    front = 0
-    while left.any():
-        current = left & ~beats[left].any(axis=0)
-        fronts[current] = front
-        left &= ~current
-        front += 1
+    # Whoever beats a row stands before it in this order.
+    order = np.lexsort(-gains.T[::-1])
+    gains = gains[order]
+    ranked = np.zeros(len(gains), dtype=int)
+    for row in range(1, len(gains)):
+        above = gains[:row]
+        beaten_by = (above >= gains[row]).all(axis=1) & (above > gains[row]).any(axis=1)
+        ranked[row] = ranked[:row][beaten_by].max(initial=-1) + 1
+    fronts[order] = ranked
     return fronts

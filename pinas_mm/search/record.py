@@ -7,7 +7,6 @@ import dataclasses
 import json
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.budget import Budget
 from pinas_mm.search.encoding import arch_of, distributions
 from pinas_mm.search.findings import Evaluated, Findings
+from pinas_mm.search.left import Left
 from pinas_mm.search.lock import StudyLock
 from pinas_mm.search.objective import Objective
 from pinas_mm.search.storage import open_storage, storage_errors
@@ -105,16 +105,17 @@ class Record:
         claims = []
         with storage_errors(self.url), self._lock():
             self._recover()
-            while len(claims) < number and self._is_work_left():
+            left = self._left()
+            while len(claims) < number and left.has_one():
                 with warnings.catch_warnings():
                     # Optuna expects heartbeats of its own loop only; ours come from beating().
                     warnings.simplefilter("ignore")
                     trial = self.study.ask()
                 self._storage.record_heartbeat(trial._trial_id)
-                trial.set_user_attr("attempts", trial.user_attrs.get("attempts", 0) + 1)
                 for name, distribution in distributions(self.space).items():
                     trial.suggest_categorical(name, distribution.choices)
                 claims.append(Claim(trial, arch_of(trial, self.space)))
+                left.take(claims[-1].arch)
         return claims
 
     @contextlib.contextmanager
@@ -179,17 +180,14 @@ class Record:
             for claim in claims:
                 trial = self._storage.get_trial(claim.trial._trial_id)
                 if trial.state == TrialState.RUNNING:
-                    # No fault of the architecture's.
-                    claim.trial.set_user_attr("attempts", trial.user_attrs.get("attempts", 1) - 1)
                     self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def finished(self) -> bool:
         """Whether nothing is left to do or to wait for."""
         with storage_errors(self.url), self._lock():
             self._recover()
-            states = Counter(trial.state for trial in self._trials())
-            waiting = states[TrialState.RUNNING] + states[TrialState.WAITING]
-            return not waiting and not self._is_work_left()
+            running = any(trial.state == TrialState.RUNNING for trial in self._trials())
+            return not running and not self._left().has_one()
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """An architecture's costs by name."""
@@ -250,20 +248,19 @@ class Record:
                 self._put_back(trial._trial_id)
 
     def _put_back(self, trial_id: int) -> None:
-        attempts = self._storage.get_trial(trial_id).user_attrs.get("attempts", 0)
-        state = TrialState.WAITING if attempts < MAX_ATTEMPTS else TrialState.FAIL
+        died = self._storage.get_trial(trial_id).user_attrs.get("died", 0) + 1
+        self._storage.set_trial_user_attr(trial_id, "died", died)
+        state = TrialState.WAITING if died < MAX_ATTEMPTS else TrialState.FAIL
         self._storage.set_trial_state_values(trial_id, state)
 
-    def _is_work_left(self) -> bool:
-        """Whether a trial waits, or one more is wanted and there is one; the lock must be held."""
+    def _left(self) -> Left:
         trials = self._trials()
-        states = Counter(trial.state for trial in trials)
-        if states[TrialState.WAITING]:
-            return True
-        if sum(states[state] for state in HELD) >= self.trials:
-            return False
-        seen = {arch_of(trial, self.space) for trial in trials} - {None}
-        return bool(self.budget.sample(1, np.random.default_rng(0), seen))
+        return Left(
+            budget=self.budget,
+            waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+            wanted=self.trials - sum(trial.state in HELD for trial in trials),
+            seen={arch_of(trial, self.space) for trial in trials} - {None},
+        )
 
     def _identify(self, identity: Mapping[str, Any]) -> None:
         """Signs a new record, or checks that an old one is of the same search."""

@@ -35,7 +35,7 @@ def evaluator(digits):
 
 
 def run_worker(open_record, url, study, evaluator, told) -> None:
-    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1", grace=2)
     told.put(os.getpid())
     work(record, evaluator, batch=3)
 
@@ -45,7 +45,7 @@ def run_worker(open_record, url, study, evaluator, told) -> None:
 def test_every_trial_is_finished_once(database, round_number, evaluator, open_record, request):
     url = request.getfixturevalue(database)
     study = f"round_{round_number}"
-    open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1", grace=2)
     context = multiprocessing.get_context("fork")
     told = context.Queue()
     arguments = open_record, url, study, evaluator, told
@@ -61,7 +61,7 @@ def test_every_trial_is_finished_once(database, round_number, evaluator, open_re
     codes = sorted(worker.exitcode for worker in workers)
     assert codes == [-signal.SIGKILL, 0, 0], f"killed after {delay:.3f} s"
 
-    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1")
+    record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1", grace=2)
     trials = record.study.trials
     assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS}, delay
     archs = [tuple(trial.params.values()) for trial in trials]

@@ -70,7 +70,7 @@ def test_released_claims_are_claimed_again_first(open_record, sqlite):
 
 
 def test_trial_without_heartbeat_is_taken_over_and_its_late_result_dropped(open_record, sqlite):
-    slow, quick = open_record(sqlite), open_record(sqlite)
+    slow, quick = open_record(sqlite, grace=2), open_record(sqlite, grace=2)
     claim = slow.claim(1)[0]
     time.sleep(3.2)
     taken = quick.claim(1)[0]
@@ -81,7 +81,7 @@ def test_trial_without_heartbeat_is_taken_over_and_its_late_result_dropped(open_
 
 
 def test_beating_claims_are_not_taken_over(open_record, sqlite):
-    one, other = open_record(sqlite), open_record(sqlite)
+    one, other = open_record(sqlite, grace=2), open_record(sqlite, grace=2)
     claim = one.claim(1)[0]
     with one.beating([claim]):
         time.sleep(4.2)
@@ -170,7 +170,7 @@ def test_full_disk_is_an_error_and_the_record_stays_valid(open_record, sqlite):
     with pytest.raises(UserError, match=r"full.*Finished trials are kept.*the same command"):
         fill(record, 50)
     record._storage.engine.dispose()
-    after = open_record(sqlite, trials=60)
+    after = open_record(sqlite, trials=60, grace=2)
     found = after.findings()
     assert len(found.evaluated) >= 5
     assert all(e.metrics == score(e.arch) for e in found.evaluated)

@@ -1,0 +1,201 @@
+"""What all samplers have in common: no architecture twice, none outside the budget."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from pinas_mm.search.budget import Budget
+from pinas_mm.search.encoding import distributions, parameter_names, parameters
+from pinas_mm.search.objective import Objective
+from pinas_mm.search.samplers.history import History
+from pinas_mm.search.samplers.moves import mutate, neighbours
+from pinas_mm.space import Arch, SearchSpace
+
+# Mutations of each strength that are tried before the budget is asked.
+TRIES = 64
+
+
+class SpaceExhausted(Exception):  # noqa: N818
+    """Every architecture within the budget is in the record: the search has come to its end."""
+
+
+class ArchSampler(BaseSampler):
+    """An Optuna sampler that proposes architectures.
+
+    It never proposes one that the study holds in any state, nor one outside the budget, as long as
+    others are left. Those whose trials all failed come last. A proposal depends on ``seed``, the
+    trial's number and the record alone, so that a search which is stopped and continued by another
+    process goes on as it would have.
+
+    Args:
+        space: the search space.
+        budget: what is feasible; None is everything.
+        seed: of the proposals.
+        objectives: of the search; how many and which way is better is read from the study.
+
+    Raises:
+        SpaceExhausted: on a proposal when nothing is left.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budget: Budget | None = None,
+        seed: int = 0,
+        objectives: Sequence[Objective] = (),
+    ) -> None:
+        self.space, self.seed, self.objectives = space, seed, tuple(objectives)
+        self.budget = Budget(space, ()) if budget is None else budget
+        self._others = RandomSampler(seed)
+
+    @abc.abstractmethod
+    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+        """The architecture to evaluate next as candidate indices; None means any.
+
+        A proposal that is seen or infeasible is replaced by a near one that is not.
+        """
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Optuna's method: one categorical parameter a choice block."""
+        return distributions(self.space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Optuna's method: the next architecture as parameters."""
+        if not search_space:
+            return {}
+        rng = np.random.default_rng([self.seed, trial.number])
+        history, failed = History.read(study, trial, self.space, rng)
+        held = self._held(trial)
+        proposals = self._proposals(study, trial, history, rng)
+        without_failed = frozenset(history.seen | failed)
+        arch = self._choose(proposals, without_failed, held, rng)
+        if arch is None and failed:
+            arch = self._choose(iter(()), history.seen, held, rng)
+        if arch is None and held:
+            # A part of it stands in the record already and whatever completes it is taken:
+            # a second evaluation hurts less than a trial that can never be completed.
+            arch = self._choose(iter(()), frozenset(), held, rng)
+        if arch is None:
+            raise SpaceExhausted(
+                f"all architectures within the budget are evaluated or in work: {len(history.seen)}"
+            )
+        return parameters(Arch(arch, self.space.depths), self.space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Optuna's method: parameters that are no choice blocks are drawn at random."""
+        return self._others.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Optuna's method; proposals depend on seed and trial, so there is nothing to reseed."""
+
+    def fresh(self, choices: np.ndarray, history: History) -> np.ndarray:
+        """Those of ``choices``, shape (n, blocks), that may be proposed, each once, in order."""
+        kept = {
+            row: None for row in map(tuple, np.asarray(choices).tolist()) if row not in history.seen
+        }
+        archs = np.array(list(kept), dtype=np.int64).reshape(-1, self.space.num_blocks)
+        return archs[self.budget.feasible(archs)]
+
+    def sample(self, number: int, history: History, rng: np.random.Generator) -> np.ndarray:
+        """Up to ``number`` random architectures that may be proposed, shape (n, blocks)."""
+        drawn = self.budget.sample(number, rng, history.seen)
+        return np.array(drawn, dtype=np.int64).reshape(-1, self.space.num_blocks)
+
+    def _proposals(
+        self, study: Study, trial: FrozenTrial, history: History, rng: np.random.Generator
+    ) -> Iterator[Sequence[int] | None]:
+        """Proposals until one may be taken; the last of them is replaced by a near one."""
+        yield self.propose(history, rng)
+
+    def _held(self, trial: FrozenTrial) -> dict[int, int]:
+        """Candidates by block that the record already holds for the trial itself."""
+        chosen = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        names = parameter_names(self.space)
+        return {i: int(chosen[name]) for i, name in enumerate(names) if name in chosen}
+
+    def _choose(
+        self,
+        proposals: Iterator[Sequence[int] | None],
+        seen: frozenset[tuple[int, ...]],
+        held: dict[int, int],
+        rng: np.random.Generator,
+    ) -> tuple[int, ...] | None:
+        proposal = None
+        for proposal in proposals:
+            if proposal is None:
+                break
+            found = self._first(np.array([proposal]), seen, held)
+            if found is not None:
+                return found
+        if proposal is not None:
+            found = self._near(np.asarray(proposal), seen, held, rng)
+            if found is not None:
+                return found
+        if not held:
+            drawn = self.budget.sample(1, rng, seen)
+            return tuple(drawn[0]) if drawn else None
+        return self._complete(seen, held, rng)
+
+    def _near(
+        self,
+        proposal: np.ndarray,
+        seen: frozenset[tuple[int, ...]],
+        held: dict[int, int],
+        rng: np.random.Generator,
+    ) -> tuple[int, ...] | None:
+        """The nearest that may be taken: one change, two, and so on."""
+        candidates = self.space.num_candidates
+        around = rng.permutation(neighbours(proposal, candidates))
+        found = self._first(around, seen, held)
+        for changes in range(2, self.space.num_blocks + 1):
+            if found is not None:
+                break
+            around = mutate(np.tile(proposal, (TRIES, 1)), candidates, changes, rng)
+            found = self._first(around, seen, held)
+        return found
+
+    def _complete(
+        self, seen: frozenset[tuple[int, ...]], held: dict[int, int], rng: np.random.Generator
+    ) -> tuple[int, ...] | None:
+        """Any that may be taken and has the held candidates."""
+        free = self.space.num_blocks - len(held)
+        ways = self.space.num_candidates**free
+        if ways <= 65_536:
+            inner = np.indices((self.space.num_candidates,) * free).reshape(free, -1).T
+            inner = rng.permutation(inner)
+        else:
+            inner = rng.integers(self.space.num_candidates, size=(65_536, free))
+        archs = np.zeros((len(inner), self.space.num_blocks), dtype=np.int64)
+        archs[:, [i for i in range(self.space.num_blocks) if i not in held]] = inner
+        return self._first(archs, seen, held)
+
+    def _first(
+        self, archs: np.ndarray, seen: frozenset[tuple[int, ...]], held: dict[int, int]
+    ) -> tuple[int, ...] | None:
+        """The first of ``archs`` that may be taken, with the held candidates put in."""
+        archs = np.array(archs, dtype=np.int64)
+        for block, candidate in held.items():
+            archs[:, block] = candidate
+        feasible = self.budget.feasible(archs)
+        for row in map(tuple, archs[feasible].tolist()):
+            if row not in seen:
+                return row
+        return None

@@ -1,0 +1,43 @@
+"""Steps from architectures to others, on arrays of candidate indices of shape (n, blocks)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def neighbours(archs: np.ndarray, candidates: int) -> np.ndarray:
+    """All architectures that differ from one of ``archs`` in exactly one block.
+
+    Returns:
+        Shape (n * blocks * (candidates - 1), blocks).
+    """
+    archs = np.atleast_2d(archs)
+    blocks = archs.shape[1]
+    steps = np.zeros((blocks * (candidates - 1), blocks), dtype=np.int64)
+    rows = np.arange(len(steps))
+    steps[rows, rows % blocks] = rows // blocks + 1
+    return ((archs[:, None] + steps[None]) % candidates).reshape(-1, blocks)
+
+
+def mutate(
+    archs: np.ndarray, candidates: int, changes: int | np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Each architecture with ``changes`` of its blocks, at most all, changed to other candidates.
+
+    Args:
+        archs: shape (n, blocks).
+        candidates: of each block.
+        changes: one number, or one an architecture.
+        rng: chooses blocks and candidates uniformly.
+    """
+    if candidates == 1:
+        return archs.copy()
+    order = rng.random(archs.shape).argsort(axis=1).argsort(axis=1)
+    changed = order < np.broadcast_to(changes, len(archs))[:, None]
+    steps = rng.integers(1, candidates, size=archs.shape)
+    return np.where(changed, (archs + steps) % candidates, archs)
+
+
+def cross(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Uniform crossover: each block from either parent with the same probability."""
+    return np.where(rng.random(first.shape) < 0.5, first, second)

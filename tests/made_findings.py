@@ -1,0 +1,36 @@
+"""Findings of searches that nobody ran."""
+
+import numpy as np
+
+from pinas_mm.cost import CostTable
+from pinas_mm.search.findings import Evaluated, Findings
+from pinas_mm.search.objective import parse_objectives
+from pinas_mm.space import SearchSpace
+
+
+def made_findings(
+    space: SearchSpace, values, objectives, trials=None, constraints=(), latency=False
+) -> Findings:
+    """One architecture for each value, or tuple of values of the objectives, in order of ends."""
+    objectives, table = parse_objectives(objectives), CostTable(space, 32, 10)
+    rng = np.random.default_rng(0)
+    archs = space.sample(len(values), rng)
+    evaluated = []
+    for index, (arch, value) in enumerate(zip(archs, values, strict=True)):
+        value = value if isinstance(value, tuple) else (value,)
+        cost = table.cost(arch)
+        costs = dict(params=float(cost.params), macs=float(cost.macs))
+        if latency:
+            costs["latency"] = 1e-3 * rng.random()
+        metrics = {o.name: v for o, v in zip(objectives, value, strict=True) if o.name not in costs}
+        trial = index if trials is None else trials[index]
+        evaluated.append(Evaluated(trial, arch, value, metrics, costs, 1.5 * (index + 1)))
+    return Findings(
+        space=space,
+        objectives=objectives,
+        constraints=tuple(constraints),
+        sampler="MadeSampler",
+        evaluated=tuple(evaluated),
+        states=dict(running=0, complete=len(evaluated), pruned=0, fail=0, waiting=0),
+        checkpoint="work_dirs/<made>",
+    )
