@@ -111,6 +111,7 @@ def _tabled(
 FAMILIES: dict[str, Callable[[int], Landscape]] = {
     "saturating 8^5, little noise": lambda seed: saturating(0.03, seed),
     "saturating 8^5, noise": lambda seed: saturating(0.12, seed),
+    "saturating 8^5, much noise": lambda seed: saturating(0.3, seed),
     "epistatic 8^5": lambda seed: epistatic(widths_space(), 0.1, 0.5, seed),
     "epistatic 4^8": lambda seed: epistatic(choices_space(8), 0.1, 0.7, seed),
     "chain 4^16": lambda seed: chain(0.6, seed),

@@ -88,7 +88,7 @@ def export(folder: Path, environment: dict[str, str]) -> Path:
     command = [
         *("tools/export.py", "--best", str((folder / "search").resolve())),
         *("--supernet", str((folder / "supernet").resolve()), "--out", str(file.resolve())),
-        *("--config", "configs/demo/pinas_linear.py"),
+        *("--calibrate", "configs/demo/pinas_linear.py"),
     ]
     done = subprocess.run(
         [sys.executable, *command],

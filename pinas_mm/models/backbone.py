@@ -68,7 +68,8 @@ class PiNASBackbone(Skeleton):
     def build_block(self, number: int, spec: BlockSpec) -> SplitAttentionBlock:
         """The architecture's candidate at a choice block."""
         candidate = self.space.candidates[self.arch[number]]
-        pool = spec.stride > 1 or (spec.first and spec.stage > 0)
+        # Where the space strides there is a pool, also in a network that does not stride there.
+        pool = spec.stride > 1 or (spec.first and self.space.strides[spec.stage] > 1)
         shortcut = build_shortcut(spec, self.norm_cfg)
         return SplitAttentionBlock(spec, candidate, shortcut, pool, self.norm_cfg)
 

@@ -93,10 +93,11 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
     states = [f"{count:,} {state}" for state, count in findings.states.items() if count]
     states.sort(key=lambda text: not text.endswith("complete"))
     size = f"{space.size:,}" if space.size < 1e12 else f"10^{len(str(space.size)) - 1}"
+    blocks = f"{space.num_candidates} candidates in {space.num_blocks} blocks"
     facts = [
         (
             "Space",
-            f"{space.num_candidates} candidates in {space.num_blocks} blocks: {size} architectures",
+            f"{blocks}: {size} architectures",
         ),
         ("Stages", f"{'-'.join(map(str, space.depths))} blocks"),
         ("Candidates", "\n".join(candidate_label(i, c) for i, c in enumerate(space.candidates))),

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from breeding import bred
-from evaluations import assert_unchanged, batches, classifier, plain, snapshot
+from conftest import pinas_model
+from evaluations import assert_unchanged, batches, classifier, plain, shaken, snapshot
 from torch import distributed, multiprocessing, nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.build import build_evaluator, build_score
 from pinas_mm.search.evaluator import Evaluator
 from pinas_mm.search.memory import parse_bytes
-from pinas_mm.search.scores import ProbeScore
+from pinas_mm.search.scores import CrossPathScore, ProbeScore
 from pinas_mm.search.scores.classification import ClassificationScore
 from pinas_mm.space import SearchSpace
 
@@ -119,8 +120,12 @@ def by_hand(model, arch):
 @pytest.mark.parametrize("mode", [True, False])
 @pytest.mark.parametrize(
     ("fault", "at"),
-    [(None, ""), *itertools.product([KeyError, KeyboardInterrupt], ["calibration", "scoring"])]
-    + [(KeyError, "batch"), (KeyError, "progress")],
+    [
+        (None, ""),
+        *itertools.product([KeyError, KeyboardInterrupt], ["calibration", "scoring"]),
+        (KeyError, "batch"),
+        (KeyError, "progress"),
+    ],
 )
 def test_the_supernet_is_left_as_it_was(space, fault, at, mode):
     model = classifier(space).train(mode)
@@ -236,8 +241,8 @@ def test_dropped_architectures_keep_what_they_have(space):
             )
             assert told[later][2][index] == part.evaluate([archs[index]])[0]
     runs = [count.block_runs for count in evaluator.scoring_counts]
-    # 3-2-1 and 3-2-0 share two blocks; then each is alone.
-    assert runs == [3 + 2 + 2 + 2 - 1, 3 + 1, 3]
+    # After 000 and 321, 320 costs its last block and 310 its last two.
+    assert runs == [3 + 3 + 1 + 2, 3 + 1, 3]
     evaluator.evaluate(archs, on_batch=lambda *_: range(4))
     assert len(evaluator.scoring_counts) == 1
 
@@ -250,6 +255,10 @@ def test_progress_rises_to_one(space):
     assert evaluator.evaluate([]) == []
     assert evaluator.image_size == (16, 16)
     assert evaluator.names == ("accuracy/top1", "accuracy/top5")
+
+
+def label_free():
+    return Evaluator(shaken(pinas_model()), CrossPathScore(partners=2), CALIBRATION, IMAGES)
 
 
 def worker(rank, folder, space):
@@ -270,6 +279,7 @@ def worker(rank, folder, space):
     except UserError as error:
         message = str(error)
     record = dict(found=found, single=single, runs=runs, share=share, message=message)
+    record["label_free"] = label_free().evaluate(ARCHS)
     torch.save(record, f"{folder}/rank{rank}.pth")
     distributed.barrier()
     distributed.destroy_process_group()
@@ -280,9 +290,12 @@ def test_two_processes_share_the_architectures(space, tmp_path):
     ranks = [torch.load(tmp_path / f"rank{rank}.pth") for rank in range(2)]
     alone = Evaluator(classifier(space), ProbeScore(), CALIBRATION, IMAGES)
     expected = alone.evaluate(ARCHS)
+    views_alone = label_free().evaluate(ARCHS)
     for record in ranks:
         assert record["found"] == expected
         assert record["single"] == expected[:1]
+        # Views and keys are random, and the same on all ranks.
+        assert record["label_free"] == views_alone
         assert "pruner" in record["message"]
     # One rank alone takes a single architecture; of all, each takes the half that shares prefixes.
     assert sorted(record["runs"] for record in ranks) == [0, 3 * len(IMAGES)]

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from pinas_mm.search.budget import Budget
 from pinas_mm.search.encoding import distributions, parameter_names, parameters
 from pinas_mm.search.objective import Objective
-from pinas_mm.search.samplers.history import History
+from pinas_mm.search.samplers.history import History, held
 from pinas_mm.search.samplers.moves import mutate, neighbours
 from pinas_mm.space import Arch, SearchSpace
 
@@ -77,16 +77,16 @@ class ArchSampler(BaseSampler):
             return {}
         rng = np.random.default_rng([self.seed, trial.number])
         history, failed = History.read(study, trial, self.space, rng)
-        held = self._held(trial)
+        fixed = held(trial, parameter_names(self.space))
         proposals = self._proposals(study, trial, history, rng)
         without_failed = frozenset(history.seen | failed)
-        arch = self._choose(proposals, without_failed, held, rng)
+        arch = self._choose(proposals, without_failed, fixed, rng)
         if arch is None and failed:
-            arch = self._choose(iter(()), history.seen, held, rng)
-        if arch is None and held:
+            arch = self._choose(iter(()), history.seen, fixed, rng)
+        if arch is None and fixed:
             # A part of it stands in the record already and whatever completes it is taken:
             # a second evaluation hurts less than a trial that can never be completed.
-            arch = self._choose(iter(()), frozenset(), held, rng)
+            arch = self._choose(iter(()), frozenset(), fixed, rng)
         if arch is None:
             raise SpaceExhausted(
                 f"all architectures within the budget are evaluated or in work: {len(history.seen)}"
@@ -114,10 +114,12 @@ class ArchSampler(BaseSampler):
         archs = np.array(list(kept), dtype=np.int64).reshape(-1, self.space.num_blocks)
         return archs[self.budget.feasible(archs)]
 
-    def sample(self, number: int, history: History, rng: np.random.Generator) -> np.ndarray:
-        """Up to ``number`` random architectures that may be proposed, shape (n, blocks)."""
-        drawn = self.budget.sample(number, rng, history.seen)
-        return np.array(drawn, dtype=np.int64).reshape(-1, self.space.num_blocks)
+    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Random feasible architectures, shape (n, blocks): n is at most ``number``, and small or
+        zero where the budget leaves little of the space.
+        """
+        choices = rng.integers(self.space.num_candidates, size=(number, self.space.num_blocks))
+        return choices[self.budget.feasible(choices)]
 
     def _proposals(
         self, study: Study, trial: FrozenTrial, history: History, rng: np.random.Generator
@@ -125,58 +127,52 @@ class ArchSampler(BaseSampler):
         """Proposals until one may be taken; the last of them is replaced by a near one."""
         yield self.propose(history, rng)
 
-    def _held(self, trial: FrozenTrial) -> dict[int, int]:
-        """Candidates by block that the record already holds for the trial itself."""
-        chosen = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        names = parameter_names(self.space)
-        return {i: int(chosen[name]) for i, name in enumerate(names) if name in chosen}
-
     def _choose(
         self,
         proposals: Iterator[Sequence[int] | None],
         seen: frozenset[tuple[int, ...]],
-        held: dict[int, int],
+        fixed: dict[int, int],
         rng: np.random.Generator,
     ) -> tuple[int, ...] | None:
         proposal = None
         for proposal in proposals:
             if proposal is None:
                 break
-            found = self._first(np.array([proposal]), seen, held)
+            found = self._first(np.array([proposal]), seen, fixed)
             if found is not None:
                 return found
         if proposal is not None:
-            found = self._near(np.asarray(proposal), seen, held, rng)
+            found = self._near(np.asarray(proposal), seen, fixed, rng)
             if found is not None:
                 return found
-        if not held:
+        if not fixed:
             drawn = self.budget.sample(1, rng, seen)
             return tuple(drawn[0]) if drawn else None
-        return self._complete(seen, held, rng)
+        return self._complete(seen, fixed, rng)
 
     def _near(
         self,
         proposal: np.ndarray,
         seen: frozenset[tuple[int, ...]],
-        held: dict[int, int],
+        fixed: dict[int, int],
         rng: np.random.Generator,
     ) -> tuple[int, ...] | None:
         """The nearest that may be taken: one change, two, and so on."""
         candidates = self.space.num_candidates
         around = rng.permutation(neighbours(proposal, candidates))
-        found = self._first(around, seen, held)
+        found = self._first(around, seen, fixed)
         for changes in range(2, self.space.num_blocks + 1):
             if found is not None:
                 break
             around = mutate(np.tile(proposal, (TRIES, 1)), candidates, changes, rng)
-            found = self._first(around, seen, held)
+            found = self._first(around, seen, fixed)
         return found
 
     def _complete(
-        self, seen: frozenset[tuple[int, ...]], held: dict[int, int], rng: np.random.Generator
+        self, seen: frozenset[tuple[int, ...]], fixed: dict[int, int], rng: np.random.Generator
     ) -> tuple[int, ...] | None:
-        """Any that may be taken and has the held candidates."""
-        free = self.space.num_blocks - len(held)
+        """Any that may be taken and has the fixed candidates."""
+        free = self.space.num_blocks - len(fixed)
         ways = self.space.num_candidates**free
         if ways <= 65_536:
             inner = np.indices((self.space.num_candidates,) * free).reshape(free, -1).T
@@ -184,15 +180,15 @@ class ArchSampler(BaseSampler):
         else:
             inner = rng.integers(self.space.num_candidates, size=(65_536, free))
         archs = np.zeros((len(inner), self.space.num_blocks), dtype=np.int64)
-        archs[:, [i for i in range(self.space.num_blocks) if i not in held]] = inner
-        return self._first(archs, seen, held)
+        archs[:, [i for i in range(self.space.num_blocks) if i not in fixed]] = inner
+        return self._first(archs, seen, fixed)
 
     def _first(
-        self, archs: np.ndarray, seen: frozenset[tuple[int, ...]], held: dict[int, int]
+        self, archs: np.ndarray, seen: frozenset[tuple[int, ...]], fixed: dict[int, int]
     ) -> tuple[int, ...] | None:
-        """The first of ``archs`` that may be taken, with the held candidates put in."""
+        """The first of ``archs`` that may be taken, with the fixed candidates put in."""
         archs = np.array(archs, dtype=np.int64)
-        for block, candidate in held.items():
+        for block, candidate in fixed.items():
             archs[:, block] = candidate
         feasible = self.budget.feasible(archs)
         for row in map(tuple, archs[feasible].tolist()):

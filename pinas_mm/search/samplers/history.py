@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.search.encoding import arch_of
+from pinas_mm.search.encoding import parameter_names
 from pinas_mm.space import SearchSpace
 
 # Weight of the sum beside the maximum (Knowles 2006, ParEGO, equation 2).
@@ -52,13 +53,13 @@ class History:
         """
         values: dict[tuple[int, ...], list[list[float]]] = {}
         pending, seen, failed = [], set(), set()
+        names = parameter_names(space)
         for other in study.get_trials(deepcopy=False):
             if other.number == trial.number:
                 continue
-            arch = arch_of(other, space)
-            if arch is None:
+            choices = tuple(held(other, names).values())
+            if len(choices) < len(names):
                 continue
-            choices = tuple(arch)
             if other.state == TrialState.FAIL:
                 failed.add(choices)
                 continue
@@ -79,6 +80,17 @@ class History:
             seen=frozenset(seen),
         )
         return history, frozenset(failed - seen)
+
+
+def held(trial: FrozenTrial, names: Sequence[str]) -> dict[int, int]:
+    """Candidates by block that the record has for a trial, of the parameters ``names``.
+
+    A trial that waits for its first turn has its architecture among Optuna's fixed parameters.
+    """
+    chosen = trial.params
+    if trial.state in (TrialState.WAITING, TrialState.RUNNING):
+        chosen = {**trial.system_attrs.get("fixed_params", {}), **chosen}
+    return {block: int(chosen[name]) for block, name in enumerate(names) if name in chosen}
 
 
 def scalarize(gains: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -59,26 +59,25 @@ class ArchProcess:
         self._pairs = max(self.blocks * (self.blocks - 1) / 2, 1)
         self._mean, self._sd = self._prior(ordered)
 
-    @property
-    def default(self) -> np.ndarray:
-        """Hyperparameters at the prior's mean."""
-        return self._mean.copy()
+    def fit(self, archs: np.ndarray, scores: np.ndarray, steps: int = 40) -> np.ndarray:
+        """Hyperparameters of most posterior density, as logarithms.
 
-    def fit(
-        self, archs: np.ndarray, scores: np.ndarray, start: np.ndarray, steps: int = 40
-    ) -> tuple[np.ndarray, float]:
-        """Hyperparameters of most posterior density from a start, and minus its logarithm."""
+        Args:
+            archs: different architectures as candidate indices, shape (n, blocks).
+            scores: shape (n,), of about mean 0 and standard deviation 1.
+            steps: of the optimizer at most; it starts at the prior's mean.
+        """
         codes = one_hot(archs, self.candidates)
         found = minimize(
             self._loss,
-            start,
+            self._mean,
             args=(codes, scores),
             jac=True,
             method="L-BFGS-B",
             bounds=list(zip(self._mean - 4 * self._sd, self._mean + 4 * self._sd, strict=True)),
             options={"maxiter": steps, "maxcor": 10},
         )
-        return found.x, float(found.fun)
+        return found.x
 
     def condition(
         self, hyper: np.ndarray, archs: np.ndarray, scores: np.ndarray, pending: np.ndarray
@@ -149,7 +148,8 @@ class ArchProcess:
         gradient = deviation / self._sd
         gradient[:3] += [a[i] * (slope * part).sum() for i, part in enumerate((main, pairs, whole))]
         gradient[3] += a[3] * np.trace(slope)
-        of_block = self._fold(slope * (a[0] / self.blocks + a[1] / self._pairs * self.blocks * main), codes)
+        inner = a[0] / self.blocks + a[1] / self._pairs * self.blocks * main
+        of_block = self._fold(slope * inner, codes)
         of_block -= a[1] / self._pairs * self._fold(slope, codes) * kernels.block
         of_log = self._fold(slope * a[2] * whole, codes)
         self._backward(hyper, kernels, of_block, of_log, gradient)
@@ -194,6 +194,10 @@ class Posterior:
         kernels: of its hyperparameters.
         archs: evaluated, shape (n, blocks).
         scores: shape (n,).
+
+    Attributes:
+        best: the highest score.
+        noise: variance of each architecture's own effect, of which no other tells.
     """
 
     def __init__(
@@ -208,6 +212,7 @@ class Posterior:
         self._inverse = lapack.dpotri(lower, lower=1)[0]
         self._inverse = np.tril(self._inverse) + np.tril(self._inverse, -1).T
         self._weights = self._inverse @ scores
+        self.best = float(scores.max())
 
     def predict(self, archs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance, each of shape (n,), without the noise."""
