@@ -28,10 +28,9 @@ from rich.table import Table
 
 from pinas_mm.demo.report import machine
 from pinas_mm.engine.launch import write_json
-from pinas_mm.search.encoding import arch_of, distributions
+from pinas_mm.search.encoding import distributions
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
-from pinas_mm.space import Arch
 
 SAMPLERS = [
     "RandomSampler",
@@ -69,7 +68,7 @@ def run(sampler: str, landscape: Landscape, evaluations: int, seed: int) -> tupl
         start = time.process_time()
         trial = study.ask(space_distributions)
         seconds += time.process_time() - start
-        arch: Arch = arch_of(study.trials[-1], space)
+        arch = [trial.params[name] for name in space_distributions]
         scores.append(float(landscape.score(np.array([arch]))[0]))
         start = time.process_time()
         study.tell(trial, scores[-1])

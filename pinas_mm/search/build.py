@@ -49,7 +49,7 @@ def build_evaluator(
         score: config of the score; where it takes a seed of its own, the default stays.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
-        images: how many images to score on; None is all.
+        images: how many images to score on, drawn by the seed; None is all, in their order.
         calibration_batches: batches for the statistics; fewer where there are no more images. A
             last one that is not full is left out, since batches weigh equally.
         memory: most bytes of activations kept for sharing, as number or text.
@@ -64,6 +64,9 @@ def build_evaluator(
     built.check(model)
     if calibration_batches < 1:
         raise UserError(f"calibration_batches is {calibration_batches}: it must be at least 1")
+    if images is not None:
+        # The first ones of a data set are often all of a few classes.
+        dataloader = {**dataloader, "sampler": {"shuffle": True}}
     batches = load_batches(dataloader, images, seed)
     found = sum(map(num_images, batches))
     if images is not None and found < images:

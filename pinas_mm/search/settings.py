@@ -17,7 +17,7 @@ class SearchSettings:
         score: config of the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
-        images: how many images to score on; None is all of the data set.
+        images: how many images to score on, drawn by the seed; None is all of the data set.
         calibration_batches: batches for the statistics.
         objectives: metric and cost names; ``name:min`` where less is better.
         constraints: budgets, such as ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``.
@@ -31,7 +31,8 @@ class SearchSettings:
             candidate block here; needed for constraints and objectives on latency.
         image_size: height and width for the costs; None is that of the images.
         num_classes: classifier's outputs for the costs; None is that of the model's head.
-        seed: of the sampler and of everything that is drawn for scoring.
+        seed: of the sampler and of the choice of images; partner paths and views of the label-free
+            score have seeds of their own, so that searches compare.
         study: name of the study in the storage.
         storage: database URL; None is ``search.db`` in the work dir.
         workers: processes on this machine.

@@ -63,7 +63,7 @@ def storage_errors(url: str) -> Iterator[None]:
         yield
     except (ImportError, NoSuchModuleError) as error:
         raise UserError(
-            f"no driver for {_shown(url)} ({error}): install it, psycopg2-binary for PostgreSQL, "
+            f"no driver for {_shown(url)} ({error}): install it, psycopg[binary] for PostgreSQL, "
             "pymysql for MySQL"
         ) from error
     except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:

@@ -101,7 +101,7 @@ class Subnets:
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
             # Counted in its first run only.
             for norm in self._attach(node):
-                norm.momentum = factor
+                norm.momentum = 0.0 if again else factor
             return self._run(node, x)
 
         self._train(True)

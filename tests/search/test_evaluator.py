@@ -14,7 +14,6 @@ from torch import distributed, multiprocessing, nn
 from pinas_mm.errors import UserError
 from pinas_mm.search.build import build_evaluator, build_score
 from pinas_mm.search.evaluator import Evaluator
-from pinas_mm.search.memory import parse_bytes
 from pinas_mm.search.scores import CrossPathScore, ProbeScore
 from pinas_mm.search.scores.classification import ClassificationScore
 from pinas_mm.space import SearchSpace
@@ -302,20 +301,6 @@ def test_two_processes_share_the_architectures(space, tmp_path):
     ordered = sorted(ARCHS)
     halves = [{a[:d] for a in half for d in (1, 2, 3)} for half in (ordered[:5], ordered[5:])]
     assert [record["share"] for record in ranks] == [len(half) for half in halves]
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0, 0), (7, 7), ("0", 0), ("512M", 512 << 20), ("1.5 gib", 3 << 29), ("2kB", 2048)],
-)
-def test_amounts_of_memory(value, expected):
-    assert parse_bytes(value) == expected
-
-
-@pytest.mark.parametrize("value", [-1, "-1", "2 apples", "", None, True, 1.5, "M"])
-def test_amounts_that_are_none(value):
-    with pytest.raises(UserError, match="512M"):
-        parse_bytes(value)
 
 
 def test_bad_input_is_refused(space, build_pinas):

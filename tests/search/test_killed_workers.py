@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from pinas_mm.search.build import build_evaluator
@@ -30,6 +30,7 @@ def evaluator(digits):
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     model.init_weights()
+    move_apart(model)
     names = ("score", "dataloader", "images", "calibration_dataloader", "calibration_batches")
     return build_evaluator(model, seed=0, **{name: cfg.search[name] for name in names})
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 import torch
-from conftest import CONFIGS, NAMES
+from conftest import CONFIGS, NAMES, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -20,6 +20,7 @@ def save_model(config: str, file) -> None:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     model.init_weights()
+    move_apart(model)
     torch.save({"state_dict": model.state_dict()}, file)
 
 
@@ -120,6 +121,8 @@ def test_pruning_ends_hopeless_architectures_early(search, tmp_path):
         "search.pruner.percentile=25.0",
         "search.pruner.n_startup_trials=2",
         "search.dataloader.batch_size=2",
+        config="small_search_label_free.py",
+        checkpoint="supernet.pth",
     )
     assert status == 0, err
     trials = json.loads((tmp_path / "best.json").read_text())["trials"]

@@ -51,7 +51,9 @@ class History:
         Several objectives become one by an augmented Chebyshev scalarization whose weights are
         drawn here, once a proposal (Knowles 2006, ParEGO).
         """
-        values: dict[tuple[int, ...], list[list[float]]] = {}
+        rows: dict[tuple[int, ...], int] = {}
+        values: list[list[float]] = []
+        places: list[int] = []
         pending, seen, failed = [], set(), set()
         names = parameter_names(space)
         for other in study.get_trials(deepcopy=False):
@@ -69,12 +71,14 @@ class History:
                 continue
             found = _values(other, len(study.directions))
             if found is not None:
-                values.setdefault(choices, []).append(found)
+                places.append(rows.setdefault(choices, len(rows)))
+                values.append(found)
         signs = np.array([1 if d == StudyDirection.MAXIMIZE else -1 for d in study.directions])
-        gains = np.array([np.mean(found, axis=0) for found in values.values()])
-        gains = signs * _finite(gains.reshape(len(values), len(signs)))
+        gains = np.zeros((len(rows), len(signs)))
+        np.add.at(gains, places, _finite(np.array(values).reshape(-1, len(signs))))
+        gains *= signs / np.bincount(places, minlength=len(rows))[:, None]
         history = cls(
-            archs=np.array(list(values), dtype=np.int64).reshape(-1, space.num_blocks),
+            archs=np.array(list(rows), dtype=np.int64).reshape(-1, space.num_blocks),
             scores=scalarize(gains, rng),
             pending=np.array(pending, dtype=np.int64).reshape(-1, space.num_blocks),
             seen=frozenset(seen),
