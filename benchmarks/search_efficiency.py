@@ -12,11 +12,14 @@ and the sampler's own seconds a run.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
+# One thread, so that seconds compare; threads do not help matrices this small.
+os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np

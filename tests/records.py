@@ -38,7 +38,7 @@ def postgresql() -> str:
         port = free.getsockname()[1]
     data, log = str(folder / "data"), str(folder / "log")
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    run(str(servers[-1] / "initdb"), "-A", "trust", "-U", "pinas", "-D", data)
+    run(str(servers[-1] / "initdb"), "-E", "UTF8", "-A", "trust", "-U", "pinas", "-D", data)
     run(str(servers[-1] / "pg_ctl"), "-w", "-D", data, "-l", log, "-o", options, "start")
     try:
         yield f"postgresql://pinas@127.0.0.1:{port}/postgres"

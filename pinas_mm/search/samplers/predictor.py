@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget import Budget
@@ -62,6 +63,7 @@ class PredictorSampler(ArchSampler):
             )
         self.startup, self.pool, self.refit = startup, pool, refit
         self._process = ArchProcess(space)
+        self._threads = ThreadpoolController()
         # By view: what was fitted to, and the hyperparameters.
         self._fitted: dict[bool, tuple[bytes, np.ndarray]] = {}
 
@@ -71,13 +73,12 @@ class PredictorSampler(ArchSampler):
         if len(history) < 2 or started < self.startup:
             return None
         squeezed = started % 2 == 0
-        posterior = self._process.condition(
-            self._hyper(history, squeezed),
-            history.archs,
-            standardized(history.scores, squeezed),
-            history.pending,
-        )
-        return self._climb(posterior, history, rng)
+        scores = standardized(history.scores, squeezed)
+        # More threads make matrices this small slower, four times on two cores.
+        with self._threads.limit(limits=1, user_api="blas"):
+            hyper = self._hyper(history, squeezed)
+            posterior = self._process.condition(hyper, history.archs, scores, history.pending)
+            return self._climb(posterior, history, rng)
 
     def _hyper(self, history: History, squeezed: bool) -> np.ndarray:
         """Hyperparameters fitted to the record's beginning, which grows in steps."""
