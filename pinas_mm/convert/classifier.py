@@ -10,7 +10,7 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
-from pinas_mm.convert.layout import is_supernet
+from pinas_mm.convert.layout import Layout, is_supernet
 from pinas_mm.space import Arch, SearchSpace
 
 
@@ -25,7 +25,7 @@ class Classifier(Kind):
         """By a network's names without candidates' index."""
         return is_supernet(names) is False
 
-    def others(self) -> dict[str, str]:
+    def others(self, layout: Layout) -> dict[str, str]:
         """The linear layer."""
         return {"fc.weight": "head.fc.weight", "fc.bias": "head.fc.bias"}
 

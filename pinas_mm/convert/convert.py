@@ -17,7 +17,14 @@ from pinas_mm.convert.deeplabv3 import DeepLabV3
 from pinas_mm.convert.infer_space import infer_space
 from pinas_mm.convert.kind import Kind, share_shortcuts
 from pinas_mm.convert.layout import Layout, read_layout
-from pinas_mm.convert.source import check_names, check_not_empty, listing, unwrap
+from pinas_mm.convert.mask_rcnn import MaskRCNN
+from pinas_mm.convert.source import (
+    allow_numpy,
+    check_names,
+    check_not_empty,
+    listing,
+    unwrap,
+)
 from pinas_mm.convert.supernet import Supernet
 from pinas_mm.convert.training import Training
 from pinas_mm.engine.atomic_backend import write_atomically
@@ -25,7 +32,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.space import Arch, SearchSpace
 
 # The first that recognizes a checkpoint has it.
-KINDS: tuple[Kind, ...] = (Training(), DeepLabV3(), Supernet(), Classifier())
+KINDS: tuple[Kind, ...] = (Training(), DeepLabV3(), MaskRCNN(), Supernet(), Classifier())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +85,9 @@ def convert_file(source: str | Path, target: str | Path, force: bool = False) ->
         raise UserError(f"{target} exists already: {hint}")
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"{target} is the source itself: give another name")
-    converted = convert_state(read_checkpoint(source), f"checkpoint {source}")
+    with allow_numpy():
+        checkpoint = read_checkpoint(source)
+    converted = convert_state(checkpoint, f"checkpoint {source}")
     buffer = io.BytesIO()
     torch.save(dict(state_dict=converted.state_dict, meta=converted.meta(source.name)), buffer)
     try:
@@ -107,16 +116,17 @@ def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
             f"{source} is none of {', '.join(kind.name for kind in KINDS)}{ours}: its keys are "
             f"{listing(list(state))}"
         )
+    state = kind.complete(state)
     bare = _bare_names(kind, state)
     layout = read_layout(bare, kind.supernet)
-    others = kind.others()
+    others = kind.others(layout)
     prefixes = [*kind.backbones, *kind.duplicates]
-    names = [prefix + name for prefix in prefixes for name in layout.names()]
+    names = [prefix + kind.to_source(name) for prefix in prefixes for name in layout.names()]
     check_names(state, [*names, *others], source, kind.name)
     check_not_empty(state, source)
     _check_duplicates(kind, state, layout, source)
     renamed = {
-        ours + name: state[theirs + name]
+        ours + name: state[theirs + kind.to_source(name)]
         for theirs, ours in kind.backbones.items()
         for name in layout.names()
     }
@@ -125,11 +135,12 @@ def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
             share_shortcuts(renamed, ours, layout)
     renamed |= {ours: state[theirs] for theirs, ours in others.items()}
     backbone = next(iter(kind.backbones))
+    weights = {name: state[backbone + kind.to_source(name)] for name in layout.names()}
     try:
-        space, arch = infer_space({n: state[backbone + n] for n in layout.names()}, layout)
+        space, arch = infer_space(weights, layout)
     except UserError as error:
         raise UserError(f"{source} is not a whole {kind.name}: {error}") from error
-    channels = state[backbone + "conv1.0.weight"].shape[1]
+    channels = weights["conv1.0.weight"].shape[1]
     with torch.device("meta"), warnings.catch_warnings():
         # mmseg warns about its own calls whenever it builds a head.
         warnings.simplefilter("ignore")
@@ -140,12 +151,13 @@ def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
 
 def _bare_names(kind: Kind, state: Mapping[str, torch.Tensor]) -> set[str]:
     """Names in any of the backbones, so that what one of them lacks shows in another."""
-    return {
-        name.removeprefix(prefix)
+    bare = {
+        kind.from_source(name.removeprefix(prefix))
         for prefix in [*kind.backbones, *kind.duplicates]
         for name in state
         if name.startswith(prefix)
     }
+    return bare - {None}
 
 
 def _check_duplicates(

@@ -10,7 +10,7 @@ from mmseg.models import EncoderDecoder
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
-from pinas_mm.convert.layout import norm_names
+from pinas_mm.convert.layout import Layout, norm_names
 from pinas_mm.space import Arch, SearchSpace
 
 # (convolution, norm) of the source -> the mmcv ConvModule that holds both in ours.
@@ -41,7 +41,7 @@ class DeepLabV3(Kind):
         """By the backbone's prefix and the heads'."""
         return any(name.startswith(("pretrained.", "head.aspp.", "auxlayer.")) for name in names)
 
-    def others(self) -> dict[str, str]:
+    def others(self, layout: Layout) -> dict[str, str]:
         """Both heads."""
         renamed = {}
         for (conv, norm), ours in CONV_MODULES.items():

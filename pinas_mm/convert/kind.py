@@ -36,9 +36,25 @@ class Kind(ABC):
     def recognizes(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with these names is of this kind, whole or not."""
 
+    def complete(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A recognized checkpoint less what is no weight, plus what it may leave out."""
+        return dict(state)
+
+    def to_source(self, name: str) -> str:
+        """What this kind calls the weight that the release's bare backbones call ``name``."""
+        return name
+
+    def from_source(self, name: str) -> str | None:
+        """The reverse of :meth:`to_source`; None for what no backbone has."""
+        return name
+
     @abstractmethod
-    def others(self) -> dict[str, str]:
-        """Every name outside the backbones that a whole checkpoint has -> our name."""
+    def others(self, layout: Layout) -> dict[str, str]:
+        """Every name outside the backbones that a whole checkpoint has -> our name.
+
+        Args:
+            layout: of its backbones.
+        """
 
     @abstractmethod
     def reference(

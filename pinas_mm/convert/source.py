@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 
 from pinas_mm.errors import UserError
 
 WRAPPERS = ("state_dict", "model")
+NUMBERS = "?bBhHiIlLqQefd"
 
 
 def unwrap(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
     """The state dict of a loaded checkpoint.
 
     It may be bare or under ``state_dict`` or ``model``; the ``module.`` that data-parallel
-    training puts before every name goes.
+    training puts before every name goes; numpy arrays of numbers become tensors.
 
     Args:
         checkpoint: what the file held.
@@ -32,6 +35,7 @@ def unwrap(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
         wrapper = _wrapper(state)
     if not isinstance(state, Mapping) or not state:
         raise UserError(f"{source} holds no weights: it is {_describe(state)}")
+    state = {key: _tensor(value) for key, value in state.items()}
     others = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise UserError(
@@ -42,6 +46,20 @@ def unwrap(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state
+
+
+def allow_numpy() -> AbstractContextManager:
+    """While open, PyTorch's safe reader also builds numpy arrays of numbers, as detectron2 saves.
+
+    Only these types: an array of objects could hold anything.
+    """
+    reconstruct = np.core.multiarray._reconstruct
+    modules = "numpy.core.multiarray", "numpy._core.multiarray"  # numpy 1 and 2
+    dtypes = {type(np.dtype(code)) for code in NUMBERS}
+    return torch.serialization.safe_globals(
+        [(reconstruct, f"{module}._reconstruct") for module in modules]
+        + [np.ndarray, np.dtype, *dtypes]
+    )
 
 
 def check_names(names: Collection[str], wanted: Sequence[str], source: str, kind: str) -> None:
@@ -80,6 +98,11 @@ def _wrapper(state: Any) -> str | None:
     if not isinstance(state, Mapping):
         return None
     return next((key for key in WRAPPERS if isinstance(state.get(key), Mapping)), None)
+
+
+def _tensor(value: Any) -> Any:
+    numbers = isinstance(value, np.ndarray) and value.dtype.char in NUMBERS
+    return torch.tensor(value) if numbers else value
 
 
 def _describe(value: Any) -> str:

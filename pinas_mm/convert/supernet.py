@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
-from pinas_mm.convert.layout import is_supernet
+from pinas_mm.convert.layout import Layout, is_supernet
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch, SearchSpace
 
@@ -25,7 +25,7 @@ class Supernet(Kind):
         """By the candidates' index in ``layer1.0.2.conv1.weight``."""
         return is_supernet(names) is True
 
-    def others(self) -> dict[str, str]:
+    def others(self, layout: Layout) -> dict[str, str]:
         """There is nothing but the backbone."""
         return {}
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
+from pinas_mm.convert.layout import Layout
 from pinas_mm.models.pinas import PiNAS
 from pinas_mm.space import Arch, SearchSpace
 
@@ -28,7 +29,7 @@ class Training(Kind):
         """By the two encoders."""
         return any(name.startswith(("encoder_q.", "encoder_k.")) for name in names)
 
-    def others(self) -> dict[str, str]:
+    def others(self, layout: Layout) -> dict[str, str]:
         """Both necks and the queue."""
         student = {f"encoder_q.1.{name}": f"neck.{name}" for name in NECK}
         teacher = {f"encoder_k.1.{name}": f"teacher.neck.{name}" for name in NECK}

@@ -116,9 +116,80 @@ def deeplabv3(space, channels=8):
     return prefixed("pretrained.", backbone(space)) | fill(shapes)
 
 
+def detectron2_backbone(space, counters):
+    """``res2.0.conv1.norm`` for ``layer1.0.bn1``, and so on."""
+    stem = {
+        "conv1.0.": "stem.conv1.0.",
+        "conv1.1.": "stem.conv1.0.norm.",
+        "conv1.3.": "stem.conv1.1.",
+        "conv1.4.": "stem.conv1.1.norm.",
+        "conv1.6.": "stem.conv1.2.",
+        "bn1.": "stem.conv1.2.norm.",
+    }
+    blocks = {
+        ".bn1.": ".conv1.norm.",
+        ".bn3.": ".conv3.norm.",
+        ".downsample.1.": ".shortcut.",
+        ".downsample.2.": ".shortcut.norm.",
+    }
+    shapes = {}
+    for name, shape in shapes_of(PiNASBackbone(ARCHS[space], SPACES[space])).items():
+        if name.startswith("layer"):
+            renamed = f"res{int(name[5]) + 1}{name[6:]}"
+            if ".conv2." not in name:
+                for ours, theirs in blocks.items():
+                    renamed = renamed.replace(ours, theirs)
+        else:
+            start = next(start for start in stem if name.startswith(start))
+            renamed = stem[start] + name.removeprefix(start)
+        if counters or not name.endswith("num_batches_tracked"):
+            shapes[renamed] = shape
+    return shapes
+
+
+def conv_norm(name, out, inner, kernel, counters):
+    shapes = {f"{name}.weight": (out, inner, kernel, kernel)} | norm(f"{name}.norm", out)
+    return shapes if counters else without_counters(shapes)
+
+
+def without_counters(state):
+    return {name: v for name, v in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def mask_rcnn(space, counters=False, pyramid=6, conv=8, fc=10, seed=0):
+    """All widths differ, so that no layer fits in another's place."""
+    mask, rpn = conv + 1, pyramid
+    shapes = prefixed("backbone.bottom_up.", detectron2_backbone(space, counters))
+    for stage in range(len(SPACES[space]["depths"])):
+        lateral, output = f"backbone.fpn_lateral{stage + 2}", f"backbone.fpn_output{stage + 2}"
+        shapes |= conv_norm(lateral, pyramid, out_channels(space, stage), 1, counters)
+        shapes |= conv_norm(output, pyramid, pyramid, 3, counters)
+    head = "proposal_generator.rpn_head"
+    shapes |= {f"{head}.conv.weight": (rpn, pyramid, 3, 3), f"{head}.conv.bias": (rpn,)}
+    for name, channels in (("objectness_logits", 3), ("anchor_deltas", 12)):
+        shapes |= {f"{head}.{name}.weight": (channels, rpn, 1, 1)}
+        shapes |= {f"{head}.{name}.bias": (channels,)}
+    for number in range(4):
+        inner = conv if number else pyramid
+        name = f"roi_heads.box_head.conv{number + 1}"
+        shapes |= conv_norm(name, conv, inner, 3, counters)
+        inner = mask if number else pyramid
+        name = f"roi_heads.mask_head.mask_fcn{number + 1}"
+        shapes |= conv_norm(name, mask, inner, 3, counters)
+    shapes |= linear("roi_heads.box_head.fc1", fc, conv * 7 * 7)
+    shapes |= linear("roi_heads.box_predictor.cls_score", CLASSES + 1, fc)
+    shapes |= linear("roi_heads.box_predictor.bbox_pred", 4 * CLASSES, fc)
+    shapes |= {"roi_heads.mask_head.deconv.weight": (mask, mask, 2, 2)}
+    shapes |= {"roi_heads.mask_head.deconv.bias": (mask,)}
+    shapes |= {"roi_heads.mask_head.predictor.weight": (CLASSES, mask, 1, 1)}
+    shapes |= {"roi_heads.mask_head.predictor.bias": (CLASSES,)}
+    return fill(shapes, seed)
+
+
 MAKERS = {
     "self-supervised training checkpoint": training,
     "supernet backbone": supernet,
     "stand-alone classifier": classifier,
     "DeepLabV3 segmentor": deeplabv3,
+    "Mask R-CNN detector": mask_rcnn,
 }

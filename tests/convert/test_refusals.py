@@ -39,7 +39,7 @@ def test_any_missing_key_is_named(kind):
 )
 def test_any_left_over_key_is_named(kind, stray):
     source = MAKERS[kind]("expansion-8")
-    for prefix in ("", "encoder_q.0.", "pretrained."):
+    for prefix in ("", "encoder_q.0.", "pretrained.", "backbone.bottom_up."):
         if not prefix or any(name.startswith(prefix) for name in source):
             message = refusal(source | {prefix + stray: torch.zeros(1)})
             assert f"x.pth is not a whole {kind}: 1 key left over ({prefix + stray})" == message
@@ -86,6 +86,13 @@ def test_whole_shortcut_missing_where_channels_change():
         ("self-supervised training checkpoint", "queue", (9, 10)),
         ("self-supervised training checkpoint", "encoder_k.0.bn1.bias", (1,)),
         ("DeepLabV3 segmentor", "head.block.0.weight", (9, 8, 3, 3)),
+        ("Mask R-CNN detector", "backbone.bottom_up.res2.0.conv2.conv.weight", (7, 5, 3, 3)),
+        ("Mask R-CNN detector", "backbone.fpn_output2.weight", (6, 6, 1, 1)),
+        ("Mask R-CNN detector", "proposal_generator.rpn_head.anchor_deltas.weight", (8, 6, 1, 1)),
+        ("Mask R-CNN detector", "roi_heads.box_head.fc1.weight", (10, 8 * 49 + 1)),
+        ("Mask R-CNN detector", "roi_heads.box_predictor.cls_score.bias", (1,)),
+        ("Mask R-CNN detector", "roi_heads.box_predictor.bbox_pred.weight", (4, 10)),
+        ("Mask R-CNN detector", "roi_heads.mask_head.predictor.bias", (1,)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(kind, name, shape):
