@@ -56,9 +56,10 @@ class SplitAttention(nn.Module):
         weights = self.fc2(self.relu(self.bn1(self.fc1(pooled))))
         if self.radix == 1:
             return x * weights.sigmoid()
-        # fc2's channels lie as (groups, radix, width); the splits lie as (radix, groups, width).
-        weights = weights.view(len(x), self.groups, self.radix, -1).softmax(dim=2)
-        weights = weights.transpose(1, 2).reshape(len(x), self.radix, -1, 1, 1).unbind(dim=1)
+        # x.shape[0] and not len(x), which tracing would take for a constant. fc2's channels lie as
+        # (groups, radix, width); the splits lie as (radix, groups, width).
+        weights = weights.view(x.shape[0], self.groups, self.radix, -1).softmax(dim=2)
+        weights = weights.transpose(1, 2).reshape(x.shape[0], self.radix, -1, 1, 1).unbind(dim=1)
         out = splits[0] * weights[0]
         for split, weight in zip(splits[1:], weights[1:], strict=True):
             out = torch.addcmul(out, split, weight)
