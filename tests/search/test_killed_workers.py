@@ -12,9 +12,9 @@ import torch
 from conftest import CONFIGS, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from pinas_mm.search.build import build_evaluator
 
 from pinas_mm.registry import MODELS
+from pinas_mm.search.build import build_evaluator
 from pinas_mm.search.worker import work
 
 TRIALS = 30
