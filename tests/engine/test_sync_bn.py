@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from torch import distributed, nn
 
-from pinas_mm.engine import CPUDistributedDataParallel, SyncBNOnCPUHook
+from pinas_mm.engine import CPUDistributedDataParallel
 from pinas_mm.models import PiNASSupernet
 
 NOTICE = "no GPU: SyncBN needs one, its layers are plain BN here"
@@ -14,16 +15,12 @@ CUSTOM_HOOKS = [dict(type="pinas_mm.SyncBNOnCPUHook")]
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="what is done without a GPU")
 
 
-def trained(run):
-    run.train()
-    return run.model.state_dict()
-
-
 def test_a_sync_bn_config_trains_as_with_bn(runner, capfd, tmp_path):
     results = {}
     for norm in ("BN", "SyncBN"):
         run = runner(**{"model.backbone.norm_cfg": dict(type=norm), "custom_hooks": CUSTOM_HOOKS})
-        results[norm] = trained(run)
+        run.train()
+        results[norm] = run.model.state_dict()
         assert capfd.readouterr().out.count(NOTICE) == (norm == "SyncBN")
     assert results["BN"].keys() == results["SyncBN"].keys()
     for key, value in results["BN"].items():
@@ -33,17 +30,21 @@ def test_a_sync_bn_config_trains_as_with_bn(runner, capfd, tmp_path):
     assert "norm_cfg=dict(type='SyncBN')" in kept
 
 
-def test_the_hook_alone_tells_of_it_under_any_runner(capfd, space, tmp_path):
+def test_hooks_that_copy_the_model_copy_plain_bn(capfd, space, tmp_path):
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
             self.backbone = PiNASSupernet(space, norm_cfg=dict(type="SyncBN"))
 
-    run = Runner(Model(), str(tmp_path), custom_hooks=CUSTOM_HOOKS, experiment_name="alone")
+    hooks = [dict(type="EMAHook"), *CUSTOM_HOOKS]
+    run = Runner(Model(), str(tmp_path), custom_hooks=hooks, experiment_name="copied")
+    # As a wrapper of another library would leave it.
+    run.model = Model()
     run.call_hook("before_run")
     assert capfd.readouterr().out.count(NOTICE) == 1
-    assert not any(isinstance(module, nn.SyncBatchNorm) for module in run.model.modules())
-    assert isinstance(run.hooks[0], SyncBNOnCPUHook)
+    (average,) = [hook.ema_model for hook in run.hooks if isinstance(hook, EMAHook)]
+    for module in (*run.model.modules(), *average.modules()):
+        assert not isinstance(module, nn.SyncBatchNorm)
 
 
 @pytest.fixture
