@@ -6,8 +6,9 @@ __version__ = "0.1.0"
 
 check_stack()
 
-from pinas_mm import checkpoint, engine, models  # noqa: E402
+from pinas_mm import checkpoint, engine, initializers, models  # noqa: E402
 from pinas_mm.data import cache, loading, views  # noqa: E402
+from pinas_mm.get_backbone import get_backbone  # noqa: E402
 from pinas_mm.space import Arch, Candidate, SearchSpace  # noqa: E402
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "cache",
     "checkpoint",
     "engine",
+    "get_backbone",
+    "initializers",
     "loading",
     "models",
     "views",

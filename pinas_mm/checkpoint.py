@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
-from mmengine.logging import print_log
+from filelock import FileLock
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.registry import WEIGHT_INITIALIZERS
-from pinas_mm.subnet import is_supernet, subnet_state
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The file that ``path`` means: itself, or the last good checkpoint of a work dir.
+    """The file that ``path`` means.
+
+    Args:
+        path: a file; a work dir, whose last good checkpoint is meant; or an http(s) address, which
+            is downloaded once, to PyTorch's hub folder (``TORCH_HOME``).
 
     Raises:
         UserError: there is none, or the file is truncated.
     """
+    if "://" in str(path):
+        return _downloaded(str(path))
     path = Path(path)
     if path.is_dir():
         return _last_checkpoint(path)
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: give a .pth file or a work dir")
-    # PyTorch writes zip archives, whose directory stands at the end: what is cut off has none.
-    if not zipfile.is_zipfile(path) and not _is_legacy(path):
-        raise UserError(
-            f"checkpoint {path} is truncated or no PyTorch checkpoint ({path.stat().st_size} "
-            "bytes): take an earlier one or download it again"
-        )
+    _check_whole(path, f"checkpoint {path}")
     return path
 
 
@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Loads a checkpoint on the CPU without running code from it.
 
     Args:
-        path: a file, or a work dir whose last checkpoint is meant.
+        path: what :func:`find_checkpoint` takes.
         mmap: read tensors only when they are used; checks the rest in no time.
 
     Raises:
@@ -112,65 +112,6 @@ def inner_state(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, tor
     return inner or dict(state)
 
 
-def load_subnet(backbone: PiNASBackbone, supernet: Mapping[str, torch.Tensor], source: str) -> None:
-    """Loads a backbone's architecture from the state dict of a supernet of its search space.
-
-    Args:
-        backbone: the stand-alone network, of any strides and dilations.
-        supernet: the supernet's weights.
-        source: what the messages call it.
-
-    Raises:
-        UserError: the weights are not a whole supernet's of this space; says what differs.
-    """
-    if not is_supernet(supernet):
-        raise UserError(
-            f"{source} holds no supernet to cut a subnet from: its keys have no candidates, as "
-            "layer1.0.2.conv1.weight has. A stand-alone network's weights load by "
-            "init_cfg=dict(type='Pretrained', checkpoint=...)"
-        )
-    with torch.device("meta"):
-        whole = PiNASSupernet(
-            backbone.space, backbone.conv1[0].in_channels, norm_cfg=backbone.norm_cfg
-        )
-    check_fits(whole, supernet, source)
-    selected = subnet_state(supernet, backbone.arch, backbone.space)
-    check_fits(backbone, selected, source)  # Other strides can leave a shortcut out.
-    backbone.load_state_dict(selected)
-
-
-@WEIGHT_INITIALIZERS.register_module()
-class FromSupernet:
-    """Initializes from a checkpoint of this package that contains a supernet.
-
-    For ``init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)`` of a supernet, or of a
-    stand-alone backbone, which takes its architecture's part.
-
-    Args:
-        checkpoint: a file, or a work dir whose last checkpoint is meant.
-        prefix: of the supernet's keys in it; a checkpoint without such keys is taken as the
-            supernet's own.
-
-    Raises:
-        UserError: the checkpoint cannot be read or is not of the module's search space.
-    """
-
-    def __init__(self, checkpoint: str, prefix: str = "backbone.") -> None:
-        self.checkpoint, self.prefix = checkpoint, prefix
-
-    def __call__(self, module: PiNASSupernet | PiNASBackbone) -> None:
-        """Loads the weights."""
-        path = find_checkpoint(self.checkpoint)
-        state = inner_state(state_dict(read_checkpoint(path)), self.prefix)
-        if isinstance(module, PiNASBackbone):
-            load_subnet(module, state, f"checkpoint {path}")
-            print_log(f"architecture {module.arch} of the supernet from {path}", logger="current")
-            return
-        check_fits(module, state, f"checkpoint {path}")
-        module.load_state_dict(state)
-        print_log(f"supernet from {path}", logger="current")
-
-
 def _is_legacy(path: Path) -> bool:
     """Whether a file begins as PyTorch before 1.6 wrote checkpoints, as old releases are."""
     with path.open("rb") as file:
@@ -187,3 +128,34 @@ def _last_checkpoint(work_dir: Path) -> Path:
         if path.is_file() and zipfile.is_zipfile(path):
             return path
     raise UserError(f"no checkpoint in {work_dir}: train there first, or give a .pth file")
+
+
+def _downloaded(url: str) -> Path:
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"checkpoint {url}: allowed are a file, a work dir and http(s) addresses")
+    # Of the same name under two addresses are two checkpoints.
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{Path(urlsplit(url).path).name}"
+    target = Path(torch.hub.get_dir(), "checkpoints", name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{name}.part")
+    with FileLock(f"{target}.lock"):  # The processes of a machine wait for one.
+        if not target.is_file():
+            try:
+                torch.hub.download_url_to_file(url, str(part), progress=False)
+            except (OSError, HTTPException) as error:
+                raise UserError(
+                    f"cannot download checkpoint {url} ({error}): check the address, or download "
+                    "it by hand and give the file"
+                ) from error
+            _check_whole(part, f"checkpoint {url}")
+            part.replace(target)
+    return target
+
+
+def _check_whole(path: Path, source: str) -> None:
+    # PyTorch writes zip archives, whose directory stands at the end: what is cut off has none.
+    if not zipfile.is_zipfile(path) and not _is_legacy(path):
+        raise UserError(
+            f"{source} is truncated or no PyTorch checkpoint ({path.stat().st_size} bytes): take "
+            "an earlier one or download it again"
+        )

@@ -16,16 +16,11 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from pinas_mm.checkpoint import (
-    find_checkpoint,
-    inner_state,
-    load_subnet,
-    read_checkpoint,
-    state_dict,
-)
+from pinas_mm.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.engine.atomic_backend import write_atomically
 from pinas_mm.engine.launch import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.initializers import load_subnet
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.registry import MODELS

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pinas_mm.archs import PUBLISHED
 from pinas_mm.errors import UserError
 
 # One character names a candidate in an architecture's text form.
@@ -202,10 +203,17 @@ class SearchSpace:
     ) -> Iterator[BlockSpec]:
         """The choice blocks in order, for other strides or dilations a stage if given.
 
-        A dilated stage's first block uses half its dilation, as the release does.
+        A dilated stage's first block uses half its dilation, as the release does. Which blocks
+        project their shortcut is the same for all strides, so that all have the same weights.
+
+        Raises:
+            UserError: not one positive number a stage, or a stride that asks for a projection
+                which the space's own strides do not, or the reverse.
         """
-        strides = self._per_stage("strides", strides or self.strides)
-        dilations = self._per_stage("dilations", dilations or (1,) * len(self.depths))
+        strides = self._per_stage("strides", self.strides if strides is None else strides)
+        dilations = (1,) * len(self.depths) if dilations is None else dilations
+        dilations = self._per_stage("dilations", dilations)
+        self._check_projections(strides)
         in_channels = self.stem_widths[-1]
         for stage, depth in enumerate(self.depths):
             for index in range(depth):
@@ -221,12 +229,18 @@ class SearchSpace:
                 in_channels = self.out_channels[stage]
 
     def arch(self, value: Any) -> Arch:
-        """Reads an architecture in any form: text with or without separators, list, Arch.
+        """Reads an architecture in any form: text with or without separators, list, Arch, name.
+
+        Names are those of :data:`pinas_mm.archs.PUBLISHED`, and mean something in the paper's
+        space only; its strides and stem may differ.
 
         Raises:
             UserError: wrong length, an index out of range, a character that names no candidate;
-                the message has the position (counted from 0), the value and what is allowed.
+                the message has the position (counted from 0), the value and what is allowed. An
+                unknown name, or a name in another space.
         """
+        if isinstance(value, str) and self._is_name(value):
+            value = self._published(value)
         if isinstance(value, Arch) and value.depths == self.depths:
             choices: Sequence[Any] = value
         elif isinstance(value, str):
@@ -280,6 +294,25 @@ class SearchSpace:
             f"stages of {'-'.join(map(str, self.depths))} blocks"
         )
 
+    def _is_name(self, value: str) -> bool:
+        """Whether a text is no row of candidates: with a letter in front that names none."""
+        return value[:1].isalpha() and value[0] not in SYMBOLS[: self.num_candidates]
+
+    def _published(self, name: str) -> str:
+        if name not in PUBLISHED:
+            raise UserError(
+                f"architecture {name!r} has no known name ({', '.join(PUBLISHED)}): give one, or "
+                f"the candidate of every block, as in {self._example()}"
+            )
+        paper = SearchSpace()
+        for part in ("candidates", "depths", "widths"):
+            if getattr(self, part) != getattr(paper, part):
+                raise UserError(
+                    f"architecture {name} is of the paper's search space, this one has other "
+                    f"{part}: give the candidate of every block, as in {self._example()}"
+                )
+        return PUBLISHED[name]
+
     def _example(self) -> str:
         return str(Arch([0] * self.num_blocks, self.depths))
 
@@ -291,6 +324,20 @@ class SearchSpace:
                 "stages: give one a stage"
             )
         return values
+
+    def _check_projections(self, strides: Sequence[int]) -> None:
+        ins = (self.stem_widths[-1], *self.out_channels)
+        for stage, (stride, own) in enumerate(zip(strides, self.strides, strict=True)):
+            if ins[stage] == ins[stage + 1] and (stride == 1) != (own == 1):
+                why, allowed = (
+                    ("the space does not stride, and nothing projects the shortcut", "1 is")
+                    if own == 1
+                    else ("the shortcut is projected because the space strides", "2 and more are")
+                )
+                raise UserError(
+                    f"strides {list(strides)} do not fit the search space: at layer{stage + 1} "
+                    f"{why}, so that {allowed} allowed, not {stride}"
+                )
 
     def _checked(self, value: Any, choices: Sequence[Any]) -> Arch:
         if len(choices) != self.num_blocks:
@@ -324,7 +371,11 @@ def _candidate(index: int, value: Any) -> Candidate:
 
 
 def _positive(name: str, values: Iterable[Any]) -> tuple[int, ...]:
-    values = tuple(values)
-    if not values or not all(isinstance(v, numbers.Integral) and v >= 1 for v in values):
-        raise UserError(f"{name} must be whole numbers of at least 1, not {list(values)}")
-    return values
+    given = list(values) if isinstance(values, Iterable) else values
+    if not given or not isinstance(given, list) or not all(map(_is_count, given)):
+        raise UserError(f"{name} must be whole numbers of at least 1, not {given}")
+    return tuple(given)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,26 +9,8 @@ import torch
 
 from pinas_mm.convert.layout import Layout
 from pinas_mm.errors import UserError
+from pinas_mm.operation import Operation, conv_shape, measure
 from pinas_mm.space import PAPER_CANDIDATES, Arch, Candidate, SearchSpace
-
-
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """What the shapes of a candidate's weights say about it; widths are in channels a group."""
-
-    stage: int
-    radix: int
-    groups: int
-    width: int
-
-    def base_widths(self, planes: int) -> range:
-        """The base widths that give this width at a stage's planes."""
-        return range(-(-64 * self.width // planes), -(-64 * (self.width + 1) // planes))
-
-    def is_candidate(self, candidate: Candidate, planes: int) -> bool:
-        """Whether a candidate looks like this at a stage's planes."""
-        same = (candidate.radix, candidate.groups) == (self.radix, self.groups)
-        return same and candidate.group_width(planes) == self.width * self.groups
 
 
 def infer_space(
@@ -53,11 +34,11 @@ def infer_space(
         UserError: no search space has weights of these shapes.
     """
     rows = [
-        [_measure(state, stage, prefix) for prefix in prefixes]
+        [measure(state, stage, prefix) for prefix in prefixes]
         for stage, _, prefixes in layout.blocks()
     ]
-    outs = [_shape(state, prefixes[0] + "conv3.weight")[0] for prefixes in _first_blocks(layout)]
-    stem_widths = [_shape(state, f"conv1.{number}.weight")[0] for number in (0, 3, 6)]
+    outs = [conv_shape(state, prefix + "conv3.weight")[0] for prefix in _first_blocks(layout)]
+    stem_widths = [conv_shape(state, f"conv1.{number}.weight")[0] for number in (0, 3, 6)]
     # A space with another expansion has an equal twin with one of these: its widths are planes
     # times expansion, and only their product shows.
     for expansion in (4, math.gcd(*outs)):
@@ -80,29 +61,8 @@ def infer_space(
     )
 
 
-def _measure(state: Mapping[str, torch.Tensor], stage: int, prefix: str) -> Operation:
-    """The 3x3 convolution is (width x radix, width / groups / radix); the 1x1 before it tells."""
-    width = _shape(state, prefix + "conv1.weight")[0]
-    splits, inner = _shape(state, prefix + "conv2.conv.weight")[:2]
-    radix = splits // width
-    if not radix or splits % width or width % (inner * radix):
-        raise UserError(
-            f"{prefix}conv2.conv.weight has shape {list(state[prefix + 'conv2.conv.weight'].shape)}"
-            f", which no radix and groups give after {width} channels of {prefix}conv1.weight"
-        )
-    groups = width // (inner * radix)
-    return Operation(stage, radix, groups, width // groups)
-
-
-def _shape(state: Mapping[str, torch.Tensor], name: str) -> torch.Size:
-    shape = state[name].shape
-    if len(shape) != 4 or 0 in shape:
-        raise UserError(f"{name} has shape {list(shape)}, which is no convolution's")
-    return shape
-
-
-def _first_blocks(layout: Layout) -> list[list[str]]:
-    return [prefixes for _, block, prefixes in layout.blocks() if block == 0]
+def _first_blocks(layout: Layout) -> list[str]:
+    return [prefixes[0] for _, block, prefixes in layout.blocks() if block == 0]
 
 
 def _strides(

@@ -10,29 +10,50 @@ import torch
 from pinas_mm.models.skeleton import Skeleton
 from pinas_mm.models.split_attention import SplitAttentionBlock, build_shortcut
 from pinas_mm.registry import MODELS
-from pinas_mm.space import BlockSpec, SearchSpace
+from pinas_mm.space import BlockSpec, Candidate, SearchSpace
 
 
 @MODELS.register_module()
 class PiNASBackbone(Skeleton):
     """One architecture as an ordinary backbone for mmpretrain, mmdet and mmseg.
 
-    Its state dict has a supernet's keys without the candidate index. Output stride 8, as the
-    segmentation configs use it, is ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)``; the first
-    block of the stages after the first keeps its 3x3 average pool at stride 1 there, which a
-    supernet of that stride does not have (as released).
+    Its state dict has a supernet's keys without the candidate index, and is the same for all
+    strides and dilations. Output stride 8, as the segmentation configs use it, is
+    ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)``.
+
+    In evaluation mode its features are, bit for bit, those of the supernet of the same space,
+    strides and dilations on this path, but for one case: a stage whose stride the space has and
+    ``strides`` takes away. There the first block keeps its 3x3 average pool, at stride 1, and a
+    supernet's has none (as released). A supernet whose ``space`` itself has ``strides=(1, 2, 1,
+    1)`` is of output stride 8 without pools, and so are the backbones of that space.
+
+    Batch norms of split attention see one pixel an image: in training a device's batch, or SyncBN
+    over several devices, needs two images or more.
 
     Args:
-        arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
+        arch: the architecture, in any form that :meth:`SearchSpace.arch` reads: text, list or the
+            name of a published one (``'pinas_cls'``, ``'pinas_trans'``).
         space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is the paper's.
         in_channels: channels of the input images.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         out_indices: stages whose outputs are returned, counted from 0; None is all.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.
-        norm_cfg: config of the norm layers; None is BN.
+        norm_cfg: config of the norm layers, BN, SyncBN or GN; None is BN.
         norm_eval: batch norms keep their running statistics in training.
         with_cp: save memory by recomputing blocks in the backward pass.
-        init_cfg: mmengine's weight initialization.
+        init_cfg: mmengine's weight initialization; None is Kaiming, norms at one.
+            ``dict(type='Pretrained', checkpoint=...)`` loads an exported or converted file, or with
+            ``prefix='backbone.'`` a trained model's; ``dict(type='pinas_mm.FromSupernet',
+            checkpoint=...)`` cuts the architecture out of a supernet's checkpoint. Both load all
+            of it or raise :class:`~pinas_mm.errors.UserError`.
+
+    Raises:
+        UserError: an argument does not fit the space; says what is allowed.
+
+    Example:
+        >>> backbone = PiNASBackbone('pinas_trans', out_indices=(2, 3))
+        >>> [tuple(out.shape) for out in backbone(torch.zeros(2, 3, 64, 64))]
+        [(2, 1024, 4, 4), (2, 2048, 2, 2)]
     """
 
     def __init__(
@@ -65,9 +86,13 @@ class PiNASBackbone(Skeleton):
             init_cfg=init_cfg,
         )
 
+    def candidates_at(self, number: int) -> list[Candidate]:
+        """The architecture's one."""
+        return [self.space.candidates[self.arch[number]]]
+
     def build_block(self, number: int, spec: BlockSpec) -> SplitAttentionBlock:
         """The architecture's candidate at a choice block."""
-        candidate = self.space.candidates[self.arch[number]]
+        (candidate,) = self.candidates_at(number)
         # Where the space strides there is a pool, also in a network that does not stride there.
         pool = spec.stride > 1 or (spec.first and self.space.strides[spec.stage] > 1)
         shortcut = build_shortcut(spec, self.norm_cfg)

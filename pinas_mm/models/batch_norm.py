@@ -39,7 +39,8 @@ def uncounted_batches(module: nn.Module) -> Iterator[None]:
     norms = batch_norms(module)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        # A counter of its own and not None, which SyncBN refuses.
+        norm.momentum, norm.num_batches_tracked = 0.0, torch.zeros_like(norm.num_batches_tracked)
     try:
         yield
     finally:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mmcv.cnn import build_norm_layer
 from torch import nn
 from torch.nn import functional as F
 
+from pinas_mm.models.norms import norm_layer
 from pinas_mm.space import BlockSpec, Candidate
-
-
-def norm_layer(norm_cfg: dict, channels: int) -> nn.Module:
-    """A norm layer by mmcv's ``norm_cfg``; the caller names it, so keys do not depend on it."""
-    return build_norm_layer(norm_cfg, channels)[1]
 
 
 class SplitAttention(nn.Module):

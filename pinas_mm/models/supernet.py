@@ -11,7 +11,7 @@ from torch import nn
 from pinas_mm.models.skeleton import Skeleton
 from pinas_mm.models.split_attention import SplitAttentionBlock, build_shortcut
 from pinas_mm.registry import MODELS
-from pinas_mm.space import Arch, BlockSpec, SearchSpace
+from pinas_mm.space import Arch, BlockSpec, Candidate, SearchSpace
 
 
 @MODELS.register_module()
@@ -68,12 +68,16 @@ class PiNASSupernet(Skeleton):
             init_cfg=init_cfg,
         )
 
+    def candidates_at(self, number: int) -> list[Candidate]:
+        """All of the space."""
+        return list(self.space.candidates)
+
     def build_block(self, number: int, spec: BlockSpec) -> nn.ModuleList:
         """All candidates of a choice block."""
         shortcut = build_shortcut(spec, self.norm_cfg)
         return nn.ModuleList(
             SplitAttentionBlock(spec, candidate, shortcut, spec.stride > 1, self.norm_cfg)
-            for candidate in self.space.candidates
+            for candidate in self.candidates_at(number)
         )
 
     def forward(self, x: torch.Tensor, arch: Any) -> tuple[torch.Tensor, ...]:
