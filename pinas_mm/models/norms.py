@@ -36,7 +36,7 @@ def check_norm(norm_cfg: Any, channels: Sequence[int], pooled: Sequence[int]) ->
     """
     if not isinstance(norm_cfg, dict) or "type" not in norm_cfg:
         raise UserError(f"norm_cfg is {norm_cfg!r}: give a dict with a type, BN, SyncBN or GN")
-    if norm_cfg["type"] == "GN":
+    if norm_cfg["type"] == "GN" or "num_groups" in norm_cfg:
         _check_groups(norm_cfg.get("num_groups"), channels, pooled)
     try:
         layer = norm_layer(norm_cfg, channels[0])

@@ -1,10 +1,12 @@
 """The stand-alone network is an ordinary backbone in mmpretrain, mmdet and mmseg."""
 
 import mmdet.registry
+import mmengine.registry
 import mmpretrain.registry
 import mmseg.registry
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -28,9 +30,13 @@ def build(space):
 @pytest.mark.parametrize("library", [mmpretrain, mmdet, mmseg])
 def test_the_libraries_build_it_from_a_config(library, space):
     config = dict(type="pinas_mm.PiNASBackbone", arch="13-2", space=space.to_dict())
-    backbone = library.registry.MODELS.build(config)
-    assert isinstance(backbone, PiNASBackbone)
-    assert [tuple(out.shape) for out in backbone(X)] == [(2, 32, 12, 8), (2, 32, 6, 4)]
+    scope = library.__name__
+    with DefaultScope.overwrite_default_scope(scope):
+        for registry in (library.registry.MODELS, mmengine.registry.MODELS):
+            backbone = registry.build(dict(config, norm_cfg=dict(type="GN", num_groups=4)))
+            backbone.init_weights()
+            assert isinstance(backbone, PiNASBackbone)
+            assert [tuple(out.shape) for out in backbone(X)] == [(2, 32, 12, 8), (2, 32, 6, 4)]
 
 
 def test_output_stride_8_has_the_releases_dilations_and_pools():
@@ -54,48 +60,90 @@ def test_out_indices_choose_the_stages(build):
         assert torch.equal(one, every[index])
 
 
-def test_grayscale_images_are_taken_where_configured(build):
-    assert build(in_channels=1)(X[:, :1])[-1].shape == (2, 32, 6, 4)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_other_channels_are_taken_where_configured(build, channels):
+    backbone = build(in_channels=channels)
+    assert backbone.conv1[0].weight.shape == (8, channels, 3, 3)
+    assert backbone(torch.randn(2, channels, 48, 32))[-1].shape == (2, 32, 6, 4)
 
 
-def test_the_architecture_is_checked(build):
-    with pytest.raises(UserError, match="too long"):
-        build("13-21")
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (dict(arch="13-21"), "too long: 4 blocks, this space has 3"),
+        (dict(arch="13"), "too short"),
+        (dict(arch="13-4"), "4 at block 2: allowed are candidates 0 to 3"),
+        (dict(arch="resnet50"), "no known name (pinas_cls, pinas_trans)"),
+        (dict(arch="pinas_cls"), "of the paper's search space, this one has other candidates"),
+        (dict(arch=None), "None is neither text nor a list"),
+        (
+            dict(out_indices=(0, 2)),
+            "out_indices is [0, 2]: allowed are ascending stages from 0 to 1",
+        ),
+        (dict(out_indices=(-1,)), "out_indices is [-1]"),
+        (dict(out_indices=(1, 0)), "out_indices is [1, 0]"),
+        (dict(out_indices=(1, 1)), "out_indices is [1, 1]"),
+        (dict(out_indices=()), "out_indices is []"),
+        (dict(out_indices=1), "out_indices is 1"),
+        (dict(out_indices=("0",)), "out_indices is ['0']"),
+        (dict(out_indices=(0, None)), "out_indices is [0, None]"),
+        (dict(frozen_stages=3), "frozen_stages is 3: allowed are -1 to 2"),
+        (dict(frozen_stages=-2), "frozen_stages is -2"),
+        (dict(frozen_stages="1"), "frozen_stages is '1'"),
+        (dict(frozen_stages=None), "frozen_stages is None"),
+        (dict(in_channels=0), "in_channels is 0"),
+        (dict(in_channels=3.5), "in_channels is 3.5"),
+        (dict(strides=(1,)), "strides [1] has 1 numbers, the space 2 stages"),
+        (dict(strides=()), "strides must be whole numbers of at least 1, not []"),
+        (dict(strides=2), "strides must be whole numbers of at least 1, not 2"),
+        (dict(strides=(2, 0)), "at least 1, not [2, 0]"),
+        (dict(strides=(2, 1.5)), "at least 1, not [2, 1.5]"),
+        (dict(strides=(2, 1)), "at layer2 the shortcut is projected"),
+        (dict(dilations=(1, 1, 2)), "dilations [1, 1, 2] has 3 numbers, the space 2 stages"),
+        (dict(dilations=(1, 0)), "dilations must be"),
+        (dict(norm_cfg=dict(type="Norm")), "allowed types are BN, SyncBN and GN"),
+        (dict(space=dict(depth=3)), "search space has no depth"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(space, wrong, said):
+    with pytest.raises(UserError) as caught:
+        PiNASBackbone(**{"arch": "13-2", "space": space, **wrong})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("frozen", [-1, 0, 1, 2])
-def test_frozen_stages_survive_a_training_step_unchanged(build, frozen):
-    backbone = build(frozen_stages=frozen)
-    before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    learning = [p for p in backbone.parameters() if p.requires_grad]
-    prefixes = ["conv1.", "bn1.", "layer1.", "layer2."]
-    fixed = tuple(prefixes[: {-1: 0, 0: 2, 1: 3, 2: 4}[frozen]])
-    out = sum(out.square().mean() for out in backbone(X.clone().requires_grad_()))
-    out.backward()
-    if learning:
-        torch.optim.SGD(learning, lr=1.0, weight_decay=0.1).step()
-    for key, value in backbone.state_dict().items():
-        assert torch.equal(value, before[key]) == key.startswith(fixed), key
+def test_a_stride_that_the_space_has_no_projection_for_is_refused(space):
+    flat = {**space.to_dict(), "strides": (2, 1)}
+    with pytest.raises(UserError, match=r"layer2 the space does not stride.*1 is allowed, not 2"):
+        PiNASBackbone("13-2", flat, strides=(2, 2))
 
 
-def test_norm_eval_keeps_statistics_but_trains_the_rest(build):
-    backbone = build(norm_eval=True)
-    before = {key: value.clone() for key, value in backbone.named_buffers()}
-    sum(out.square().mean() for out in backbone(X)).backward()
-    assert all(torch.equal(value, before[key]) for key, value in backbone.named_buffers())
-    assert all(parameter.grad is not None for parameter in backbone.parameters())
+def test_any_other_strides_and_dilations_have_the_same_weights(space):
+    def shapes(**layout):
+        state = PiNASBackbone("13-2", space, **layout).state_dict()
+        return {name: value.shape for name, value in state.items()}
+
+    # Stage 1 changes channels, and so is projected at any stride.
+    for strides in ((1, 2), (4, 2), (2, 3)):
+        assert shapes(strides=strides, dilations=(2, 4)) == shapes()
 
 
-@pytest.mark.parametrize("norm_cfg", [dict(type="BN"), dict(type="GN", num_groups=4)])
-def test_recomputing_blocks_changes_nothing(build, norm_cfg):
-    plain, recomputed = (build(norm_cfg=norm_cfg, with_cp=with_cp) for with_cp in (False, True))
-    for backbone in (plain, recomputed):
-        for _ in range(2):
-            sum(out.square().mean() for out in backbone(X)).backward()
-    for one, other in zip(plain.parameters(), recomputed.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
-    for one, other in zip(plain.buffers(), recomputed.buffers(), strict=True):
-        assert torch.equal(one, other)
+def test_published_architectures_have_names():
+    with torch.device("meta"):
+        backbone = PiNASBackbone("pinas_trans", strides=(1, 2, 1, 1))
+    assert str(backbone.arch) == "333-3113-330011-021"
+
+
+def test_modes_can_be_changed_back_and_forth(build):
+    backbone = build(frozen_stages=1, norm_eval=True)
+    once = {name: module.training for name, module in backbone.named_modules()}
+    backbone.eval()
+    assert not any(module.training for module in backbone.modules())
+    backbone.train()
+    assert {name: module.training for name, module in backbone.named_modules()} == once
+    assert backbone.layer2[0].training
+    assert not backbone.layer2[0].bn1.training
+    assert not backbone.layer1.training
 
 
 def test_weights_start_as_configured(build):
