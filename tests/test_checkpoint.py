@@ -1,7 +1,10 @@
 """Checkpoints are read whole, without running code, and only into what they were made for."""
 
+import functools
 import os
 import pickle
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -188,3 +191,49 @@ def test_a_file_without_a_dict_of_weights_is_refused(tmp_path):
     torch.save(torch.ones(2), path)
     with pytest.raises(UserError, match="holds a Tensor, not a dict of weights"):
         read_checkpoint(path)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An HTTP server of a folder, and PyTorch's cache; returns the address and the folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "*")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+
+
+def test_an_address_is_downloaded_once(server):
+    url, folder = server
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    assert torch.equal(read_checkpoint(f"{url}/a.pth")["w"], torch.ones(2))
+    (folder / "a.pth").unlink()
+    assert torch.equal(read_checkpoint(f"{url}/a.pth")["w"], torch.ones(2))
+    # The same name elsewhere is another checkpoint.
+    (folder / "other").mkdir()
+    torch.save({"w": torch.zeros(2)}, folder / "other" / "a.pth")
+    assert not read_checkpoint(f"{url}/other/a.pth")["w"].any()
+
+
+def test_addresses_without_a_whole_checkpoint_are_refused_and_not_kept(server, tmp_path):
+    url, folder = server
+    with pytest.raises(UserError, match=r"cannot download checkpoint http.*/a\.pth .*404"):
+        read_checkpoint(f"{url}/a.pth")
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    truncate(folder / "a.pth")
+    with pytest.raises(UserError, match=r"checkpoint http.*/a\.pth is truncated"):
+        read_checkpoint(f"{url}/a.pth")
+    torch.save({"w": Trap(tmp_path / "trap")}, folder / "b.pth")
+    with pytest.raises(UserError, match="holds more than tensors"):
+        read_checkpoint(f"{url}/b.pth")
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    assert read_checkpoint(f"{url}/a.pth")["w"].all()
+
+
+def test_other_schemes_are_refused(tmp_path):
+    with pytest.raises(UserError, match="allowed are a file, a work dir and http"):
+        read_checkpoint("torchvision://resnet50")

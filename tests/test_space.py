@@ -65,6 +65,31 @@ def test_candidates_after_the_ninth_are_letters():
     assert str(space.arch([10, 0])) == "a0"
 
 
+@pytest.mark.parametrize("change", [{}, dict(strides=(1, 2, 1, 1)), dict(stem_pool=False)])
+def test_published_architectures_are_read_by_name(change):
+    assert SearchSpace(**change).arch("pinas_cls") == CHOICES
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (dict(candidates=[(1, 1, 64)] * 4), "candidates"),
+        (dict(depths=(4, 4, 5, 3)), "depths"),
+        (dict(widths=(32, 64, 128, 256)), "widths"),
+    ],
+)
+def test_in_another_space_their_names_mean_nothing(change, part):
+    with pytest.raises(UserError, match=f"of the paper's search space, this one has other {part}"):
+        SearchSpace(**change).arch("pinas_cls")
+
+
+def test_letters_that_name_candidates_are_no_name():
+    space = SearchSpace(candidates=[(1, 1, 64)] * 36, depths=(3,), widths=(64,), strides=(1,))
+    assert space.arch("abc") == (10, 11, 12)
+    with pytest.raises(UserError, match="too long"):
+        space.arch("pinas_cls")
+
+
 def test_architectures_are_immutable_hashable_and_survive_copies():
     arch = SearchSpace().arch(CLS)
     with pytest.raises(TypeError):
@@ -137,6 +162,19 @@ def test_strides_and_dilations_need_one_number_a_stage():
         list(SearchSpace().blocks(strides=(1, 2)))
     with pytest.raises(UserError, match="dilations"):
         list(SearchSpace().blocks(dilations=(1, 1, 2, 0)))
+
+
+def test_strides_leave_the_projections_as_they_are():
+    space = SearchSpace(depths=(1, 1, 1), widths=(64, 64, 64), strides=(1, 1, 2))
+
+    def projected(strides):
+        return [block.shortcut for block in space.blocks(strides)]
+
+    assert projected((2, 1, 3)) == projected(None) == [True, False, True]
+    with pytest.raises(UserError, match=r"\[1, 2, 2\] do not fit .* at layer2 .* not 2"):
+        projected((1, 2, 2))
+    with pytest.raises(UserError, match=r"at layer3 .* 2 and more are allowed, not 1"):
+        projected((1, 1, 1))
 
 
 def test_random_architectures_are_uniform_and_a_function_of_the_generator(space):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pinas_mm.initializers import FromSupernet, load_subnet
+from pinas_mm.initializers import load_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.space import SearchSpace
 
@@ -35,28 +35,20 @@ def supernet_of(space, **layout):
     return supernet.eval()
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
-def layout(request, tmp_path_factory):
-    """A supernet, an initializer from its checkpoint, and what a backbone of it is built with."""
-    space, options = LAYOUTS[request.param]
-    supernet = supernet_of(space, **options)
-    path = tmp_path_factory.mktemp("supernet") / "supernet.pth"
-    torch.save(dict(state_dict=supernet.state_dict()), path)
-    return supernet, FromSupernet(path), dict(space=space, **options)
-
-
 def same(ours, theirs):
     return [torch.equal(one, other) for one, other in zip(ours, theirs, strict=True)]
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_twenty_random_architectures(layout):
-    supernet, initialize, options = layout
-    seen = []
-    for arch in supernet.space.sample(20, np.random.default_rng(0)):
-        backbone = PiNASBackbone(arch, **options)
-        initialize(backbone)
-        features = backbone.eval()(X)
+    space, options = LAYOUTS[layout]
+    supernet = supernet_of(space, **options)
+    state, seen = supernet.state_dict(), []
+    for arch in space.sample(20, np.random.default_rng(0)):
+        backbone = PiNASBackbone(arch, space, **options).eval()
+        load_subnet(backbone, state, "the supernet")
+        features = backbone(X)
         assert all(same(features, supernet(X, arch))), arch
         seen.append(features[-1])
     # Of different architectures, as these features show.
