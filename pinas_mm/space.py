@@ -1,51 +1,16 @@
-"""Architectures and the space they come from. No torch here: costs and samplers need none."""
+"""The search space. No torch here: costs and samplers need none."""
 
 from __future__ import annotations
 
 import dataclasses
 import numbers
-import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from pinas_mm.archs import PUBLISHED
+from pinas_mm.archs import SYMBOLS, Arch, read_arch
 from pinas_mm.errors import UserError
-
-# One character names a candidate in an architecture's text form.
-SYMBOLS = string.digits + string.ascii_lowercase
-SEPARATORS = "-, "
-
-
-class Arch(tuple):
-    """One architecture: an immutable tuple of candidate indices, one a choice block.
-
-    Made by :meth:`SearchSpace.arch`, which checks it. ``str(arch)`` is the text form, one
-    character a block, stages joined by ``-``: ``301-3231-203213-032``.
-
-    Args:
-        choices: candidate index of each choice block, first block first.
-        depths: number of choice blocks of each stage; they sum to ``len(choices)``.
-    """
-
-    depths: tuple[int, ...]
-
-    def __new__(cls, choices: Iterable[int], depths: Sequence[int]) -> Arch:
-        """Makes the tuple; nothing is checked."""
-        arch = super().__new__(cls, (int(choice) for choice in choices))
-        arch.depths = tuple(depths)
-        return arch
-
-    def __getnewargs__(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return tuple(self), self.depths
-
-    def __str__(self) -> str:
-        symbols = iter(SYMBOLS[choice] for choice in self)
-        return "-".join("".join(next(symbols) for _ in range(depth)) for depth in self.depths)
-
-    def __repr__(self) -> str:
-        return f"Arch({self})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,31 +204,7 @@ class SearchSpace:
                 the message has the position (counted from 0), the value and what is allowed. An
                 unknown name, or a name in another space.
         """
-        if isinstance(value, str) and self._is_name(value):
-            value = self._published(value)
-        if isinstance(value, Arch) and value.depths == self.depths:
-            choices: Sequence[Any] = value
-        elif isinstance(value, str):
-            choices = [
-                SYMBOLS.index(char) if char in SYMBOLS else char
-                for char in value
-                if char not in SEPARATORS
-            ]
-        elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
-            # `--cfg-options arch=0123` reaches us as the number 123: guessing zeros back would
-            # turn a text that is too short into another architecture.
-            choices = [int(char) if char.isdigit() else char for char in str(value)]
-            if len(choices) != self.num_blocks:
-                raise UserError(
-                    f"architecture {value} was read as a number of {len(choices)} digits, this "
-                    f"space has {self.num_blocks} blocks: write '-' between the stages, as in "
-                    f"{self._example()}"
-                )
-        elif isinstance(value, Iterable):
-            choices = list(value)
-        else:
-            raise UserError(f"architecture {value!r} is neither text nor a list of indices")
-        return self._checked(value, choices)
+        return read_arch(value, self)
 
     def random(self, rng: np.random.Generator) -> Arch:
         """An architecture drawn uniformly."""
@@ -294,28 +235,6 @@ class SearchSpace:
             f"stages of {'-'.join(map(str, self.depths))} blocks"
         )
 
-    def _is_name(self, value: str) -> bool:
-        """Whether a text is no row of candidates: with a letter in front that names none."""
-        return value[:1].isalpha() and value[0] not in SYMBOLS[: self.num_candidates]
-
-    def _published(self, name: str) -> str:
-        if name not in PUBLISHED:
-            raise UserError(
-                f"architecture {name!r} has no known name ({', '.join(PUBLISHED)}): give one, or "
-                f"the candidate of every block, as in {self._example()}"
-            )
-        paper = SearchSpace()
-        for part in ("candidates", "depths", "widths"):
-            if getattr(self, part) != getattr(paper, part):
-                raise UserError(
-                    f"architecture {name} is of the paper's search space, this one has other "
-                    f"{part}: give the candidate of every block, as in {self._example()}"
-                )
-        return PUBLISHED[name]
-
-    def _example(self) -> str:
-        return str(Arch([0] * self.num_blocks, self.depths))
-
     def _per_stage(self, name: str, values: Sequence[int]) -> tuple[int, ...]:
         values = _positive(name, values)
         if len(values) != len(self.depths):
@@ -338,22 +257,6 @@ class SearchSpace:
                     f"strides {list(strides)} do not fit the search space: at layer{stage + 1} "
                     f"{why}, so that {allowed} allowed, not {stride}"
                 )
-
-    def _checked(self, value: Any, choices: Sequence[Any]) -> Arch:
-        if len(choices) != self.num_blocks:
-            fault = "short" if len(choices) < self.num_blocks else "long"
-            raise UserError(
-                f"architecture {value!s} is too {fault}: {len(choices)} blocks, this space has "
-                f"{self.num_blocks}, as in {self._example()}"
-            )
-        for position, choice in enumerate(choices):
-            integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
-            if not integral or not 0 <= choice < self.num_candidates:
-                raise UserError(
-                    f"architecture {value!s} has {choice!r} at block {position}: allowed are "
-                    f"candidates 0 to {SYMBOLS[self.num_candidates - 1]}"
-                )
-        return Arch(choices, self.depths)
 
 
 def _candidate(index: int, value: Any) -> Candidate:
