@@ -91,7 +91,7 @@ def _is_name(value: str, space: SearchSpace) -> bool:
 def _published(name: str, space: SearchSpace) -> str:
     if name not in PUBLISHED:
         raise UserError(
-            f"architecture {name!r} has no known name ({', '.join(PUBLISHED)}): give one, or "
+            f"architecture {name!r} is no known name ({', '.join(PUBLISHED)}): give one, or "
             f"the candidate of every block, as in {_example(space)}"
         )
     paper = type(space)()
