@@ -1,8 +1,12 @@
 #!/usr/bin/env python
-"""Cuts an architecture's stand-alone backbone weights from a trained supernet.
+"""Writes the weights of a searched architecture, and ONNX and TorchScript of a trained network.
 
-The file loads into pinas_mm.PiNASBackbone of this architecture and space, also by
-init_cfg=dict(type='Pretrained', checkpoint=FILE).
+--arch or --best cuts an architecture's stand-alone backbone from a trained supernet; the file of
+--out loads into pinas_mm.PiNASBackbone of this architecture and space, also by
+init_cfg=dict(type='Pretrained', checkpoint=FILE). --weights takes such a file or, with --config,
+a checkpoint of an mmpretrain classifier. Either goes on to --onnx and --torchscript: input "images"
+(N, C, H, W), float32, normalized, of any N, H and W; outputs "logits", or "stage1", "stage2", ...
+of a backbone. What they compute is compared with PyTorch before they are written.
 """
 
 import argparse
@@ -17,45 +21,69 @@ from pinas_mm.cost import CostTable
 from pinas_mm.engine import launch
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
+    Deployable,
+    check_onnx_installed,
+    check_targets,
     read_best,
     read_space,
     recompute_statistics,
     subnet_of,
+    write_onnx,
     write_subnet,
+    write_torchscript,
 )
 from pinas_mm.models.batch_norm import batch_norms
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--arch", help="the architecture, as 301-3231-203213-032")
     which.add_argument("--best", metavar="DIR", help="take it from a search's work dir")
-    parser.add_argument("--rank", type=int, default=1, help="which of the best (default: 1)")
-    parser.add_argument(
+    which.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights that --out wrote, or a checkpoint or work dir of --config's model",
+    )
+    out = parser.add_argument_group("what to write, at least one")
+    out.add_argument("--out", metavar="FILE", help="the backbone's weights, of --arch or --best")
+    out.add_argument("--onnx", metavar="FILE", help="ONNX")
+    out.add_argument("--torchscript", metavar="FILE", help="TorchScript, for torch.jit.load")
+    cut = parser.add_argument_group("with --arch or --best")
+    cut.add_argument("--rank", type=int, default=1, help="which of the best (default: 1)")
+    cut.add_argument(
         "--supernet",
         metavar="CHECKPOINT",
         help="checkpoint or work dir of the supernet (default: the search's)",
     )
-    parser.add_argument("--out", metavar="FILE", required=True, help="the file to write")
-    parser.add_argument(
-        "--config",
-        help="config whose space to use (default: that of the search, of --calibrate's config, or "
-        "the paper's)",
-    )
-    parser.add_argument(
+    cut.add_argument(
         "--calibrate",
         metavar="CONFIG",
         help="recompute batch-norm statistics on training images of this config: the supernet's, "
         "its classifier's or its search's",
     )
+    cut.add_argument("--batches", type=int, default=49, help="to recompute them on (default: 49)")
     parser.add_argument(
-        "--batches", type=int, default=49, help="to recompute them on (default: 49)"
+        "--config",
+        help="with --arch or --best, config whose space to use (default: that of the search, of "
+        "--calibrate's config, or the paper's); with --weights, config of their model",
     )
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override settings of both configs"
+        "--backbone-only",
+        action="store_true",
+        help="with --weights and --config, leave neck and head out",
     )
-    parser.add_argument("--size", type=int, default=224, help="image size of the costs printed")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="override settings of the configs"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=224,
+        help="image size of the costs printed and of the comparison (default: 224)",
+    )
     return parser.parse_args()
 
 
@@ -66,9 +94,21 @@ def read_config(name: str | None, options: dict | None) -> Config | None:
     return launch.load_config(argparse.Namespace(**vars(given), launcher="none", local_rank=0))
 
 
-@launch.one_line_errors
-def main() -> None:
-    args = parse_args()
+def check_args(args: argparse.Namespace) -> None:
+    """What can be refused before any work."""
+    if args.weights and (args.out or args.supernet or args.calibrate):
+        raise UserError(
+            "--out, --supernet and --calibrate belong to --arch and --best: --weights are there "
+            "already, give --onnx or --torchscript"
+        )
+    if args.backbone_only and not (args.weights and args.config):
+        raise UserError("--backbone-only belongs to --weights with --config")
+    if args.onnx:
+        check_onnx_installed()
+    check_targets([args.out, args.onnx, args.torchscript], [args.weights, args.supernet])
+
+
+def cut_out(args: argparse.Namespace) -> Deployable:
     config = read_config(args.config, args.cfg_options)
     calibration = read_config(args.calibrate, args.cfg_options)
     found = read_best(args.best, args.rank) if args.best else None
@@ -86,7 +126,8 @@ def main() -> None:
         hint = "" if space else " (the paper's space was assumed: --config gives another)"
         raise UserError(f"{error}{hint}") from error
     batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
-    write_subnet(args.out, backbone, supernet, batches)
+    if args.out:
+        write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
     cost = CostTable(backbone.space, args.size, in_channels=backbone.conv1[0].in_channels)
     print(f"backbone: {cost.cost(backbone.arch)} at {args.size} x {args.size}")
@@ -97,7 +138,26 @@ def main() -> None:
             "batch-norm statistics: the supernet's, which mix all paths; recompute them "
             "(--calibrate CONFIG) or train the network before you use it"
         )
-    print(args.out)
+    if args.out:
+        print(args.out)
+    return Deployable.of(backbone, calibration or config)
+
+
+@launch.one_line_errors
+def main() -> None:
+    args = parse_args()
+    check_args(args)
+    if args.weights:
+        config = read_config(args.config, args.cfg_options)
+        deployable = Deployable.read(args.weights, config, args.backbone_only)
+        print(f"architecture {deployable.metadata['arch']}")
+    else:
+        deployable = cut_out(args)
+    for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
+        if path:
+            difference = write(path, deployable, args.size)
+            outputs = ", ".join(deployable.outputs)
+            print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
 
 
 if __name__ == "__main__":

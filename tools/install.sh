@@ -47,7 +47,7 @@ pip install --quiet --force-reinstall --no-deps "$wheels"/mmcv-*.whl
 
 say "the OpenMMLab stack and the rest"
 pip install --quiet -r requirements/torch.txt -r requirements/build.txt -r requirements/mmcv.txt \
-  -r requirements/runtime.txt -r requirements/tests.txt
+  -r requirements/runtime.txt -r requirements/deploy.txt -r requirements/tests.txt
 pip install --quiet --no-deps --no-build-isolation --editable .
 "$venv/bin/python" -c 'import pinas_mm; print("pinas_mm", pinas_mm.__version__)'
 printf '%s' "$wanted" > "$stamp"

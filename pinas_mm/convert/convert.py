@@ -27,7 +27,7 @@ from pinas_mm.convert.source import (
 )
 from pinas_mm.convert.supernet import Supernet
 from pinas_mm.convert.training import Training
-from pinas_mm.engine.atomic_backend import write_atomically
+from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.errors import UserError
 from pinas_mm.space import Arch, SearchSpace
 
@@ -90,10 +90,7 @@ def convert_file(source: str | Path, target: str | Path, force: bool = False) ->
     converted = convert_state(checkpoint, f"checkpoint {source}")
     buffer = io.BytesIO()
     torch.save(dict(state_dict=converted.state_dict, meta=converted.meta(source.name)), buffer)
-    try:
-        write_atomically(target, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+    write_output(target, buffer.getvalue())
     return converted
 
 

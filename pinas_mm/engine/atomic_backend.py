@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
+from pinas_mm.errors import UserError
+
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Writes to a temporary name beside ``path``, then renames; makes missing folders."""
@@ -21,6 +23,18 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_output(path: str | Path, content: bytes) -> None:
+    """:func:`write_atomically` for a file that the user named.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 class AtomicLocalBackend(LocalBackend):

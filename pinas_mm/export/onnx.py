@@ -1,0 +1,95 @@
+"""A network as ONNX, for runtimes other than PyTorch."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pinas_mm.engine.atomic_backend import write_output
+from pinas_mm.errors import UserError
+from pinas_mm.export.agreement import largest_difference
+from pinas_mm.export.deployable import INPUT, Deployable
+
+# The exporter's own default; every runtime of the last years takes it.
+OPSET = 17
+
+
+def check_onnx_installed() -> None:
+    """Raises :class:`UserError` unless the packages are there that ONNX takes."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs {error.name}, which is missing: pip install -r requirements/deploy.txt"
+        ) from error
+
+
+def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> float:
+    """Writes ONNX (opset 17), after ONNX Runtime computed from it what PyTorch does.
+
+    The input is ``images`` (N, C, H, W), all but C dynamic; outputs are ``deployable.outputs``;
+    metadata properties are ``deployable.metadata``.
+
+    Args:
+        path: the file; written whole or not at all.
+        deployable: the network, on the CPU.
+        size: side of the images to compare on, in pixels.
+
+    Returns:
+        The largest difference from PyTorch; see :func:`largest_difference`.
+
+    Raises:
+        UserError: a package is missing, the outputs differ or the file cannot be written.
+    """
+    check_onnx_installed()
+    content = _to_onnx(deployable, size)
+    difference = largest_difference(deployable, _session(content), size, f"ONNX {path}")
+    write_output(path, content)
+    return difference
+
+
+def _to_onnx(deployable: Deployable, size: int) -> bytes:
+    import onnx
+
+    axes = {INPUT: {0: "batch", 2: "height", 3: "width"}}
+    for name in deployable.outputs:
+        maps = {2: f"{name}_height", 3: f"{name}_width"} if name != "logits" else {}
+        axes[name] = {0: "batch", **maps}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # Deprecated for an exporter that takes another package (onnxscript); traced numbers are what
+        # the comparison at other sizes looks for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        torch.onnx.export(
+            deployable.module,
+            (torch.zeros(2, deployable.channels, size, size),),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(deployable.outputs),
+            dynamic_axes=axes,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, deployable.metadata)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def _session(content: bytes) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(images: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.from_numpy(out) for out in session.run(None, {INPUT: images.numpy()})]
+
+    return run

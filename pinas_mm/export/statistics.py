@@ -1,0 +1,85 @@
+"""Batch-norm statistics of a subnet's own, from training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, set_random_seed
+
+from pinas_mm.engine.launch import check_data
+from pinas_mm.errors import UserError
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.registry import MODELS
+
+
+def recompute_statistics(
+    backbone: PiNASBackbone, cfg: Config, batches: int = 49, seed: int = 0
+) -> int:
+    """Gives a backbone the batch-norm statistics of training images, on the GPU if there is one.
+
+    Images come from the config's ``calibration_dataloader``, that of its ``search`` or validation
+    loop, or its ``train_dataloader``, in this order, and pass the model's data preprocessor as in
+    evaluation, unaugmented. All random numbers of the process are seeded.
+
+    Args:
+        backbone: is left in evaluation mode, on its device.
+        cfg: config of the supernet, its classifier or its search.
+        batches: how many to use at most; they weigh equally, batches of one image are left out.
+        seed: of the images' order and crops.
+
+    Returns:
+        How many batches were used.
+
+    Raises:
+        UserError: the config has no such loader, its data are not there, or there is no batch.
+    """
+    if batches < 1:
+        raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
+    loader = _calibration_loader(cfg)
+    check_data("calibration", loader)
+    init_default_scope(cfg.get("default_scope") or "mmpretrain")
+    set_random_seed(seed)
+    device, home = torch.device(get_device()), next(backbone.parameters()).device
+    preprocessor = cfg.model.get("data_preprocessor") or dict(type="BaseDataPreprocessor")
+    preprocessor = MODELS.build(preprocessor).to(device)
+    loaded = Runner.build_dataloader(loader, seed=seed)
+    backbone.to(device).eval()
+    used = 0
+
+    def images() -> Iterator[torch.Tensor]:
+        nonlocal used
+        for _, data in zip(range(batches), loaded, strict=False):
+            inputs = preprocessor(data, False)["inputs"]
+            # Crops of the same images, where the pipeline makes several.
+            crops = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            if len(crops[0]) > 1:
+                used += 1
+                yield from crops
+
+    statistics = Statistics(backbone, backbone, images())
+    if not used:
+        raise UserError(
+            "there is no batch of at least 2 images to recompute statistics on: raise the "
+            "calibration loader's batch_size"
+        )
+    statistics.write()
+    backbone.to(home)
+    return used
+
+
+def _calibration_loader(cfg: Config) -> dict[str, Any]:
+    for place in (cfg, cfg.get("search") or {}, cfg.get("val_cfg") or {}):
+        if place.get("calibration_dataloader"):
+            return place["calibration_dataloader"]
+    if cfg.get("train_dataloader") and cfg.get("model"):
+        return cfg.train_dataloader
+    raise UserError(
+        f"config {cfg.filename} has no calibration_dataloader and no train_dataloader: give the "
+        "supernet's, its classifier's or its search's"
+    )

@@ -1,0 +1,107 @@
+"""An architecture's stand-alone weights, cut from a trained supernet."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from pinas_mm.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
+from pinas_mm.engine.atomic_backend import write_output
+from pinas_mm.errors import UserError
+from pinas_mm.initializers import load_subnet
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.space import SearchSpace
+
+PREFIX = "backbone."
+
+
+def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
+    """The search space of a config and its ``norm_cfg``, both of ``model.backbone`` if it has one.
+
+    Raises:
+        UserError: the config has no space.
+    """
+    backbone = (cfg.get("model") or {}).get("backbone") or {}
+    space = backbone.get("space") or cfg.get("space")
+    if space is None:
+        raise UserError(
+            f"config {cfg.filename} has neither model.backbone.space nor space: give the one that "
+            "the supernet was trained with"
+        )
+    plain = space.to_dict() if hasattr(space, "to_dict") else space
+    norm_cfg = backbone.get("norm_cfg")
+    if norm_cfg and norm_cfg.get("type") in ("SyncBN", "MMSyncBN"):
+        # The same weights; in one process, and on the CPU, plain BN is what it computes.
+        norm_cfg = {**norm_cfg, "type": "BN"}
+    return SearchSpace.build(plain), norm_cfg
+
+
+def subnet_of(
+    checkpoint: str | Path,
+    arch: Any,
+    space: SearchSpace | None = None,
+    norm_cfg: dict[str, Any] | None = None,
+) -> PiNASBackbone:
+    """A stand-alone backbone with its weights from a supernet's checkpoint.
+
+    Batch-norm statistics are the supernet's, which mix those of all paths.
+
+    Args:
+        checkpoint: a supernet's, or of a model that trains or classifies with one; a file, or a
+            work dir whose last checkpoint is meant.
+        arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
+        space: that the supernet was trained with; None is the paper's.
+        norm_cfg: config of its norm layers; None is BN.
+
+    Raises:
+        UserError: the checkpoint cannot be read or is not of the space.
+    """
+    path = find_checkpoint(checkpoint)
+    state = inner_state(state_dict(read_checkpoint(path)), PREFIX)
+    stem = state.get("conv1.0.weight")
+    in_channels = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
+    backbone = PiNASBackbone(arch, space, in_channels, norm_cfg=norm_cfg)
+    load_subnet(backbone, state, f"checkpoint {path}")
+    return backbone.eval()
+
+
+def write_subnet(
+    path: str | Path, backbone: PiNASBackbone, source: str | Path, calibrated: int = 0
+) -> None:
+    """Writes a backbone's weights, whole or not at all, for ``PiNASBackbone`` to load.
+
+    The file holds ``state_dict`` and ``meta``: ``arch``, ``space``, ``norm_cfg``, ``source`` (name
+    and SHA-256 of the supernet's file), ``calibration_batches`` (0: the statistics are the
+    supernet's); plain values and tensors, so that ``torch.load(..., weights_only=True)`` reads it.
+
+    Args:
+        path: the file.
+        backbone: the network.
+        source: the supernet's checkpoint, file or work dir.
+        calibrated: batches that its statistics were recomputed on.
+
+    Raises:
+        UserError: the file cannot be written, or is the source itself.
+    """
+    path, source = Path(path), find_checkpoint(source)
+    if path.is_dir() or (path.exists() and path.samefile(source)):
+        what = "a folder" if path.is_dir() else "the supernet's checkpoint itself"
+        raise UserError(f"{path} is {what}: give another name for the subnet's weights")
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    meta = dict(
+        arch=str(backbone.arch),
+        space=backbone.space.to_dict(),
+        norm_cfg=dict(backbone.norm_cfg),
+        source=dict(file=source.name, sha256=digest),
+        calibration_batches=calibrated,
+    )
+    state = {n: v.detach().cpu().contiguous() for n, v in backbone.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(dict(state_dict=state, meta=meta), buffer)
+    write_output(path, buffer.getvalue())

@@ -1,0 +1,49 @@
+"""A network as TorchScript, for PyTorch without Python or without this package."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import torch
+
+from pinas_mm.engine.atomic_backend import write_output
+from pinas_mm.export.agreement import as_tuple, largest_difference
+from pinas_mm.export.deployable import Deployable
+
+# The file's extra file with the metadata, for torch.jit.load(..., _extra_files={METADATA: ""}).
+METADATA = "metadata.json"
+
+
+def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224) -> float:
+    """Writes TorchScript, after what it computes has been compared with PyTorch.
+
+    ``torch.jit.load(path)(images)`` takes images of any batch and size and returns a tensor for a
+    classifier and a tuple for a backbone, in the order of ``deployable.outputs``. The extra file
+    ``metadata.json`` has these names and ``deployable.metadata``.
+
+    Args:
+        path: the file; written whole or not at all.
+        deployable: the network, on the CPU.
+        size: side of the images to compare on, in pixels.
+
+    Returns:
+        The largest difference from PyTorch; see :func:`largest_difference`.
+
+    Raises:
+        UserError: the outputs differ or the file cannot be written.
+    """
+    example = torch.zeros(2, deployable.channels, size, size)
+    with torch.no_grad():
+        # Its own check repeats the example's size; ours is of other sizes.
+        traced = torch.jit.trace(deployable.module, example, check_trace=False)
+    facts = json.dumps({"outputs": deployable.outputs, **deployable.metadata})
+    buffer = io.BytesIO()
+    torch.jit.save(traced, buffer, _extra_files={METADATA: facts})
+    loaded = torch.jit.load(io.BytesIO(buffer.getvalue()))
+    difference = largest_difference(
+        deployable, lambda images: as_tuple(loaded(images)), size, f"TorchScript {path}"
+    )
+    write_output(path, buffer.getvalue())
+    return difference
