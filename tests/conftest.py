@@ -20,7 +20,7 @@ from pinas_mm.models import PiNAS
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
-pytest_plugins = ["records"]
+pytest_plugins = ["records", "supernet_files"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "tests" / "configs"

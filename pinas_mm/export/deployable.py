@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,13 @@ class Deployable:
             ``stage2``, ..., those of its ``out_indices``, (N, channels, h, w).
         channels: C.
         metadata: facts for whoever runs it: ``arch``; ``mean`` and ``std`` to normalize images of
-            0 to 255 with, and ``channel_order``, where the config has them. JSON but for texts.
+            0 to 255 with, and ``channel_order``, where the config has them.
     """
 
     module: nn.Module
     outputs: tuple[str, ...]
     channels: int
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
     @classmethod
     def of(cls, module: PiNASBackbone | ImageClassifier, cfg: Config | None = None) -> Deployable:
@@ -138,15 +137,15 @@ def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:
     return built
 
 
-def _normalization(cfg: Config | None) -> dict[str, str]:
-    """What a config's data preprocessor does to images, as texts."""
+def _normalization(cfg: Config | None) -> dict[str, Any]:
+    """What a config's data preprocessor does to images."""
     if cfg is None:
         return {}
     # The runner takes a preprocessor beside the model where the model has none.
     model = cfg.get("model") or {}
     preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
-    known = {
-        name: json.dumps([float(value) for value in preprocessor[name]])
+    known: dict[str, Any] = {
+        name: [float(value) for value in preprocessor[name]]
         for name in ("mean", "std")
         if preprocessor.get(name) is not None
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> flo
     """Writes ONNX (opset 17), after ONNX Runtime computed from it what PyTorch does.
 
     The input is ``images`` (N, C, H, W), all but C dynamic; outputs are ``deployable.outputs``;
-    metadata properties are ``deployable.metadata``.
+    metadata properties are ``deployable.metadata``, lists as JSON.
 
     Args:
         path: the file; written whole or not at all.
@@ -62,8 +63,8 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
         axes[name] = {0: "batch", **maps}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # Deprecated for an exporter that takes another package (onnxscript); traced numbers are what
-        # the comparison at other sizes looks for.
+        # Its successor takes another package (onnxscript); what tracing could fix, the comparison
+        # at other sizes finds.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
@@ -77,7 +78,9 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
             dynamic_axes=axes,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, deployable.metadata)
+    facts = deployable.metadata.items()
+    texts = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts}
+    onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 

@@ -1,15 +1,20 @@
 """tools/export.py from the command line."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from deployed import run_onnx, run_torchscript
 
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+RUNS = (run_onnx, run_torchscript, run_onnx)
 
 
 @pytest.fixture
@@ -60,6 +65,53 @@ def test_best_of_a_search_with_statistics(tool, checkpoint, space, tmp_path):
     check(out, "00-3", space, 2)
 
 
+def test_subnet_goes_on_to_onnx_and_torchscript(tool, checkpoint, space, tmp_path):
+    config = CONFIGS / "small_linear.py"
+    files = [tmp_path / name for name in ("a.pth", "a.onnx", "a.pt", "b.onnx")]
+    out = ["--onnx", files[1], "--torchscript", files[2], "--size", 32]
+    subnet = ["--arch", "312", "--config", config, "--supernet", checkpoint, "--out", files[0]]
+    status, printed, errors = tool("export.py", *subnet, *out)
+    assert status == 0, errors
+    lines = printed.splitlines()
+    assert lines[-3] == str(files[0])
+    for line, path in zip(lines[-2:], files[1:], strict=False):
+        said = r": stage1, stage2; largest difference from PyTorch \d\.\de[-+]\d\d"
+        assert re.fullmatch(re.escape(str(path)) + said, line)
+    # From the weights file by itself the same network comes.
+    weights = ["--weights", files[0], "--onnx", files[3], "--size", 32]
+    status, printed, errors = tool("export.py", *weights)
+    assert status == 0, errors
+    assert printed.splitlines()[-2] == "architecture 31-2"
+    images = torch.randn(1, 3, 32, 32)
+    outputs = [run(path, images) for run, path in zip(RUNS, files[1:], strict=True)]
+    for other in outputs[1:]:
+        assert list(other) == list(outputs[0])
+        for name, out in outputs[0].items():
+            torch.testing.assert_close(other[name], out, rtol=0, atol=1e-4)
+
+
+def test_classifier_of_a_config(tool, classifier_config, tmp_path):
+    torch.manual_seed(0)
+    classifier = MODELS.build({**classifier_config.model, "_scope_": "mmpretrain"}).eval()
+    torch.save({"state_dict": classifier.state_dict()}, tmp_path / "epoch_1.pth")
+    out = ["--onnx", tmp_path / "a.onnx", "--size", 32]
+    config = CONFIGS / "small_classifier.py"
+    status, printed, errors = tool("export.py", "--weights", tmp_path, "--config", config, *out)
+    assert status == 0, errors
+    assert "a.onnx: logits; largest difference" in printed.splitlines()[-1]
+    images = torch.randn(3, 3, 40, 33)
+    with torch.no_grad():
+        wanted = classifier(images)
+    torch.testing.assert_close(
+        run_onnx(tmp_path / "a.onnx", images)["logits"], wanted, rtol=0, atol=1e-4
+    )
+    status, printed, errors = tool(
+        *("export.py", "--weights", tmp_path, "--config", config, "--backbone-only", *out)
+    )
+    assert status == 0, errors
+    assert "a.onnx: stage1, stage2; largest difference" in printed.splitlines()[-1]
+
+
 def test_refusals_are_one_line(tool, checkpoint, tmp_path):
     out = tmp_path / "subnet.pth"
     for arguments, said in (
@@ -68,6 +120,13 @@ def test_refusals_are_one_line(tool, checkpoint, tmp_path):
         (["--best", tmp_path], "best.json does not exist"),
         (["--arch", "312", "--supernet", checkpoint, "--config", "no.py"], "does not exist"),
         (["--arch", "312", "--supernet", tmp_path / "no.pth"], "no.pth does not exist"),
+        (
+            ["--weights", checkpoint],
+            "--out, --supernet and --calibrate belong to --arch and --best",
+        ),
+        (["--arch", "312", "--backbone-only"], "--backbone-only belongs to --weights with"),
+        (["--arch", "312", "--onnx", out], "subnet.pth is to be written twice"),
+        (["--arch", "312", "--onnx", tmp_path], "is a folder: give a file name"),
     ):
         status, _, errors = tool("export.py", *arguments, "--out", out)
         assert status == 2
@@ -75,3 +134,22 @@ def test_refusals_are_one_line(tool, checkpoint, tmp_path):
         assert errors.count("\n") == 1
         assert said in errors
     assert not out.exists()
+
+
+def test_refusals_of_weights_are_one_line(tool, checkpoint, tmp_path, monkeypatch):
+    for arguments, said in (
+        ([], "nothing to write: give at least one of --out, --onnx and --torchscript"),
+        (["--onnx", checkpoint], "supernet.pth is to be read and written: give another name"),
+        (["--onnx", tmp_path / "a.onnx"], "is a supernet's: cut an architecture out of it"),
+        (["--onnx", tmp_path / "a.onnx", "--config", "no.py"], "config no.py does not exist"),
+    ):
+        status, _, errors = tool("export.py", "--weights", checkpoint, *arguments)
+        assert status == 2
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1
+        assert said in errors
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    status, _, errors = tool("export.py", "--weights", checkpoint, "--onnx", tmp_path / "a.onnx")
+    assert status == 2
+    assert errors.startswith("error: ONNX needs onnxruntime, which is missing: pip install -r ")
+    assert not (tmp_path / "a.onnx").exists()

@@ -1,55 +1,18 @@
 """Stand-alone weights cut from a supernet: the same network, in a file that loads anywhere."""
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from supernet_files import shaken
 
 from pinas_mm.errors import UserError
-from pinas_mm.export import (
-    read_best,
-    read_space,
-    recompute_statistics,
-    subnet_of,
-    write_subnet,
-)
+from pinas_mm.export import read_space, subnet_of, write_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
-from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.search.findings import Evaluated, Findings
-from pinas_mm.search.objective import parse_objectives
 from pinas_mm.space import SearchSpace
 from pinas_mm.subnet import is_supernet, subnet_state
-
-
-def shaken(module):
-    """The module with every weight and statistic its own, so that no mix-up goes unseen."""
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                drawn = torch.rand(value.shape, generator=generator)
-                value.copy_(drawn + 0.5 if "var" in name or "bn" in name else drawn - 0.5)
-    return module.eval()
-
-
-@pytest.fixture(scope="module")
-def supernet(space):
-    return shaken(PiNASSupernet(space))
-
-
-@pytest.fixture
-def checkpoint(supernet, tmp_path):
-    """The supernet as a training checkpoint has it, beside a teacher of other weights."""
-    inner = supernet.state_dict()
-    state = {f"backbone.{name}": value for name, value in inner.items()}
-    state |= {f"teacher.backbone.{name}": value + 1 for name, value in inner.items()}
-    state["neck.fc.weight"] = torch.zeros(3)
-    path = tmp_path / "epoch_1.pth"
-    torch.save({"state_dict": state, "meta": {"epoch": 1}}, path)
-    return path
 
 
 def archs(space, number=5):
@@ -163,70 +126,6 @@ def test_gray_images_and_group_norm(space, tmp_path):
         assert torch.equal(backbone(images)[-1], supernet(images, "31-2")[-1])
 
 
-@pytest.fixture
-def config(digits, monkeypatch, request):
-    """Reads a small config whose data are the digits."""
-    monkeypatch.setenv("PINAS_DATA", str(digits))
-    return lambda name: Config.fromfile(request.path.parent / "configs" / name)
-
-
-@pytest.mark.parametrize("name", ["small_linear.py", "small_supernet.py"])
-def test_statistics_are_recomputed_and_nothing_else_changes(checkpoint, space, config, name):
-    cfg = config(name)
-    backbone = subnet_of(checkpoint, "31-2", space)
-    before = {n: v.clone() for n, v in backbone.state_dict().items()}
-    assert recompute_statistics(backbone, cfg, batches=3) == 3
-    after = backbone.state_dict()
-    for key, value in before.items():
-        statistic = "running" in key or "tracked" in key
-        assert torch.equal(after[key], value) != statistic, key
-    assert not backbone.training
-    again = subnet_of(checkpoint, "31-2", space)
-    recompute_statistics(again, cfg, batches=3)
-    assert all(torch.equal(v, after[n]) for n, v in again.state_dict().items())
-
-
-def test_statistics_are_those_of_normalized_images(checkpoint, space, config):
-    backbone = subnet_of(checkpoint, "31-2", space)
-    # Five batches asked for, four there are; each of the 16 images in one of them.
-    assert recompute_statistics(backbone, config("small_linear.py"), batches=5) == 4
-    cfg = config("small_supernet.py")
-    self_supervised = subnet_of(checkpoint, "31-2", space)
-    assert recompute_statistics(self_supervised, cfg, batches=5) == 4
-    # Both preprocessors normalize alike, and unaugmented: an average over all images agrees.
-    for one, other in zip(
-        backbone.conv1[1].buffers(), self_supervised.conv1[1].buffers(), strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=0.02, atol=1e-3)
-
-
-def test_statistics_equal_the_paths_in_the_supernet(supernet, checkpoint, space):
-    images = [torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(i)) for i in (1, 2)]
-    backbone = subnet_of(checkpoint, "31-2", space)
-    Statistics(backbone, backbone, images).write()
-    path = Statistics(supernet, lambda batch: supernet(batch, "31-2"), images)
-    with torch.no_grad(), path.applied():
-        wanted = supernet(images[0], "31-2")[-1]
-    with torch.no_grad():
-        assert torch.equal(backbone(images[0])[-1], wanted)
-
-
-def test_calibration_without_images_is_refused(checkpoint, space, config, monkeypatch, tmp_path):
-    backbone = subnet_of(checkpoint, "31-2", space)
-    cfg = config("small_linear.py")
-    with pytest.raises(UserError, match="0 batches"):
-        recompute_statistics(backbone, cfg, batches=0)
-    one = config("small_linear.py")
-    one.calibration_dataloader.batch_size = 1
-    with pytest.raises(UserError, match="no batch of at least 2 images"):
-        recompute_statistics(backbone, one, batches=2)
-    cfg.calibration_dataloader.dataset.data_root = str(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="nowhere of the calibration set is missing"):
-        recompute_statistics(backbone, cfg)
-    with pytest.raises(UserError, match="no calibration_dataloader and no train_dataloader"):
-        recompute_statistics(backbone, Config(dict(model=dict(type="PiNAS"))))
-
-
 def test_space_of_a_config(config, space):
     cfg = config("small_supernet.py")
     assert read_space(cfg) == (space, None)
@@ -237,40 +136,6 @@ def test_space_of_a_config(config, space):
     assert read_space(cfg) == (space, dict(type="BN", eps=1e-3))
     with pytest.raises(UserError, match=r"neither model\.backbone\.space nor space"):
         read_space(Config(dict(model=dict(type="x"))))
-
-
-@pytest.fixture
-def work_dir(space, tmp_path):
-    """A search's, as the report writes it."""
-    evaluated = [
-        Evaluated(n, arch, (float(n),), {"accuracy/top1": float(n)}, {"macs": 1.0}, 1.0)
-        for n, arch in enumerate(archs(space, 4))
-    ]
-    findings = Findings(
-        space, parse_objectives("accuracy/top1"), (), "EvolutionSampler", tuple(evaluated), {}, "s"
-    )
-    (tmp_path / "best.json").write_text(json.dumps(findings.to_dict(3)))
-    return tmp_path
-
-
-def test_best_of_a_search_is_read_by_rank(work_dir, space):
-    found = read_best(work_dir)
-    assert found.arch == str(archs(space, 4)[3])
-    assert found.space == space
-    assert found.checkpoint == "s"
-    assert read_best(work_dir / "best.json", rank=3).arch == str(archs(space, 4)[1])
-    for rank in (0, 4):
-        with pytest.raises(UserError, match=f"no rank {rank}: allowed are 1 to 3"):
-            read_best(work_dir, rank)
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"best": [{"rank": 1}]}', '{"best": 3}'])
-def test_damaged_best_is_refused(tmp_path, text):
-    with pytest.raises(UserError, match=r"best\.json does not exist"):
-        read_best(tmp_path)
-    (tmp_path / "best.json").write_text(text)
-    with pytest.raises(UserError, match=r"best\.json is damaged"):
-        read_best(tmp_path)
 
 
 @pytest.mark.parametrize("options", [{}, dict(strides=(1, 2), dilations=(2, 1))])

@@ -1,0 +1,66 @@
+"""Batch-norm statistics of a subnet's own."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from pinas_mm.errors import UserError
+from pinas_mm.export import recompute_statistics, subnet_of
+from pinas_mm.models.batch_norm import Statistics
+
+
+@pytest.mark.parametrize("name", ["small_linear.py", "small_supernet.py"])
+def test_statistics_are_recomputed_and_nothing_else_changes(checkpoint, space, config, name):
+    cfg = config(name)
+    backbone = subnet_of(checkpoint, "31-2", space)
+    before = {n: v.clone() for n, v in backbone.state_dict().items()}
+    assert recompute_statistics(backbone, cfg, batches=3) == 3
+    after = backbone.state_dict()
+    for key, value in before.items():
+        statistic = "running" in key or "tracked" in key
+        assert torch.equal(after[key], value) != statistic, key
+    assert not backbone.training
+    again = subnet_of(checkpoint, "31-2", space)
+    recompute_statistics(again, cfg, batches=3)
+    assert all(torch.equal(v, after[n]) for n, v in again.state_dict().items())
+
+
+def test_statistics_are_those_of_normalized_images(checkpoint, space, config):
+    backbone = subnet_of(checkpoint, "31-2", space)
+    # Five batches asked for, four there are; each of the 16 images in one of them.
+    assert recompute_statistics(backbone, config("small_linear.py"), batches=5) == 4
+    cfg = config("small_supernet.py")
+    self_supervised = subnet_of(checkpoint, "31-2", space)
+    assert recompute_statistics(self_supervised, cfg, batches=5) == 4
+    # Both preprocessors normalize alike, and unaugmented: an average over all images agrees.
+    for one, other in zip(
+        backbone.conv1[1].buffers(), self_supervised.conv1[1].buffers(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=1e-3)
+
+
+def test_statistics_equal_the_paths_in_the_supernet(supernet, checkpoint, space):
+    images = [torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(i)) for i in (1, 2)]
+    backbone = subnet_of(checkpoint, "31-2", space)
+    Statistics(backbone, backbone, images).write()
+    path = Statistics(supernet, lambda batch: supernet(batch, "31-2"), images)
+    with torch.no_grad(), path.applied():
+        wanted = supernet(images[0], "31-2")[-1]
+    with torch.no_grad():
+        assert torch.equal(backbone(images[0])[-1], wanted)
+
+
+def test_calibration_without_images_is_refused(checkpoint, space, config, monkeypatch, tmp_path):
+    backbone = subnet_of(checkpoint, "31-2", space)
+    cfg = config("small_linear.py")
+    with pytest.raises(UserError, match="0 batches"):
+        recompute_statistics(backbone, cfg, batches=0)
+    one = config("small_linear.py")
+    one.calibration_dataloader.batch_size = 1
+    with pytest.raises(UserError, match="no batch of at least 2 images"):
+        recompute_statistics(backbone, one, batches=2)
+    cfg.calibration_dataloader.dataset.data_root = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="nowhere of the calibration set is missing"):
+        recompute_statistics(backbone, cfg)
+    with pytest.raises(UserError, match="no calibration_dataloader and no train_dataloader"):
+        recompute_statistics(backbone, Config(dict(model=dict(type="PiNAS"))))
