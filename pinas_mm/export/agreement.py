@@ -34,30 +34,38 @@ def largest_difference(deployable: Deployable, run: Run, size: int, name: str) -
         is above 1.
 
     Raises:
-        UserError: it is above 1e-4, outputs differ in number or shape, or are not finite.
+        UserError: it is above 1e-4, outputs differ in number or shape or are not finite, or the
+            deployed network fails.
     """
-    largest = 0.0
-    for batch, height, width in (
-        (1, size, size),
-        (3, size * 3 // 8 * 2 + 1, size * 5 // 8 * 2 + 1),
-    ):
-        images = _photographs(deployable, batch, height, width)
-        wanted, got = _as_tuple(deployable.module(images)), _as_tuple(run(images))
-        place = " x ".join(map(str, images.shape))
-        if [out.shape for out in wanted] != [out.shape for out in got]:
-            raise UserError(f"{name}: outputs have other shapes than PyTorch's at {place}")
-        if not all(out.isfinite().all() for out in wanted):
-            raise UserError(f"{name}: the network's outputs are not finite at {place}")
-        difference = max(map(_difference, got, wanted))
-        if not difference <= TOLERANCE:
-            exact = _as_tuple(copy.deepcopy(deployable.module).double()(images.double()))
-            rounding = max(map(_difference, wanted, exact))
-            raise UserError(
-                f"{name} is not written: it differs from PyTorch by {difference:.1e} at {place}, "
-                f"allowed is {TOLERANCE:.0e} (PyTorch's own rounding errors there: {rounding:.1e})"
-            )
-        largest = max(largest, difference)
-    return largest
+    shapes = ((1, size, size), (3, size * 3 // 8 * 2 + 1, size * 5 // 8 * 2 + 1))
+    return max(
+        _difference_on(_photographs(deployable, *shape), deployable, run, name) for shape in shapes
+    )
+
+
+def _difference_on(images: torch.Tensor, deployable: Deployable, run: Run, name: str) -> float:
+    failed = f"{name} is not written: at {' x '.join(map(str, images.shape))} it"
+    wanted = _as_tuple(deployable.module(images))
+    if not all(out.isfinite().all() for out in wanted):
+        raise UserError(f"{failed} has nothing to compare with, PyTorch's values are not finite")
+    try:
+        got = _as_tuple(run(images))
+    except Exception as error:  # Every runtime has its own.
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise UserError(
+            f"{failed} fails, as where a layer takes sizes for Python's numbers ({reason})"
+        ) from error
+    if [out.shape for out in wanted] != [out.shape for out in got]:
+        raise UserError(f"{failed} has other shapes than PyTorch's")
+    difference = max(map(_difference, got, wanted))
+    if difference > TOLERANCE:
+        exact = _as_tuple(copy.deepcopy(deployable.module).double()(images.double()))
+        rounding = max(map(_difference, wanted, exact))
+        raise UserError(
+            f"{failed} differs from PyTorch by {difference:.1e}, allowed is {TOLERANCE:.0e} "
+            f"(PyTorch's own rounding errors there: {rounding:.1e})"
+        )
+    return difference
 
 
 def _photographs(deployable: Deployable, batch: int, height: int, width: int) -> torch.Tensor:
@@ -72,6 +80,8 @@ def _photographs(deployable: Deployable, batch: int, height: int, width: int) ->
 
 
 def _difference(ours: torch.Tensor, wanted: torch.Tensor) -> float:
+    if not ours.isfinite().all():
+        return float("inf")
     return (ours - wanted).abs().max().item() / max(1.0, wanted.abs().max().item())
 
 

@@ -45,10 +45,17 @@ def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> flo
         The largest difference from PyTorch; see :func:`largest_difference`.
 
     Raises:
-        UserError: a package is missing, the outputs differ or the file cannot be written.
+        UserError: a package is missing, ONNX has no such layer, the outputs differ or the file
+            cannot be written.
     """
     check_onnx_installed()
-    content = _to_onnx(deployable, size)
+    try:
+        content = _to_onnx(deployable, size)
+    except torch.onnx.errors.OnnxExporterError as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"ONNX {path} is not written: PyTorch cannot say it in ONNX: {text}"
+        ) from error
     difference = largest_difference(deployable, _session(content), size, f"ONNX {path}")
     write_output(path, content)
     return difference
@@ -90,6 +97,7 @@ def _session(content: bytes) -> Callable[[torch.Tensor], list[torch.Tensor]]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # What fails is said once, by the caller.
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(images: torch.Tensor) -> list[torch.Tensor]:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from deployed import trained
+from deployed import photographs, trained
 
 from pinas_mm.errors import UserError
-from pinas_mm.export import Deployable, write_torchscript
+from pinas_mm.export import Deployable, write_onnx, write_torchscript
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.models import PiNASBackbone
 
@@ -28,27 +28,30 @@ def shifted(deployable, by):
 
 
 def test_differences_are_over_the_largest_value(deployable):
-    assert deployable.module(torch.randn(1, 3, 32, 32))[0].max() > 1
+    assert deployable.module(photographs("val", 1, 3, 32, 32))[0].max() > 1
     assert difference(deployable, shifted(deployable, 5e-5)) == pytest.approx(5e-5, rel=0.1)
-    with pytest.raises(UserError, match=r"^it is not written: .* by 2\.0e-04 at 1 x 3 x 32 x 32"):
+    with pytest.raises(
+        UserError, match=r"^it is not written: at 1 x 3 x 32 x 32 it .* by 2\.0e-04"
+    ):
         difference(deployable, shifted(deployable, 2e-4))
 
 
 def test_small_outputs_are_compared_as_they_are(deployable):
     for stage in deployable.module.stages:
         stage[-1].register_forward_hook(lambda module, images, out: out * 1e-3)
-    assert deployable.module(torch.randn(1, 3, 32, 32))[0].max() < 0.1
+    assert deployable.module(photographs("val", 1, 3, 32, 32))[0].max() < 0.1
     assert difference(deployable, shifted(deployable, 5e-5)) == pytest.approx(5e-5, rel=0.01)
 
 
-def test_one_fault_in_one_output_at_the_odd_size_is_found(deployable):
+@pytest.mark.parametrize(("fault", "said"), [(1.0, r"\d\.\de-01"), (float("nan"), "inf")])
+def test_one_fault_in_one_output_at_the_odd_size_is_found(deployable, fault, said):
     def run(images):
         outputs = [out.clone() for out in deployable.module(images)]
         if images.shape[-1] % 2:
-            outputs[1][2, 3, -1, -1] += 0.1
+            outputs[1][2, 3, -1, -1] += fault
         return outputs
 
-    with pytest.raises(UserError, match=r"at 3 x 3 x 25 x 41"):
+    with pytest.raises(UserError, match=rf"at 3 x 3 x 25 x 41 it differs from PyTorch by {said}"):
         difference(deployable, run)
 
 
@@ -56,12 +59,26 @@ def test_a_size_fixed_by_tracing_is_found(deployable):
     def run(images):
         return deployable.module(images[..., :32, :32])
 
-    with pytest.raises(UserError, match="outputs have other shapes than PyTorch's at 3 x 3 x 25"):
+    with pytest.raises(UserError, match="at 3 x 3 x 25 x 41 it has other shapes than PyTorch's"):
         difference(deployable, run)
 
 
 def test_broken_weights_are_refused_and_nothing_is_written(deployable, tmp_path):
     deployable.module.bn1.running_var.fill_(float("nan"))
-    with pytest.raises(UserError, match="outputs are not finite"):
+    with pytest.raises(UserError, match="values are not finite"):
         write_torchscript(tmp_path / "a.pt", deployable, 32)
+    assert not list(tmp_path.iterdir())
+
+
+class BatchFixed(torch.nn.Module):
+    """What tracing takes for a constant."""
+
+    def forward(self, x):
+        return torch.cat([x, torch.zeros(len(x), 1, x.shape[2], x.shape[3])], dim=1)
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_torchscript])
+def test_a_file_that_does_not_run_is_refused(tmp_path, write):
+    with pytest.raises(UserError, match="is not written: at 1 x 3 x 32 x 32 it fails, as"):
+        write(tmp_path / "a", Deployable(BatchFixed(), ("stage1",), 3, {}), 32)
     assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import sys
 
 import onnx
 import pytest
+import torch
 from deployed import trained
 
 from pinas_mm.errors import UserError
@@ -55,3 +56,14 @@ def test_file_that_cannot_be_written_is_refused(deployable, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write .*file/a\.onnx: "):
         write_onnx(tmp_path / "file" / "a.onnx", deployable, 32)
+
+
+class Bessel(torch.nn.Module):
+    def forward(self, x):
+        return torch.special.bessel_j0(x)
+
+
+def test_layer_that_onnx_does_not_have_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"a\.onnx is not written: .*bessel_j0"):
+        write_onnx(tmp_path / "a.onnx", Deployable(Bessel(), ("stage1",), 3, {}), 32)
+    assert not list(tmp_path.iterdir())
