@@ -15,7 +15,7 @@ from torch import nn
 from pinas_mm.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
 from pinas_mm.checkpoint import state_dict as weights_of
 from pinas_mm.errors import UserError
-from pinas_mm.export.subnet import PREFIX
+from pinas_mm.initializers import PREFIX, load_backbone
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
@@ -79,31 +79,34 @@ class Deployable:
             UserError: the weights cannot be read or do not fit; the config's model is no such one.
         """
         path = find_checkpoint(weights)
-        content = read_checkpoint(path)
+        content, source = read_checkpoint(path), f"checkpoint {path}"
         state = weights_of(content)
-        if is_supernet(inner_state(state, PREFIX)):
+        inner = inner_state(state, PREFIX)
+        if is_supernet(inner):
             raise UserError(
-                f"checkpoint {path} is a supernet's: cut an architecture out of it with --arch or "
-                "--best and --supernet"
+                f"{source} is a supernet's: cut an architecture out of it with --arch or --best "
+                "and --supernet"
             )
-        module = _build(cfg, backbone_only) if cfg else _backbone_of_meta(content, path)
-        if backbone_only:
-            state = inner_state(state, PREFIX)
-        check_fits(module, state, f"checkpoint {path}")
-        module.load_state_dict(state)
+        module = _build(cfg, backbone_only) if cfg else _backbone_of_meta(content, source)
+        whole = not isinstance(module, PiNASBackbone)
+        backbone = module.backbone if whole else module
+        load_backbone(backbone, inner, source, content.get("meta"))
+        if whole:
+            check_fits(module, state, source)
+            module.load_state_dict(state)
         return cls.of(module, cfg)
 
 
-def _backbone_of_meta(content: dict[str, Any], path: Path) -> PiNASBackbone:
+def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
     meta = content.get("meta") or {}
     if any(key.startswith(PREFIX) for key in weights_of(content)):
         raise UserError(
-            f"checkpoint {path} is a whole model's: --config gives its config, and --backbone-only "
+            f"{source} is a whole model's: --config gives its config, and --backbone-only "
             "leaves the rest of it out"
         )
     if not meta.get("arch") or not meta.get("space"):
         raise UserError(
-            f"checkpoint {path} does not say its architecture, as files of tools/export.py do: "
+            f"{source} does not say its architecture, as files of tools/export.py do: "
             "--config gives a config whose model.backbone has it, with --backbone-only"
         )
     stem = weights_of(content).get("conv1.0.weight")

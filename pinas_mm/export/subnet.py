@@ -13,11 +13,9 @@ from mmengine.config import Config
 from pinas_mm.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.errors import UserError
-from pinas_mm.initializers import load_subnet
+from pinas_mm.initializers import PREFIX, load_subnet
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.space import SearchSpace
-
-PREFIX = "backbone."
 
 
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:

@@ -111,7 +111,7 @@ def test_weights_that_do_not_fit_are_refused(
     with pytest.raises(UserError, match=r"does not fit ImageClassifier: .* missing"):
         Deployable.read(bare, classifier_config)
     classifier_config.model.backbone.arch = "32-2"
-    with pytest.raises(UserError, match=r"layer1\.1\."):
+    with pytest.raises(UserError, match=r"of architecture 31-2, not 32-2: at block 1 "):
         Deployable.read(weights, classifier_config)
     with pytest.raises(UserError, match=r"no\.pth does not exist"):
         Deployable.read(tmp_path / "no.pth")

@@ -50,7 +50,7 @@ def test_architectures_of_the_papers_space(tmp_path, arch, write, run):
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (dict(strides=(2, 1), dilations=(1, 2)), ["stage1", "stage2"]),
+        (dict(strides=(1, 2), dilations=(2, 1)), ["stage1", "stage2"]),
         (dict(norm_cfg=dict(type="GN", num_groups=2), out_indices=[1]), ["stage2"]),
         (dict(norm_cfg=dict(type="SyncBN"), frozen_stages=1), ["stage1", "stage2"]),
         (dict(in_channels=1, with_cp=True), ["stage1", "stage2"]),
