@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
+
 from pinas_mm.space import Arch, SearchSpace
 
 # Stage from 1, block from 0, candidate, the block's own name: layer1.0.2.conv2.fc1.weight.
@@ -17,6 +19,12 @@ Value = TypeVar("Value")
 def is_supernet(names: Mapping[str, object]) -> bool:
     """Whether a backbone's state dict has candidates."""
     return any(CHOICE.fullmatch(name) for name in names)
+
+
+def in_channels(state: Mapping[str, torch.Tensor]) -> int:
+    """Channels of the images that a network of these weights takes; 3 where it has no stem."""
+    stem = state.get("conv1.0.weight")
+    return stem.shape[1] if stem is not None and stem.ndim == 4 else 3
 
 
 def subnet_state(state: Mapping[str, Value], arch: Arch, space: SearchSpace) -> dict[str, Value]:

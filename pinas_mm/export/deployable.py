@@ -19,7 +19,7 @@ from pinas_mm.initializers import PREFIX, load_backbone
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
-from pinas_mm.subnet import is_supernet
+from pinas_mm.subnet import in_channels, is_supernet
 
 INPUT = "images"
 
@@ -98,8 +98,8 @@ class Deployable:
 
 
 def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
-    meta = content.get("meta") or {}
-    if any(key.startswith(PREFIX) for key in weights_of(content)):
+    meta, state = content.get("meta") or {}, weights_of(content)
+    if any(key.startswith(PREFIX) for key in state):
         raise UserError(
             f"{source} is a whole model's: --config gives its config, and --backbone-only "
             "leaves the rest of it out"
@@ -109,9 +109,9 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
             f"{source} does not say its architecture, as files of tools/export.py do: "
             "--config gives a config whose model.backbone has it, with --backbone-only"
         )
-    stem = weights_of(content).get("conv1.0.weight")
-    channels = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
-    return PiNASBackbone(meta["arch"], meta["space"], channels, norm_cfg=meta.get("norm_cfg"))
+    return PiNASBackbone(
+        meta["arch"], meta["space"], in_channels(state), norm_cfg=meta.get("norm_cfg")
+    )
 
 
 def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:

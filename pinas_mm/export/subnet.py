@@ -16,6 +16,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.initializers import PREFIX, load_subnet
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.space import SearchSpace
+from pinas_mm.subnet import in_channels
 
 
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
@@ -61,9 +62,7 @@ def subnet_of(
     """
     path = find_checkpoint(checkpoint)
     state = inner_state(state_dict(read_checkpoint(path)), PREFIX)
-    stem = state.get("conv1.0.weight")
-    in_channels = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
-    backbone = PiNASBackbone(arch, space, in_channels, norm_cfg=norm_cfg)
+    backbone = PiNASBackbone(arch, space, in_channels(state), norm_cfg=norm_cfg)
     load_subnet(backbone, state, f"checkpoint {path}")
     return backbone.eval()
 
