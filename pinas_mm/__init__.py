@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 check_stack()
 
-from pinas_mm import checkpoint, engine, initializers, models  # noqa: E402
+from pinas_mm import checkpoint, engine, initializers, model_index, models  # noqa: E402
 from pinas_mm.data import cache, loading, views  # noqa: E402
 from pinas_mm.get_backbone import get_backbone  # noqa: E402
 from pinas_mm.space import Arch, Candidate, SearchSpace  # noqa: E402
@@ -24,3 +24,5 @@ __all__ = [
     "models",
     "views",
 ]
+
+model_index.register()

@@ -46,6 +46,14 @@ def digits(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def layouts(tmp_path_factory) -> Path:
+    """A data folder with 4 + 2 images of digits in each layout."""
+    folder = tmp_path_factory.mktemp("layouts")
+    list(prepare(folder, train=4, val=2))
+    return folder
+
+
 def pinas_model(**overrides) -> PiNAS:
     """The small algorithm, seeded and initialized; overrides are merged into its config."""
     config = Config.fromfile(CONFIGS / "small_supernet.py")

@@ -15,6 +15,9 @@ def parse_args() -> argparse.Namespace:
     launch.add_run_options(parser)
     parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
     parser.add_argument("--out", help="file for the metrics, as JSON")
+    parser.add_argument(
+        "--tta", action="store_true", help="test-time augmentation by the config's tta_pipeline"
+    )
     return parser.parse_args()
 
 
@@ -23,6 +26,8 @@ def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
     cfg.load_from = args.checkpoint
+    if args.tta:
+        launch.use_tta(cfg)
     metrics = launch.build_runner(cfg, splits=["test"]).test()
     if args.out:
         launch.write_json(args.out, metrics)

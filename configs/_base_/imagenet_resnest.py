@@ -7,3 +7,7 @@ val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = dict(dataset=dict(data_root=data_root))
 
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))
+
+# mmpretrain's file forgets them.
+val_cfg = dict()
+test_cfg = dict()

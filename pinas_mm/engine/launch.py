@@ -83,6 +83,24 @@ def use_resume(cfg: Config, resume: str) -> None:
         print_log(f"nothing to resume in {cfg.work_dir}: starting from the beginning", "current")
 
 
+def use_tta(cfg: Config) -> None:
+    """Turns on test-time augmentation, as the test tools of mmseg and mmdet do.
+
+    Raises:
+        UserError: the config does not say how to augment and how to merge predictions.
+    """
+    missing = [name for name in ("tta_model", "tta_pipeline") if name not in cfg]
+    if missing:
+        raise UserError(
+            f"--tta needs {' and '.join(missing)} in the config: see configs/_base_/ade20k.py, or "
+            "test without it"
+        )
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    for dataset in _dicts(cfg.test_dataloader.dataset):
+        if "pipeline" in dataset:
+            dataset.pipeline = cfg.tta_pipeline
+
+
 def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:
     """A runner for this machine; checks the input before anything is written.
 

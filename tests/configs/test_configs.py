@@ -1,0 +1,84 @@
+"""Every config under configs/ is loaded, built, trained two iterations and evaluated on digits."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import NAMES, REPOSITORY
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from shrink import STEPS, shrink
+
+from pinas_mm.engine import launch
+from pinas_mm.search.run import run_search
+
+CONFIGS = REPOSITORY / "configs"
+# What inherits nothing is a part of others.
+NAMES_OF_CONFIGS = [
+    str(path.relative_to(CONFIGS))
+    for path in sorted(CONFIGS.rglob("*.py"))
+    if "_base_" not in path.relative_to(CONFIGS).parts and "_base_ = " in path.read_text()
+]
+# One metric of each evaluator; supernets without labels are evaluated by their loop.
+METRICS = dict(
+    Accuracy="accuracy/top1", CocoMetric="coco/bbox_mAP", IoUMetric="mIoU", none="retrieval/top1"
+)
+
+
+@pytest.fixture
+def load(layouts, monkeypatch, tmp_path):
+    """Loads a config as it is, but for its data root, image size, batch and length."""
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+
+    def read(name: str) -> Config:
+        config = shrink(Config.fromfile(CONFIGS / name))
+        config.update(work_dir=str(tmp_path / "work"), experiment_name=next(NAMES))
+        return config
+
+    return read
+
+
+def random_weights(config: Config, file: Path) -> str:
+    """A checkpoint of the config's model; a detector's finds objects of class 0 everywhere.
+
+    With weights that know nothing no score reaches the threshold, and COCO's metrics are empty.
+    """
+    init_default_scope(config.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    for name, layer in model.named_modules():
+        if name.endswith(("fc_cls", "retina_cls")):
+            torch.nn.init.constant_(layer.bias[:1], 10)
+    torch.save(dict(state_dict=model.state_dict()), file)
+    return str(file)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_CONFIGS)
+def test_config(name, load, tmp_path):
+    config = load(name)
+    backbone = config.model.backbone
+    if "init_cfg" in backbone:
+        untrained = Config(dict(model=dict(backbone), default_scope="mmpretrain"))
+        untrained.model.pop("init_cfg")
+        backbone.init_cfg.checkpoint = random_weights(untrained, tmp_path / "supernet.pth")
+    if "search" in config:
+        findings = run_search(config, random_weights(config, tmp_path / "model.pth"), [])
+        assert len(findings.best()) == config.search.trials
+    else:
+        train_and_evaluate(config, tmp_path)
+    for checkpoint in tmp_path.rglob("*.pth"):
+        checkpoint.unlink()
+
+
+def train_and_evaluate(config: Config, folder: Path) -> None:
+    if config.default_scope == "mmdet":
+        config.load_from = random_weights(config, folder / "start.pth")
+    runner = launch.build_runner(config)
+    runner.train()
+    assert runner.iter >= STEPS
+    logged = {name: buffer.current() for name, buffer in runner.message_hub.log_scalars.items()}
+    assert math.isfinite(logged["train/loss"])
+    kind = (config.val_evaluator or dict(type="none"))["type"]
+    assert math.isfinite(logged[f"val/{METRICS[kind]}"])

@@ -1,0 +1,160 @@
+"""The paper's numbers are what the configs say; the rest of a transfer is the library's."""
+
+import functools
+import math
+
+import pytest
+from conftest import REPOSITORY
+from mmengine.config import Config
+from shrink import dicts
+
+CONFIGS = REPOSITORY / "configs"
+MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
+ADE20K = "ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py"
+CITYSCAPES = "cityscapes/deeplabv3_pinas-trans-d8_4xb2-80k_cityscapes-768x768.py"
+TRANSFERS = [
+    str(path.relative_to(CONFIGS))
+    for folder in ("imagenet", "coco", "ade20k", "cityscapes")
+    for path in sorted((CONFIGS / folder).glob("*.py"))
+]
+CLS, TRANS = "301-3231-203213-032", "333-3113-330011-021"
+SYNC_BN = dict(type="SyncBN", requires_grad=True)
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Each config, read once under a data root of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINAS_DATA", "/elsewhere")
+        yield functools.cache(lambda name: Config.fromfile(CONFIGS / name))
+
+
+def step(pipeline, kind):
+    (found,) = [step for step in pipeline if step["type"] == kind]
+    return found
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_every_transfer_has_the_papers_architecture_unfrozen(load, name):
+    backbone = load(name).model.backbone
+    assert backbone.type == "pinas_mm.PiNASBackbone"
+    assert backbone.arch == (CLS if "pinas-cls" in name else TRANS)
+    assert not {"frozen_stages", "norm_eval", "space", "_scope_"} & set(backbone)
+    assert ("norm_cfg" not in backbone) if "imagenet" in name else backbone.norm_cfg == SYNC_BN
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_all_data_follows_the_data_root(load, name):
+    config = load(name)
+    for split in ("train", "val", "test"):
+        roots = [node["data_root"] for node in dicts(config[f"{split}_dataloader"]) if "type" in
+                 node and "data_root" in node]  # fmt: skip
+        assert roots
+        assert all(root.startswith("/elsewhere/") for root in roots)
+    for split in ("val", "test"):
+        annotations = config[f"{split}_evaluator"].get("ann_file", "/elsewhere/")
+        assert annotations.startswith("/elsewhere/")
+    assert config.test_dataloader == config.val_dataloader
+    assert config.test_evaluator == config.val_evaluator
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_the_name_says_the_batch_and_the_length(load, name):
+    config = load(name)
+    length = config.train_cfg.get("max_iters")
+    if "coco" in name:
+        assert "_ms-90k_" in name
+        assert length == 90_000
+        assert config.train_dataloader.batch_size == 2
+    else:
+        gpus, images = 32, 64
+        if "imagenet" not in name:
+            gpus, images = 4, config.train_dataloader.batch_size
+            crop = config.crop_size[0]
+            assert f"-{length // 1000}k_" in name
+            assert f"-{crop}x{crop}.py" in name
+        assert f"_{gpus}xb{images}" in name
+        assert config.train_dataloader.batch_size == images
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFERS if "coco" in name])
+def test_coco_training(load, name):
+    config = load(name)
+    assert config.auto_scale_lr.base_batch_size == 16
+    optimizer = config.optim_wrapper.optimizer
+    # RetinaNet's is mmdet's.
+    assert optimizer.lr == (0.01 if "retinanet" in name else 0.02)
+    (steps,) = [s for s in config.param_scheduler if s.type == "MultiStepLR"]
+    assert steps.milestones == [60_000, 80_000]
+    assert not steps.by_epoch
+    pipeline = config.train_dataloader.dataset.pipeline
+    resize = step(pipeline, "RandomChoiceResize")
+    assert resize.scales == [(1333, side) for side in range(640, 801, 32)]
+    assert resize.keep_ratio
+    assert step(config.test_dataloader.dataset.pipeline, "Resize").scale == (1333, 800)
+    preprocessor = config.model.data_preprocessor
+    assert preprocessor.mean == [123.675, 116.28, 103.53]
+    assert preprocessor.std == [58.395, 57.12, 57.375]
+    assert preprocessor.bgr_to_rgb
+    assert config.model.neck.norm_cfg == SYNC_BN
+
+
+def test_mask_rcnn_heads(load):
+    config = load(MASK_RCNN)
+    heads = config.model.roi_head
+    box, mask = heads.bbox_head, heads.mask_head
+    assert (box.type, box.conv_out_channels, box.fc_out_channels) == (
+        "Shared4Conv1FCBBoxHead", 256, 1024,
+    )  # fmt: skip
+    assert (mask.type, mask.num_convs) == ("FCNMaskHead", 4)
+    assert box.norm_cfg == mask.norm_cfg == SYNC_BN
+    assert config.test_evaluator.metric == ["bbox", "segm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "crop", "classes"),
+    [(ADE20K, 520, 480, 150), (CITYSCAPES, 2048, 768, 19)],
+)
+def test_deeplabv3(load, name, base, crop, classes):
+    config = load(name)
+    model = config.model
+    assert model.backbone.strides == (1, 2, 1, 1)
+    assert model.backbone.dilations == (1, 1, 2, 4)
+    head, auxiliary = model.decode_head, model.auxiliary_head
+    assert head.type == "pinas_mm.DeepLabV3ReleaseHead"
+    assert (head.in_channels, head.channels, head.dropout_ratio) == (2048, 256, 0.1)
+    assert head.dilations == (1, 12, 24, 36)
+    assert (auxiliary.in_index, auxiliary.in_channels, auxiliary.channels) == (2, 1024, 256)
+    assert (auxiliary.num_convs, auxiliary.dropout_ratio) == (1, 0.1)
+    assert head.align_corners
+    assert auxiliary.align_corners
+    assert head.num_classes == auxiliary.num_classes == classes
+
+    train = config.train_dataloader.dataset.pipeline
+    assert step(train, "RandomResize").scale == (base, base)
+    assert step(train, "RandomCrop").crop_size == model.data_preprocessor.size == (crop, crop)
+    assert step(config.test_dataloader.dataset.pipeline, "Resize").scale == (base, base)
+    resizes, flips, *_ = config.tta_pipeline[-1].transforms
+    assert [resize.scale for resize in resizes] == [(base * scale,) * 2 for scale in SCALES]
+    assert [flip.prob for flip in flips] == [0, 1]
+    assert all(math.isclose(resize.scale[0], int(resize.scale[0])) for resize in resizes)
+
+
+def test_the_other_segmentors_keep_the_librarys_heads(load):
+    for folder, classes in (("ade20k", 150), ("cityscapes", 19)):
+        heads = {}
+        for name in (name for name in TRANSFERS if folder in name and "deeplabv3_" not in name):
+            config = load(name)
+            heads[config.model.decode_head.type] = config
+            assert config.model.decode_head.num_classes == classes
+            assert config.crop_size == config.model.data_preprocessor.size
+        assert set(heads) == {"DepthwiseSeparableASPPHead", "UPerHead"}
+
+
+def test_classifiers_are_trained_as_resnest(load):
+    ours = load("imagenet/pinas-cls_32xb64_in1k.py")
+    theirs = Config.fromfile(CONFIGS / "_base_/imagenet_resnest.py")
+    for name in ("optim_wrapper", "param_scheduler", "train_cfg", "train_pipeline"):
+        assert ours[name] == theirs[name]
+    assert ours.model.head == theirs.model.head

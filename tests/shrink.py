@@ -1,0 +1,80 @@
+"""What a test may change of a config: image size, batch, workers and length, whatever it is for."""
+
+from collections.abc import Iterator
+
+from mmengine.config import Config
+
+# Of transforms, data preprocessors and windows of sliding inference; whole numbers are pixels.
+SIZES = "scale", "scales", "size", "crop_size", "stride"
+LENGTHS = dict(
+    num_images=2,
+    num_pairs=1,
+    num_archs=1,
+    calibration_batches=1,
+    trials=2,
+    images=2,
+    partners=1,
+)
+BATCH = 2
+STEPS = 2  # An epoch of the data sets that these configs run on: 4 images.
+
+
+def shrink(config: Config, shortest: int = 36) -> Config:
+    """The smallest size in pixels becomes ``shortest``, the length two steps of two images."""
+    shrink_images(config, shortest)
+    for node in dicts(config):
+        if "dataset" in node and "batch_size" in node:
+            node.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+        node.update({key: value for key, value in LENGTHS.items() if node.get(key)})
+    loop = config.get("train_cfg")
+    if "max_iters" in loop:
+        loop.update(max_iters=STEPS, val_interval=STEPS)
+    else:
+        # A schedule that lasts to the end of the training must not begin after it.
+        begins = [s.get("begin", 0) for s in config.param_scheduler if "end" not in s]
+        loop.update(max_epochs=1 + max(begins, default=0), val_interval=1)
+    return config
+
+
+def shrink_images(config: Config, shortest: int) -> None:
+    """Scales all sizes in pixels alike; nothing else in the model is one."""
+    model = config.model
+    holders = [
+        model.get("data_preprocessor") or {},
+        (model.get("data_preprocessor") or {}).get("augment") or {},
+        model.get("test_cfg") or {},
+        *dicts({key: value for key, value in config.items() if key != "model"}),
+    ]
+    places = [(node, key) for node in holders for key in SIZES if key in node]
+    smallest = min(pixel for node, key in places for pixel in pixels(node[key]))
+    factor = min(1, shortest / smallest)
+    shrunk = {id(node): node for node, _ in places}  # A node can stand in two places.
+    for node in shrunk.values():
+        node.update({key: scaled(node[key], factor) for key in SIZES if key in node})
+
+
+def pixels(value: object) -> Iterator[int]:
+    """The whole numbers in a setting."""
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from pixels(inner)
+    elif isinstance(value, int):
+        yield value
+
+
+def scaled(value: object, factor: float) -> object:
+    """The same setting with its whole numbers scaled."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(scaled(inner, factor) for inner in value)
+    return max(1, round(value * factor)) if isinstance(value, int) else value
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts of a config, outer ones first."""
+    if isinstance(node, (dict, Config)):
+        if isinstance(node, dict):
+            yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)
