@@ -1,12 +1,11 @@
-"""Whole trainings by the tools: full size, determinism, ablations and options."""
+"""Whole trainings by the tools: determinism, ablations and options."""
 
 import json
 
 import pytest
-import torch
 from conftest import CONFIGS, NAMES, REPOSITORY
 
-from pinas_mm.checkpoint import find_checkpoint, read_checkpoint
+from pinas_mm.checkpoint import read_checkpoint
 
 TWO_STEPS = {"train_dataloader.dataset.indices": 8, "train_cfg.max_epochs": 1}
 ONE_PROCESS = [
@@ -18,46 +17,6 @@ ONE_PROCESS = [
 
 def losses(rows):
     return [(row["step"], row["loss"], row["similarity"], row["spread"]) for row in rows]
-
-
-def test_full_size_supernet_and_linear_probe(run_process, tmp_path):
-    """The configs as they are; overridden are batch size and length only."""
-    short = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1", *ONE_PROCESS]
-    short += ["train_dataloader.dataset.indices=4", "val_dataloader.dataset.indices=4"]
-    done = run_process(
-        "tools/train.py",
-        "configs/pinas_supernet.py",
-        *("--work-dir", tmp_path / "supernet", "--cfg-options", *short),
-        *("val_cfg.num_images=4", "val_cfg.num_pairs=1"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "retrieval/top1" in done.stdout
-    checkpoint = read_checkpoint(tmp_path / "supernet")
-    assert checkpoint["meta"]["iter"] == 2
-    backbone = {
-        key: value for key, value in checkpoint["state_dict"].items() if key.startswith("backbone.")
-    }
-    assert len({key for key in backbone if key.endswith("conv3.weight")}) == 64
-
-    loop = ["val_cfg.num_archs=1", "val_cfg.calibration_batches=1"]
-    loader = "val_cfg.calibration_dataloader"
-    loop += [f"{loader}.{s}" for s in ("num_workers=0", "persistent_workers=False", "batch_size=2")]
-    done = run_process(
-        "tools/train.py",
-        "configs/pinas_linear.py",
-        *("--work-dir", tmp_path / "linear", "--cfg-options", *short, *loop),
-        f"model.backbone.init_cfg.checkpoint={tmp_path / 'supernet'}",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "accuracy/top1" in done.stdout
-    checkpoint = read_checkpoint(tmp_path / "linear")
-    assert checkpoint["meta"]["iter"] == 2
-    state = checkpoint["state_dict"]
-    for key, value in backbone.items():
-        if not key.endswith(("running_mean", "running_var", "num_batches_tracked")):
-            assert torch.equal(state[key], value), key
-    for folder in ("supernet", "linear"):
-        find_checkpoint(tmp_path / folder).unlink()
 
 
 def test_a_seed_decides_the_losses(train, tmp_path):

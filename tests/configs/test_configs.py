@@ -4,11 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import NAMES, REPOSITORY
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from shrink import STEPS, shrink
+from shrink import STEPS, random_weights, shrink
 
 from pinas_mm.engine import launch
 from pinas_mm.search.run import run_search
@@ -37,22 +35,6 @@ def load(layouts, monkeypatch, tmp_path):
         return config
 
     return read
-
-
-def random_weights(config: Config, file: Path) -> str:
-    """A checkpoint of the config's model; a detector's finds objects of class 0 everywhere.
-
-    With weights that know nothing no score reaches the threshold, and COCO's metrics are empty.
-    """
-    init_default_scope(config.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(config.model)
-    model.init_weights()
-    for name, layer in model.named_modules():
-        if name.endswith(("fc_cls", "retina_cls")):
-            torch.nn.init.constant_(layer.bias[:1], 10)
-    torch.save(dict(state_dict=model.state_dict()), file)
-    return str(file)
 
 
 @pytest.mark.parametrize("name", NAMES_OF_CONFIGS)

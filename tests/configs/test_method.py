@@ -1,5 +1,6 @@
 """The paper's numbers are what the configs say; the rest of a transfer is the library's."""
 
+import argparse
 import functools
 import math
 
@@ -7,6 +8,9 @@ import pytest
 from conftest import REPOSITORY
 from mmengine.config import Config
 from shrink import dicts
+
+from pinas_mm.engine import launch
+from pinas_mm.space import SearchSpace
 
 CONFIGS = REPOSITORY / "configs"
 MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
@@ -42,6 +46,19 @@ def test_every_transfer_has_the_papers_architecture_unfrozen(load, name):
     assert backbone.arch == (CLS if "pinas-cls" in name else TRANS)
     assert not {"frozen_stages", "norm_eval", "space", "_scope_"} & set(backbone)
     assert ("norm_cfg" not in backbone) if "imagenet" in name else backbone.norm_cfg == SYNC_BN
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+@pytest.mark.parametrize("arch", [CLS, CLS.replace("-", "")])
+def test_another_architecture_and_weights_are_options(load, name, arch):
+    config = load(name).copy()
+    weights = ("init_cfg.type=Pretrained", "init_cfg.checkpoint=winner.pth")
+    options = [f"model.backbone.{option}" for option in (f"arch={arch}", *weights)]
+    parser = argparse.ArgumentParser()
+    launch.add_run_options(parser)
+    config.merge_from_dict(parser.parse_args([name, "--cfg-options", *options]).cfg_options)
+    assert str(SearchSpace().arch(config.model.backbone.arch)) == CLS
+    assert config.model.backbone.init_cfg == dict(type="Pretrained", checkpoint="winner.pth")
 
 
 @pytest.mark.parametrize("name", TRANSFERS)

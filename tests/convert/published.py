@@ -156,9 +156,9 @@ def without_counters(state):
     return {name: v for name, v in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def mask_rcnn(space, counters=False, pyramid=6, conv=8, fc=10, seed=0):
-    """All widths differ, so that no layer fits in another's place."""
-    mask, rpn = conv + 1, pyramid
+def mask_rcnn(space, counters=False, pyramid=6, conv=8, fc=10, mask=9, seed=0):
+    """All widths differ by default, so that no layer fits in another's place."""
+    rpn = pyramid
     shapes = prefixed("backbone.bottom_up.", detectron2_backbone(space, counters))
     for stage in range(len(SPACES[space]["depths"])):
         lateral, output = f"backbone.fpn_lateral{stage + 2}", f"backbone.fpn_output{stage + 2}"

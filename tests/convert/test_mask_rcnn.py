@@ -20,7 +20,6 @@ from mmengine.structures import InstanceData
 from pinas_mm.checkpoint import read_checkpoint
 from pinas_mm.convert import convert_file, convert_state
 from pinas_mm.errors import UserError
-from pinas_mm.models import PiNASBackbone
 from pinas_mm.space import SearchSpace
 
 # The paper's candidates, strides and stem, narrower.
@@ -220,24 +219,6 @@ def test_coco_classes_in_the_order_of_their_numbers():
     known = {1: "person", 13: "stop sign", 27: "backpack", 31: "handbag", 46: "wine glass",
              67: "dining table", 70: "toilet", 72: "tv", 84: "book", 90: "toothbrush"}  # fmt: skip
     assert {number: classes[numbers.index(number)] for number in known} == known
-
-
-def test_papers_architecture_at_full_size():
-    arch = SearchSpace().arch("333-3113-330011-021")
-    with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
-        patch.setitem(
-            published.SPACES, "paper", {"widths": (64, 128, 256, 512), "depths": arch.depths}
-        )
-        patch.setitem(published.ARCHS, "paper", arch)
-        patch.setattr(published, "CLASSES", 80)
-        patch.setattr(
-            published, "fill", lambda shapes, _=0: {n: torch.empty(s) for n, s in shapes.items()}
-        )
-        converted = convert_state(published.mask_rcnn("paper", pyramid=256, conv=256, fc=1024))
-        backbone = PiNASBackbone(arch).state_dict()
-    assert (converted.arch, converted.space) == (arch, SearchSpace())
-    for name, value in backbone.items():
-        assert converted.state_dict[f"backbone.{name}"].shape == value.shape
 
 
 @pytest.mark.parametrize("scope", ["mmpretrain", "mmseg", "mmdet", "pinas_mm"])

@@ -51,6 +51,23 @@ def test_mixed_precision_is_turned_on_only_where_it_can_be():
         launch.use_amp(Config(dict(optim_wrapper=dict(type="ApexOptimWrapper"))))
 
 
+def test_augmentation_in_the_test_wraps_the_model_and_every_pipeline():
+    inner = dict(type="CocoDataset", pipeline=[dict(type="Resize")])
+    config = Config(
+        dict(
+            model=dict(type="EncoderDecoder"),
+            tta_model=dict(type="SegTTAModel"),
+            tta_pipeline=[dict(type="TestTimeAug")],
+            test_dataloader=dict(dataset=dict(type="CachedDataset", dataset=inner)),
+        )
+    )
+    launch.use_tta(config)
+    assert config.model == dict(type="SegTTAModel", module=dict(type="EncoderDecoder"))
+    assert config.test_dataloader.dataset.dataset.pipeline == config.tta_pipeline
+    with pytest.raises(UserError, match="--tta needs tta_model and tta_pipeline in the config"):
+        launch.use_tta(Config(dict(model=dict())))
+
+
 def test_scaling_the_learning_rate_needs_a_base():
     config = Config(dict(auto_scale_lr=dict(base_batch_size=64, enable=False)))
     launch.use_auto_scale_lr(config)

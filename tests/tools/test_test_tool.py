@@ -1,0 +1,32 @@
+"""tools/test.py as a user runs it."""
+
+import json
+import math
+
+from conftest import NAMES, REPOSITORY
+from mmengine.config import Config
+from shrink import random_weights, shrink
+
+DEEPLABV3 = REPOSITORY / "configs/ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py"
+
+
+def test_segmentors_are_tested_at_many_scales(tool, layouts, monkeypatch, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = shrink(Config.fromfile(DEEPLABV3))
+    config.experiment_name = next(NAMES)
+    config.dump(tmp_path / "config.py")
+    weights = random_weights(config, tmp_path / "weights.pth")
+    out = tmp_path / "metrics.json"
+    arguments = (tmp_path / "config.py", weights, "--work-dir", tmp_path / "work", "--out", out)
+    status, _, err = tool("test.py", *arguments, "--tta")
+    assert status == 0, err
+    metrics = json.loads(out.read_text())
+    assert {"aAcc", "mIoU", "mAcc"} == set(metrics)
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_augmentation_that_the_config_does_not_describe(tool, tmp_path):
+    config = REPOSITORY / "configs/imagenet/pinas-cls_32xb64_in1k.py"
+    status, _, err = tool("test.py", config, tmp_path / "any.pth", "--tta")
+    assert status == 2
+    assert err.splitlines()[-1].startswith("error: --tta needs tta_model and tta_pipeline")
