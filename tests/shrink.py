@@ -49,8 +49,8 @@ def shrink_images(config: Config, shortest: int) -> None:
         *dicts({key: value for key, value in config.items() if key != "model"}),
     ]
     places = [(node, key) for node in holders for key in SIZES if key in node]
-    smallest = min(pixel for node, key in places for pixel in pixels(node[key]))
-    factor = min(1, shortest / smallest)
+    found = [pixel for node, key in places for pixel in pixels(node[key])]
+    factor = min(1, shortest / min(found, default=shortest))
     shrunk = {id(node): node for node, _ in places}  # A node can stand in two places.
     for node in shrunk.values():
         node.update({key: scaled(node[key], factor) for key in SIZES if key in node})

@@ -99,4 +99,4 @@ def test_a_wheel_carries_configs_and_tools(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"{site / 'pinas_mm/__init__.py'}\n{CLASSIFIERS}\n" in done.stdout
-    assert done.stdout.splitlines()[-2:] == ["333-3113-330011-021"] * 2
+    assert done.stdout.splitlines()[-2:] == ["pinas_trans"] * 2

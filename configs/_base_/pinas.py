@@ -14,6 +14,6 @@ custom_hooks = [
     dict(type="pinas_mm.SyncBNOnCPUHook"),
 ]
 
-pinas_cls = dict(type="pinas_mm.PiNASBackbone", arch="301-3231-203213-032")
-pinas_trans = dict(type="pinas_mm.PiNASBackbone", arch="333-3113-330011-021")
+pinas_cls = dict(type="pinas_mm.PiNASBackbone", arch="pinas_cls")
+pinas_trans = dict(type="pinas_mm.PiNASBackbone", arch="pinas_trans")
 sync_bn = dict(type="SyncBN", requires_grad=True)
