@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from pinas_mm.checkpoint import check_fits
 from pinas_mm.errors import UserError
+from pinas_mm.initializers import PREFIX, load_backbone
+from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import HOOKS
 
@@ -60,8 +62,11 @@ class SafeCheckpointHook(Hook):
 
     mmengine keeps its log in the checkpoint as objects that PyTorch's safe loading refuses; here
     they are written as plain tensors and numbers and turned back on loading. A checkpoint for one
-    of this package's models must have exactly its keys and shapes: mmengine would load what fits
-    and go on.
+    of this package's models must have exactly its keys and shapes, one for a detector or segmentor
+    exactly its backbone's: mmengine would load what fits and go on.
+
+    Raises:
+        UserError: it does not fit; of another architecture, names the first differing block.
     """
 
     priority = "VERY_LOW"
@@ -74,8 +79,14 @@ class SafeCheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the weights, restores history buffers."""
         model = unwrapped(runner.model)
-        if isinstance(getattr(model, "backbone", None), PiNASSupernet):
-            check_fits(model, checkpoint.get("state_dict", checkpoint), "the checkpoint")
+        model = model.module if isinstance(model, BaseTTAModel) else model
+        backbone = getattr(model, "backbone", None)
+        state = checkpoint.get("state_dict", checkpoint)
+        if isinstance(backbone, PiNASSupernet):
+            check_fits(model, state, "the checkpoint")
+        elif isinstance(backbone, PiNASBackbone):
+            inner = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+            load_backbone(backbone, inner, "the checkpoint")
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, plain in scalars.items():
             if isinstance(plain, dict):

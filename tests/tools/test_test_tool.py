@@ -30,3 +30,21 @@ def test_augmentation_that_the_config_does_not_describe(tool, tmp_path):
     status, _, err = tool("test.py", config, tmp_path / "any.pth", "--tta")
     assert status == 2
     assert err.splitlines()[-1].startswith("error: --tta needs tta_model and tta_pipeline")
+
+
+def test_weights_of_another_architecture_are_refused(tool, layouts, monkeypatch, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = shrink(Config.fromfile(REPOSITORY / "configs/imagenet/pinas-cls_32xb64_in1k.py"))
+    weights = random_weights(config, tmp_path / "cls.pth")
+
+    def test(arch):
+        config.model.backbone.arch, config.experiment_name = arch, next(NAMES)
+        config.dump(tmp_path / "config.py")
+        status, _, err = tool("test.py", tmp_path / "config.py", weights, "--work-dir", tmp_path)
+        return status, err
+
+    assert test("pinas_cls")[0] == 0
+    status, err = test("pinas_trans")
+    assert status == 2
+    fault = "is of architecture 301-3231-203213-032, not 333-3113-330011-021: at block 1 (layer1.1)"
+    assert fault in err.splitlines()[-1]
