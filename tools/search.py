@@ -37,12 +37,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
-    for name in SETTINGS:
-        value = getattr(args, f"search_{name}")
-        if value is not None:
-            cfg.search[name] = value
+    given = {name: getattr(args, f"search_{name}") for name in SETTINGS}
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        run_search(cfg, args.checkpoint, sys.argv, args.worker)
+        run_search(cfg, args.checkpoint, given, sys.argv, args.worker)
     except KeyboardInterrupt:
         print(f"interrupted: what is finished is in {cfg.work_dir}; the same command goes on")
         raise SystemExit(130) from None

@@ -144,8 +144,13 @@ def _read_config(name: str) -> Config:
     raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
 
 
-def check_data(split: str, dataloader: dict) -> None:
+def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
     """Checks that the data sets of a loader's config are there.
+
+    Args:
+        split: what the message calls them.
+        dataloader: the loader's config.
+        key: where it stands in the config; None is ``{split}_dataloader``.
 
     Raises:
         UserError: one is not; names the split and the path.
@@ -158,7 +163,7 @@ def check_data(split: str, dataloader: dict) -> None:
             raise UserError(
                 f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
                 "the folder that holds the data sets, or "
-                f"--cfg-options {split}_dataloader.dataset.data_root=...; "
+                f"--cfg-options {key or f'{split}_dataloader'}.dataset.data_root=...; "
                 "tools/prepare_digits.py writes small real ones"
             )
         for path in _parts(dataset):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
@@ -20,15 +21,17 @@ class ArchSearchHook(Hook):
 
     Each search has a folder of its own, ``search/epoch_N`` in the work dir, with record and report
     as ``tools/search.py`` writes them. One that was broken off is finished when the training
-    resumes. The training goes on as if nothing had been searched: weights, statistics and random
-    numbers are left as they were.
+    resumes; weights that differ from those of an earlier training in the same folder are a search,
+    and an Optuna study, of their own. The training goes on as if nothing had been searched:
+    weights, statistics and random numbers are left as they were.
 
     Args:
         search: the ``search`` dict of ``configs/pinas_search.py``.
         interval: epochs between two searches; None searches once, after the last epoch.
 
     Raises:
-        UserError: a setting is unknown, or the training is iteration-based and has no epochs.
+        UserError: a setting is unknown; before the training, where they do not suit the model,
+            images are missing, or the training is iteration-based and has no epochs.
     """
 
     # After the checkpoint hook: a kill in the middle of a search loses no training.
@@ -43,7 +46,17 @@ class ArchSearchHook(Hook):
         self.settings, self.interval = SearchSettings.parse(search), interval
 
     def before_train(self, runner: Runner) -> None:
-        """Finishes the search that the run was broken off in."""
+        """Checks the settings, and finishes the search that the run was broken off in."""
+        from pinas_mm.search.search import check_settings
+
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise UserError(
+                "ArchSearchHook counts epochs, and this training is iteration-based: train by "
+                "epochs, or search afterwards by tools/search.py"
+            )
+        # A typing error must not show after the last epoch.
+        check_settings(self.settings, unwrapped(runner.model))
+        self.settings.check_data()
         if 0 < runner.epoch < runner.max_epochs and self._is_due(runner.epoch, runner):
             self._search(runner, runner.epoch)
 
@@ -61,11 +74,15 @@ class ArchSearchHook(Hook):
 
     def _search(self, runner: Runner, epoch: int) -> None:
         from pinas_mm.search.display import Display
-        from pinas_mm.search.search import Search
+        from pinas_mm.search.search import Search, weights_digest
 
         folder = Path(runner.work_dir) / "search" / f"epoch_{epoch}"
         source = f"{runner.work_dir} after epoch {epoch}"
-        search = Search(unwrapped(runner.model), self.settings, folder, source)
+        model, settings = unwrapped(runner.model), self.settings
+        if is_main_process():
+            study = f"{settings.study}_epoch_{epoch}_{weights_digest(model)}"
+            settings = dataclasses.replace(settings, study=study)
+        search = Search(model, settings, folder, source)
         if is_main_process():
             # Other searches of the run would write to the same curves.
             with Display(search, runner.logger) as display:

@@ -20,7 +20,7 @@ class SupernetClassifier(ImageClassifier):
     FairNAS (Chu et al., ICCV 2021).
 
     Running statistics of a supernet mix those of all paths; to test one architecture, recompute
-    them with :func:`pinas_mm.search.recalibrate.recalibrated` (the supernet loops do).
+    them with :class:`~pinas_mm.models.batch_norm.Statistics` (the supernet loops do).
 
     Args:
         backbone: config of a :class:`PiNASSupernet`.

@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pinas_mm.search.findings import Findings
+from pinas_mm.errors import UserError
+from pinas_mm.search.findings import Evaluated, Findings
 from pinas_mm.search.search import Search
 
 # Seconds between two looks at the record, and between two reports.
@@ -78,7 +79,11 @@ class Display:
         self._look()
         if now - self._reported >= REPORT:
             self._reported = now
-            self._search.write()
+            try:
+                self._search.write()
+            except UserError as error:
+                # The search goes on; its end writes the report again.
+                self._logger.warning(str(error))
 
     def _look(self) -> None:
         found = self._search.findings()
@@ -88,7 +93,7 @@ class Display:
             return
         self._evaluated = done
         best = found.best(1)
-        text = _summary(found)
+        text = _summary(found, best)
         self._bar.update(self._task, completed=done, description=text)
         self._logger.info(f"{done} of {self._search.settings.trials} architectures, {text}")
         if self._visualizer is not None and best:
@@ -99,8 +104,7 @@ class Display:
             self._visualizer.add_scalars(scalars, step=done)
 
 
-def _summary(found: Findings) -> str:
-    best = found.best(1)
+def _summary(found: Findings, best: list[Evaluated]) -> str:
     if not best:
         return "none complete yet"
     values = ", ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pinas_mm.errors import UserError
 
@@ -45,6 +45,12 @@ class Objective:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.direction})"
+
+
+def check_given(name: str, known: Mapping[str, float]) -> None:
+    """Raises :class:`UserError` unless an objective is among the metrics and costs."""
+    if name not in known:
+        raise UserError(f"objective {name} is not among what the score gives: {', '.join(known)}")
 
 
 def parse_objectives(texts: str | Sequence[str]) -> tuple[Objective, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import optuna
 from mmengine.logging import print_log
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +25,7 @@ from pinas_mm.search.encoding import arch_of, distributions
 from pinas_mm.search.findings import Evaluated, Findings
 from pinas_mm.search.left import Left
 from pinas_mm.search.lock import StudyLock
-from pinas_mm.search.objective import Objective
+from pinas_mm.search.objective import Objective, check_given
 from pinas_mm.search.storage import open_storage, storage_errors
 from pinas_mm.space import Arch
 
@@ -107,15 +108,14 @@ class Record:
             self._recover()
             left = self._left()
             while len(claims) < number and left.has_one():
-                with warnings.catch_warnings():
-                    # Optuna expects heartbeats of its own loop only; ours come from beating().
-                    warnings.simplefilter("ignore")
-                    trial = self.study.ask()
-                self._storage.record_heartbeat(trial._trial_id)
-                for name, distribution in distributions(self.space).items():
-                    trial.suggest_categorical(name, distribution.choices)
-                claims.append(Claim(trial, arch_of(trial, self.space)))
-                left.take(claims[-1].arch)
+                claim = self._ask()
+                if self.budget.feasible(np.array([claim.arch]))[0]:
+                    claims.append(claim)
+                    left.take(claim.arch)
+                else:
+                    # It was queued when the search had another budget.
+                    self.study.tell(claim.trial, state=TrialState.FAIL)
+                    left = self._left()
         return claims
 
     @contextlib.contextmanager
@@ -128,7 +128,7 @@ class Record:
                 try:
                     for claim in claims:
                         self._storage.record_heartbeat(claim.trial._trial_id)
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, StorageInternalError) as error:
                     # A database that is away for a moment must not end the evaluation.
                     print_log(f"no heartbeat this time: {error}", "current")
 
@@ -141,37 +141,35 @@ class Record:
             thread.join()
 
     def finish(self, claim: Claim, metrics: Mapping[str, float], pruned: bool = False) -> bool:
-        """Writes down an evaluated architecture.
+        """Writes down an evaluated architecture; one with an objective that is no number failed.
 
         Returns:
             False where the trial had been given up and taken over: the result is dropped.
 
         Raises:
-            UserError: an objective is missing among the metrics and costs, or is no number.
+            UserError: an objective is missing among the metrics and costs, or is no number before
+                any architecture had one.
         """
         costs = self.costs(claim.arch)
         known = {**costs, **metrics}
-        values = []
         for objective in self.objectives:
-            value = known.get(objective.name)
-            if not pruned and (value is None or not np.isfinite(value)):
-                raise UserError(
-                    f"{objective.name} of {claim.arch} is {value}: the score gives "
-                    f"{', '.join(known)}; a network with weights that are no numbers has no score"
-                )
-            values.append(value)
+            check_given(objective.name, known)
+        values = [known[objective.name] for objective in self.objectives]
+        state = TrialState.PRUNED if pruned else TrialState.COMPLETE
+        if not pruned and not np.isfinite(values).all():
+            self._check_others_have_numbers(claim, values)
+            state = TrialState.FAIL
         with storage_errors(self.url), self._lock():
-            state = self._storage.get_trial(claim.trial._trial_id).state
-            if state != TrialState.RUNNING:
-                print_log(f"{claim.arch} was taken over by another worker: result dropped")
+            if self._storage.get_trial(claim.trial._trial_id).state != TrialState.RUNNING:
+                print_log(
+                    f"{claim.arch} was taken over by another worker: result dropped", "current"
+                )
                 return False
             claim.trial.set_user_attr("arch", str(claim.arch))
             claim.trial.set_user_attr("metrics", dict(metrics))
             claim.trial.set_user_attr("costs", costs)
-            if pruned:
-                self.study.tell(claim.trial, state=TrialState.PRUNED)
-            else:
-                self.study.tell(claim.trial, values)
+            complete = state == TrialState.COMPLETE
+            self.study.tell(claim.trial, values if complete else None, state)
         return True
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -230,6 +228,27 @@ class Record:
             checkpoint=checkpoint,
         )
 
+    def _ask(self) -> Claim:
+        """The next trial of the queue, or a new one; the lock must be held."""
+        with warnings.catch_warnings():
+            # Optuna expects heartbeats of its own loop only; ours come from beating().
+            warnings.simplefilter("ignore")
+            trial = self.study.ask()
+        self._storage.record_heartbeat(trial._trial_id)
+        for name, distribution in distributions(self.space).items():
+            trial.suggest_categorical(name, distribution.choices)
+        return Claim(trial, arch_of(trial, self.space))
+
+    def _check_others_have_numbers(self, claim: Claim, values: Sequence[float]) -> None:
+        """One odd architecture must not end a search; a supernet without any score must."""
+        named = ", ".join(f"{o.name} {v}" for o, v in zip(self.objectives, values, strict=True))
+        if not any(trial.state == TrialState.COMPLETE for trial in self._trials()):
+            raise UserError(
+                f"{claim.arch} has {named}, and no architecture a number so far: a network with "
+                "weights that are no numbers has no score; take an earlier checkpoint"
+            )
+        print_log(f"{claim.arch} has {named}: failed, another takes its place", "current")
+
     def _trials(self) -> list[FrozenTrial]:
         # Through the study, whose storage keeps finished trials in memory.
         return self.study.get_trials(deepcopy=False)
@@ -269,18 +288,25 @@ class Record:
         if found is None and not self.study.get_trials(deepcopy=False):
             self.study.set_user_attr("identity", wanted)
             return
-        found = found or {}
-        differences = [
-            f"{key} was {_short(found.get(key))} and is now {_short(wanted.get(key))}"
-            for key in {**found, **wanted}
-            if found.get(key) != wanted.get(key)
-        ]
+        differences = list(_differences(found or {}, wanted))
         if differences:
             raise UserError(
                 f"the record {Path(self._storage.engine.url.database or self.url).name} holds "
                 f"another search: {'; '.join(differences)}. Take another --work-dir or "
                 "--study-name, or the settings it was made with"
             )
+
+
+def _differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Where two identities differ, as deep inside as it can be said."""
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        was, now = ({f"[{i}]": value for i, value in enumerate(values)} for values in (was, now))
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in {**was, **now}:
+            inner = f"{name}{key}" if key.startswith("[") or not name else f"{name}.{key}"
+            yield from _differences(was.get(key), now.get(key), inner)
+    elif was != now:
+        yield f"{name} was {_short(was)} and is now {_short(now)}"
 
 
 def _short(value: Any) -> str:

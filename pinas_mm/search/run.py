@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -10,7 +12,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from pinas_mm.engine.hooks import unwrapped
-from pinas_mm.engine.launch import build_runner, check_data
+from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
 from pinas_mm.search.display import Display
 from pinas_mm.search.findings import Findings
@@ -21,13 +23,14 @@ from pinas_mm.search.settings import SearchSettings
 
 
 def run_search(
-    cfg: Config, checkpoint: str, command: list[str], worker: int = 0
+    cfg: Config, checkpoint: str, given: Mapping[str, Any], command: list[str], worker: int = 0
 ) -> Findings | None:
     """Runs a search, or one more worker of it.
 
     Args:
         cfg: config with model, work_dir and ``search``.
         checkpoint: of the trained model, a file or a work dir.
+        given: settings that go before those of ``search``.
         command: command line that starts another worker on this machine.
         worker: 0 for the process that shows and reports, else a joining worker's number.
 
@@ -39,11 +42,16 @@ def run_search(
     """
     if not cfg.get("search"):
         raise UserError("the config has no `search`: start from configs/pinas_search.py")
+    cfg.search = {**cfg.search, **given}
     settings = SearchSettings.parse(cfg.search)
+    if settings.workers > 1 and cfg.get("launcher", "none") != "none":
+        raise UserError(
+            f"--workers {settings.workers} with --launcher {cfg.launcher}: the launcher starts the "
+            "processes already; leave one of the two out"
+        )
     work_dir = Path(cfg.work_dir)
     _check_writable(work_dir)
-    for name in ("dataloader", "calibration_dataloader"):
-        check_data("search", getattr(settings, name))
+    settings.check_data()
     runner = _runner(cfg, checkpoint, worker)
     search = Search(unwrapped(runner.model), settings, work_dir, str(checkpoint))
     if worker:
@@ -63,6 +71,9 @@ def run_search(
     findings = search.findings()
     console = Console()
     console.print(best_table(findings))
+    done = findings.states["complete"] + findings.states["pruned"]
+    if done < settings.trials:
+        console.print(f"{done} of {settings.trials}: there are no more within the budget")
     console.print(f"{work_dir}/: search.html, best.json, best.txt, figures/", soft_wrap=True)
     return findings
 

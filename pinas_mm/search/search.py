@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from torch import nn
 
 from pinas_mm.cost import CostTable
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget import AdditiveCost, Budget, additive_costs
+from pinas_mm.search.additive_cost import AdditiveCost, additive_costs
+from pinas_mm.search.budget import Budget
 from pinas_mm.search.build import build_evaluator, build_score
+from pinas_mm.search.constraint import Constraint
 from pinas_mm.search.findings import Findings
 from pinas_mm.search.latency import cached_latency
+from pinas_mm.search.memory import parse_bytes
 from pinas_mm.search.objective import COSTS, Objective, parse_objectives
 from pinas_mm.search.record import Record
 from pinas_mm.search.report import write_report
@@ -52,8 +55,7 @@ class Search:
         self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
-        self.objectives = parse_objectives(settings.objectives)
-        self._check_objectives(build_score(settings.score).names)
+        self.objectives = check_settings(settings, model)
         space = model.backbone.space
         self.evaluator = build_evaluator(
             model,
@@ -86,7 +88,8 @@ class Search:
             All that is found; None on other ranks than 0.
         """
         # Loaders and CUDA kernels may draw; a training that searches now and then must not notice.
-        with torch.random.fork_rng():
+        devices = {p.device for p in self.evaluator.backbone.parameters() if p.is_cuda}
+        with torch.random.fork_rng(devices):
             work(
                 self.record,
                 self.evaluator,
@@ -102,24 +105,19 @@ class Search:
         return self.record.findings(self.checkpoint, _name(self.settings.sampler))
 
     def write(self) -> None:
-        """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir."""
-        write_report(self.findings(), self.work_dir, self.cost_table, number=self.settings.best)
+        """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir.
 
-    def _check_objectives(self, metrics: tuple[str, ...] | None) -> None:
-        if metrics is not None:
-            known = (*metrics, *COSTS)
-            unknown = [o.name for o in self.objectives if o.name not in known]
-            if unknown:
-                raise UserError(
-                    f"objective {', '.join(unknown)} is not among what "
-                    f"{_name(self.settings.score)} gives: {', '.join(known)}"
-                )
-        if all(objective.name in COSTS for objective in self.objectives):
-            raise UserError("the objectives are costs alone, which need no search: add a metric")
-        if self.settings.pruner is not None and (
-            len(self.objectives) > 1 or self.objectives[0].name in COSTS
-        ):
-            raise UserError("pruning compares one metric: give one objective, or no pruner")
+        Raises:
+            UserError: the disk is full or the folder cannot be written; the record is not touched.
+        """
+        findings = self.findings()
+        try:
+            write_report(findings, self.work_dir, self.cost_table, number=self.settings.best)
+        except OSError as error:
+            raise UserError(
+                f"the report in {self.work_dir} cannot be written ({error.strerror}): make room "
+                "and run the same command, the record has what is finished"
+            ) from error
 
     def _num_classes(self, model: nn.Module) -> int:
         if self.settings.num_classes is not None:
@@ -128,16 +126,11 @@ class Search:
 
     def _costs(self, model: nn.Module) -> list[AdditiveCost]:
         costs = additive_costs(self.cost_table)
-        named = [o.name for o in self.objectives]
-        wanted = "latency" in named or any("latency" in str(c) for c in self.settings.constraints)
-        if self.settings.latency is None and not wanted:
+        named = {objective.name for objective in self.objectives}
+        named |= {Constraint.parse(constraint).name for constraint in self.settings.constraints}
+        if self.settings.latency is None and "latency" not in named:
             return costs
-        if self.settings.latency is None:
-            raise UserError(
-                "latency is not measured: give search.latency=dict(), or "
-                "dict(batch_size=..., image_size=...)"
-            )
-        options = dict(self.settings.latency)
+        options = dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
         device = next(model.parameters()).device
         table = cached_latency(
@@ -158,7 +151,7 @@ class Search:
             sampler=sampler,
             identity=self._identity(model),
             trials=settings.trials,
-            pruner=_build_pruner(settings.pruner, self.objectives),
+            pruner=_build_pruner(settings.pruner),
             heartbeat=settings.heartbeat,
             grace=settings.grace,
         )
@@ -170,11 +163,50 @@ class Search:
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),
             objectives=[str(objective) for objective in self.objectives],
-            score=dict(settings.score),
+            score=_options(settings.score),
             images=settings.images,
+            dataloader=_of_images(settings.dataloader),
             calibration_batches=settings.calibration_batches,
+            calibration_dataloader=_of_images(settings.calibration_dataloader),
+            image_size=list(self.evaluator.image_size),
+            costs=dict(image_size=self.settings.image_size, num_classes=self._num_classes(model)),
             seed=settings.seed,
         )
+
+
+def check_settings(settings: SearchSettings, model: nn.Module) -> tuple[Objective, ...]:
+    """Checks all that needs no image and no measurement, and returns the objectives.
+
+    Raises:
+        UserError: the settings contradict each other or do not suit the model, or something named
+            in them is unknown.
+    """
+    objectives = parse_objectives(settings.objectives)
+    score = build_score(settings.score)
+    score.check(model)
+    if score.names is not None:
+        known = (*score.names, *COSTS)
+        unknown = [objective.name for objective in objectives if objective.name not in known]
+        if unknown:
+            raise UserError(
+                f"objective {', '.join(unknown)} is not among what "
+                f"{_name(settings.score)} gives: {', '.join(known)}"
+            )
+    if all(objective.name in COSTS for objective in objectives):
+        raise UserError("the objectives are costs alone, which need no search: add a metric")
+    if _build_pruner(settings.pruner) is not None:
+        if len(objectives) > 1:
+            raise UserError("pruning compares one metric: give one objective, or no pruner")
+        if get_world_size() > 1:
+            raise UserError(
+                "pruning compares all architectures after each batch, but ranks take different "
+                "ones: search without a pruner, or by --workers instead of --launcher"
+            )
+    for constraint in settings.constraints:
+        Constraint.parse(constraint)
+    build_sampler(settings.sampler, model.backbone.space, None, objectives, settings.seed)
+    parse_bytes(settings.memory)
+    return objectives
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -186,12 +218,24 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def _build_pruner(
-    config: str | dict[str, Any] | None, objectives: tuple[Objective, ...]
-) -> optuna.pruners.BasePruner | None:
+def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which images a loader gives, wherever their folder lies on this machine."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(inner) for key, inner in value.items() if key != "data_root"}
+        if isinstance(value, (list, tuple)):
+            return [plain(inner) for inner in value]
+        return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+    names = ("dataset", "batch_size", "collate_fn")
+    return {name: plain(dataloader[name]) for name in names if name in dataloader}
+
+
+def _build_pruner(config: str | dict[str, Any] | None) -> optuna.pruners.BasePruner | None:
     if config is None:
         return None
-    options = {"type": config} if isinstance(config, str) else dict(config)
+    options = _options(config)
     name = options.pop("type", None)
     known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")
     if name not in known:
@@ -202,6 +246,9 @@ def _build_pruner(
         raise UserError(f"pruner {name} does not take {options}: {error}") from None
 
 
-def _name(config: str | dict[str, Any]) -> str:
-    name = config if isinstance(config, str) else config.get("type", "")
-    return str(name).rpartition(".")[2]
+def _options(config: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": config} if isinstance(config, str) else dict(config)
+
+
+def _name(config: str | Mapping[str, Any]) -> str:
+    return str(_options(config).get("type", "")).rpartition(".")[2]

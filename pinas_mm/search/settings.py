@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pinas_mm.engine.launch import check_data
 from pinas_mm.errors import UserError
+
+COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
+
+COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
 
 
 @dataclasses.dataclass
@@ -27,8 +32,8 @@ class SearchSettings:
         memory: most bytes of activations kept for sharing, as number or text (``2G``).
         pruner: config of an Optuna pruner; hopeless architectures then stop after a part of the
             images.
-        latency: arguments of :func:`~pinas_mm.search.latency.measure_latency`, to measure each
-            candidate block here; needed for constraints and objectives on latency.
+        latency: arguments of :func:`~pinas_mm.search.latency.measure_latency`, which measures each
+            candidate block here; None measures where a constraint or an objective is on latency.
         image_size: height and width for the costs; None is that of the images.
         num_classes: classifier's outputs for the costs; None is that of the model's head.
         seed: of the sampler and of the choice of images; partner paths and views of the label-free
@@ -85,7 +90,7 @@ class SearchSettings:
         settings = cls(**config)
         if isinstance(settings.constraints, str):
             settings.constraints = [settings.constraints]
-        for name in ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace"):
+        for name in COUNTS:
             value = getattr(settings, name)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"search.{name} is {value!r}: it must be a number of at least 1")
@@ -94,4 +99,11 @@ class SearchSettings:
                 f"search.grace is {settings.grace} s, heartbeat {settings.heartbeat} s: a living "
                 "worker would count as dead; make grace a few times heartbeat"
             )
+        if not isinstance(settings.seed, int) or settings.seed < 0:
+            raise UserError(f"search.seed is {settings.seed!r}: it must be a number of at least 0")
         return settings
+
+    def check_data(self) -> None:
+        """Raises :class:`UserError` where images to score or to calibrate on are missing."""
+        for name in ("dataloader", "calibration_dataloader"):
+            check_data("search", getattr(self, name), f"search.{name}")

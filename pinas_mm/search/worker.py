@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, is_main_process
 
 from pinas_mm.search.evaluator import Evaluator
+from pinas_mm.search.objective import check_given
 from pinas_mm.search.record import Claim, Record
 from pinas_mm.space import Arch
 
@@ -34,15 +35,22 @@ def work(
         record: the search's record; None on other ranks than 0.
         evaluator: what scores architectures.
         batch: architectures to claim at a time.
-        told: called now and then with the share of the batch in work that is done, 0 to 1.
+        told: called now and then, also while other workers have all that is left, with the share
+            of the batch in work that is done, 0 to 1.
         go_on: asked before each batch.
         prunes: whether the record's pruner is asked after each batch of images.
     """
     while True:
-        claims = _next(record, batch, go_on) if is_main_process() else []
-        archs = _shared([claim.arch for claim in claims])
-        if not archs:
+        claims, over = _next(record, batch, go_on) if is_main_process() else ([], False)
+        archs, over = _shared(([claim.arch for claim in claims], over))
+        if over:
             return
+        if not archs:
+            # Other workers have what is left. All ranks wait alike: none sits in a collective
+            # operation that times out.
+            told(0.0)
+            time.sleep(POLL)
+            continue
         try:
             with record.beating(claims) if claims else nullcontext():
                 pruning = _Pruning(record, claims) if prunes else None
@@ -57,19 +65,17 @@ def work(
             raise
 
 
-def _next(record: Record, batch: int, go_on: Callable[[], bool]) -> list[Claim]:
-    """The next claims; waits while only other workers have some; none when all is done."""
-    while go_on():
-        claims = record.claim(batch)
-        if claims or record.finished():
-            return claims
-        time.sleep(POLL)
-    return []
+def _next(record: Record, batch: int, go_on: Callable[[], bool]) -> tuple[list[Claim], bool]:
+    """The next claims, and whether this was all; no claims while only other workers have some."""
+    if not go_on():
+        return [], True
+    claims = record.claim(batch)
+    return claims, not claims and record.finished()
 
 
-def _shared(archs: list[Arch]) -> list[Arch]:
-    """Rank 0's architectures on all ranks."""
-    holder: list[Any] = [archs]
+def _shared(work: tuple[list[Arch], bool]) -> tuple[list[Arch], bool]:
+    """Rank 0's architectures and end on all ranks."""
+    holder: list[Any] = [work]
     broadcast_object_list(holder)
     return holder[0]
 
@@ -93,6 +99,7 @@ class _Pruning:
         hopeless = set()
         for index, (claim, metrics) in enumerate(zip(self._claims, partial, strict=True)):
             if index not in self.dropped:
+                check_given(self._objective, metrics)
                 claim.trial.report(metrics[self._objective], step=done)
                 if claim.trial.should_prune():
                     hopeless.add(index)

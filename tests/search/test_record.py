@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -89,6 +90,24 @@ def test_beating_claims_are_not_taken_over(open_record, sqlite):
     assert one.finish(claim, score(claim.arch))
 
 
+def test_database_that_is_away_for_a_moment_stops_no_heartbeat(open_record, sqlite):
+    record = open_record(sqlite)
+    claim = record.claim(1)[0]
+    beats = []
+
+    def away(connection, *_) -> None:
+        beats.append(None)
+        if len(beats) == 1:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    event.listen(record._storage.engine, "before_cursor_execute", away, named=False)
+    with record.beating([claim]):
+        deadline = time.monotonic() + 30
+        while len(beats) < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert len(beats) >= 4
+
+
 def test_killed_while_choosing_nothing_is_lost(open_record, sqlite):
     record = open_record(sqlite)
     # As a process killed between Optuna's new trial and its parameters leaves it.
@@ -126,11 +145,33 @@ def test_budget_may_change_between_runs(open_record, sqlite):
     assert all(narrow.costs(c.arch)["macs"] <= costs[9] for c in fill(narrow, 30))
 
 
+def test_what_waits_and_is_outside_a_new_budget_is_not_evaluated(open_record, sqlite):
+    record = open_record(sqlite, sampler="RandomSampler")
+    claims = record.claim(8)
+    record.release(claims)
+    costs = sorted(record.costs(claim.arch)["macs"] for claim in claims)
+    narrow = open_record(sqlite, sampler="RandomSampler", constraints=[f"macs<={costs[3]}"])
+    evaluated = fill(narrow, 20)
+    assert len(evaluated) == 20
+    assert all(narrow.costs(claim.arch)["macs"] <= costs[3] for claim in evaluated)
+    assert narrow.finished()
+
+
 def test_other_search_is_refused_with_the_difference(open_record, sqlite):
     open_record(sqlite, identity={"checkpoint": "aaaa", "space": [1]})
     with pytest.raises(UserError, match=r"checkpoint was aaaa and is now bbbb.*--study-name"):
         open_record(sqlite, identity={"checkpoint": "bbbb", "space": [1]})
     open_record(sqlite, identity={"checkpoint": "bbbb", "space": [1]}, study="another")
+
+
+def test_refusal_names_what_differs_deep_inside(open_record, sqlite):
+    space = {"candidates": [{"radix": 1, "groups": 1, "base_width": w} for w in range(64, 72)]}
+    other = json.loads(json.dumps(space))
+    other["candidates"][7]["groups"] = 2
+    open_record(sqlite, identity={"space": space, "seed": 0})
+    differs = r"search: space\.candidates\[7\]\.groups was 1 and is now 2\. Take"
+    with pytest.raises(UserError, match=differs):
+        open_record(sqlite, identity={"space": other, "seed": 0})
 
 
 def test_somebody_elses_study_is_refused(open_record, sqlite):
@@ -140,13 +181,27 @@ def test_somebody_elses_study_is_refused(open_record, sqlite):
         open_record(sqlite)
 
 
-def test_missing_or_infinite_objective_is_an_error(open_record, sqlite):
+def test_missing_objective_is_an_error(open_record, sqlite):
     record = open_record(sqlite)
-    one, two = record.claim(2)
-    with pytest.raises(UserError, match=r"score of .* is None: the score gives .*other"):
-        record.finish(one, {"other": 1.0})
-    with pytest.raises(UserError, match="is nan"):
-        record.finish(two, {"score": float("nan")})
+    claim = record.claim(1)[0]
+    with pytest.raises(UserError, match=r"objective score is not among .*other"):
+        record.finish(claim, {"other": 1.0})
+
+
+def test_architecture_without_a_number_fails_and_a_supernet_without_any_is_an_error(
+    open_record, sqlite
+):
+    record = open_record(sqlite)
+    first, second = record.claim(2)
+    with pytest.raises(UserError, match="nan, and no architecture a number so far"):
+        record.finish(first, {"score": float("nan")})
+    assert record.finish(second, score(second.arch))
+    assert record.finish(first, {"score": float("nan")})
+    assert record.findings().states["fail"] == 1
+    rest = fill(record, 20)
+    assert len(rest) == 19
+    assert first.arch not in {claim.arch for claim in rest}
+    assert record.finished()
 
 
 def test_costs_can_be_objectives(open_record, sqlite):

@@ -48,6 +48,8 @@ RC = {
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "text.color": INK,
+    # Names of metrics are no formulas.
+    "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "svg.fonttype": "path",

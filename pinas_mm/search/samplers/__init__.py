@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import optuna
 from optuna.samplers import BaseSampler
 
 from pinas_mm.errors import UserError
@@ -69,7 +70,9 @@ def build_sampler(
     if sampler is None:
         if name not in OPTUNA_SAMPLERS:
             known = ", ".join((*sorted(ARCH_SAMPLERS.module_dict), *OPTUNA_SAMPLERS))
-            raise UserError(f"sampler {name} is unknown or cannot search here: take {known}")
+            there = name in optuna.samplers.__all__ and name.endswith("Sampler")
+            fault = "is Optuna's and cannot search architectures" if there else "is unknown"
+            raise UserError(f"sampler {name} {fault}: take {known}")
         return optuna_sampler(name, space, budget, seed, objectives, **options)
     taken = [key for key in inspect.signature(sampler).parameters if key not in GIVEN]
     unknown = sorted(set(options) - set(taken))

@@ -56,7 +56,9 @@ class History:
         places: list[int] = []
         pending, seen, failed = [], set(), set()
         names = parameter_names(space)
-        for other in study.get_trials(deepcopy=False):
+        # Hyperband shows a sampler a part of the study only.
+        whole = getattr(study, "_study", study)
+        for other in whole.get_trials(deepcopy=False):
             if other.number == trial.number:
                 continue
             choices = tuple(held(other, names).values())

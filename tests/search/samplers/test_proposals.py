@@ -208,9 +208,36 @@ def _absent(space, held):
     return next(arch for arch in map(space.arch, np.ndindex(4, 4, 4)) if tuple(arch) not in held)
 
 
-@pytest.mark.parametrize("name", ["Nope", "CmaEsSampler", "GridSampler", "pinas_mm.Nope"])
-def test_unknown_samplers_are_told_the_known_ones(space, name):
-    with pytest.raises(UserError, match=f"{name}.*EvolutionSampler.*PredictorSampler.*TPESampler"):
+@pytest.mark.parametrize("name", [*OURS, "TPESampler"])
+def test_hyperband_which_shows_a_part_of_the_study_brings_no_repeats(space, name):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=2)
+    study = optuna.create_study(sampler=built(name, space), pruner=pruner, directions=["maximize"])
+    archs = []
+    for _ in range(space.size):
+        trial, arch = ask(study, space)
+        trial.report(score(arch), step=1)
+        if trial.should_prune():
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, score(arch))
+        archs.append(arch)
+    assert len(set(archs)) == space.size
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("Nope", "unknown"),
+        ("pinas_mm.Nope", "unknown"),
+        ("BaseSampler", "cannot search"),
+        ("CmaEsSampler", "cannot search"),
+        ("GridSampler", "cannot search"),
+    ],
+)
+def test_unknown_samplers_are_told_the_known_ones(space, name, fault):
+    known = "EvolutionSampler.*PredictorSampler.*TPESampler"
+    with pytest.raises(UserError, match=f"{name} .*{fault}.*{known}"):
         build_sampler(name, space)
 
 
