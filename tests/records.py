@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import free_port
 
 from pinas_mm.cost import CostTable
 from pinas_mm.search.budget import Budget, additive_costs
@@ -33,9 +33,7 @@ def postgresql() -> str:
             command, user=user, cwd=folder, check=True, capture_output=True, env={"LC_ALL": "C"}
         )
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     data, log = str(folder / "data"), str(folder / "log")
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
     run(str(servers[-1] / "initdb"), "-E", "UTF8", "-A", "trust", "-U", "pinas", "-D", data)

@@ -3,9 +3,10 @@
 import json
 import sqlite3
 
+import optuna
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, free_port
 from mmengine.config import Config
 
 from pinas_mm.engine import ArchSearchHook
@@ -73,7 +74,64 @@ def test_broken_off_search_is_finished_on_resuming(run, monkeypatch, tmp_path):
     assert trials(folder / "search" / "epoch_1") == trials(folder / "search" / "epoch_2") == 4
 
 
-def test_bad_settings_are_refused_before_the_training():
+def test_weights_of_another_training_are_another_search(run, tmp_path):
+    url = f"sqlite:///{tmp_path / 'all.db'}"
+    for seed in (0, 1):
+        # One database for all: every epoch of every training is a study of its own.
+        hook = ArchSearchHook(search_dict(trials=2, storage=url), interval=1)
+        work_dir, _ = run("again", hook, **{"randomness.seed": seed})
+    names = optuna.get_all_study_names(url)
+    assert len(names) == 4
+    assert [name.startswith("search_epoch_") for name in names] == [True] * 4
+    assert json.loads((work_dir / "search/epoch_2/best.json").read_text())["best"]
+
+
+RANKS = """
+_base_ = ["{base}"]
+custom_hooks = [dict(type="pinas_mm.ArchSearchHook", search={search}, interval=1)]
+"""
+
+
+def test_ranks_search_together_and_train_on(run_process, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        RANKS.format(base=CONFIGS / "small_supernet.py", search=search_dict(trials=3, batch=1))
+    )
+    done = run_process(
+        *("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port", free_port()),
+        *("tools/train.py", config, "--launcher", "pytorch", "--work-dir", tmp_path / "work"),
+    )
+    assert done.returncode == 0, done.stderr
+    for epoch in (1, 2):
+        assert trials(tmp_path / "work" / "search" / f"epoch_{epoch}") == 3
+    assert (tmp_path / "work" / "epoch_2.pth").is_file()
+
+
+def test_what_does_not_suit_the_model_is_refused_before_the_training(run, tmp_path):
+    linear = Config.fromfile(CONFIGS / "small_search.py").search.to_dict()
+    for number, (changes, message) in enumerate(
+        [
+            (dict(sampler="Nope"), "sampler Nope is unknown"),
+            (dict(objectives=["cross_path/nope"]), "objective cross_path/nope"),
+            (dict(constraints=["macs=5"]), "constraint 'macs=5'"),
+            (dict(pruner="NopePruner"), "NopePruner is unknown"),
+            (dict(memory="much"), "memory is 'much'"),
+            (dict(score=linear["score"], objectives=["accuracy/top1"]), "SupernetClassifier"),
+            (dict(dataloader=dict(dataset=dict(data_root="/none"))), "/none of the search set"),
+        ]
+    ):
+        with pytest.raises(UserError, match=message):
+            run(f"refused{number}", ArchSearchHook(search_dict(**changes)))
+        assert not (tmp_path / f"refused{number}" / "epoch_1.pth").exists()
+
+
+def test_iteration_based_training_is_refused(run):
+    loop = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=2)
+    with pytest.raises(UserError, match="iteration-based"):
+        run("iterations", ArchSearchHook(search_dict()), train_cfg=dict(_delete_=True, **loop))
+
+
+def test_bad_settings_are_refused_at_once():
     with pytest.raises(UserError, match="search has no nonsense"):
         ArchSearchHook(search_dict(nonsense=1))
     with pytest.raises(UserError, match="interval is 0"):

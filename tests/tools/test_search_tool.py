@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, move_apart
+from conftest import CONFIGS, NAMES, free_port, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -105,7 +105,7 @@ def test_label_free_front_under_a_budget(search, tmp_path):
 def test_latency_budget(search, tmp_path):
     status, _, err = search(
         tmp_path, "--trials", "4", "--constraints", "latency<=10s", "--cfg-options",
-        "search.latency.repeats=2",
+        "search.latency.repeats=2", "search.latency.num_threads=1",
     )  # fmt: skip
     assert status == 0, err
     assert all(0 < row["costs"]["latency"] < 10 for row in best(tmp_path))
@@ -143,6 +143,21 @@ def test_two_workers_as_processes(run_process, checkpoints, tmp_path):
     assert states == [("COMPLETE", 40)]
 
 
+def test_ranks_take_different_architectures(run_process, search, checkpoints, tmp_path):
+    # Of three at a time one rank gets two and the other one, of the last one alone nothing.
+    options = ("--trials", "7", "--cfg-options", "search.batch=3")
+    command = (
+        *("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port", free_port()),
+        *("tools/search.py", CONFIGS / "small_search.py", checkpoints / "linear.pth"),
+        *("--work-dir", tmp_path / "ranks", "--launcher", "pytorch", *options),
+    )
+    done = run_process(*command)
+    assert done.returncode == 0, done.stderr
+    assert search(tmp_path / "alone", *options)[0] == 0
+    assert best(tmp_path / "ranks") == best(tmp_path / "alone")
+    assert len(best(tmp_path / "ranks")) == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -152,7 +167,10 @@ def test_two_workers_as_processes(run_process, checkpoints, tmp_path):
         (("--constraints", "macs<=1"), "macs is .* to "),
         (("--constraints", "macs<=1M", "macs>=2M"), "macs"),
         (("--constraints", "cats<=1"), "cats.*params"),
-        (("--constraints", "latency<=1ms"), "latency"),
+        (("--constraints", "latency<=1us"), "latency is .* to .* in this space"),
+        (("--workers", "2", "--launcher", "pytorch"), "--workers 2 with --launcher pytorch"),
+        (("--seed", "-1"), "search.seed is -1"),
+        (("--cfg-options", "search.pruner=Nope"), "pruner Nope is unknown.*MedianPruner"),
         (("--storage", "postgresql://nobody@127.0.0.1:9/none"), "cannot be reached"),
         (("--trials", "0"), "search.trials is 0"),
     ],
@@ -191,6 +209,24 @@ def test_config_without_search(tool, checkpoints, tmp_path):
         checkpoints / "linear.pth",
         "--work-dir",
         tmp_path,
+        "--trials",
+        "4",
     )
     assert status == 2
     assert "configs/pinas_search.py" in err
+
+
+def test_more_trials_than_architectures(search, tmp_path):
+    constraint = ("--constraints", "params<=15k", "--trials", "100")
+    status, out, err = search(tmp_path, *constraint)
+    assert status == 0, err
+    number = len(best(tmp_path))
+    assert 0 < number < 10
+    assert f"{number} of 100: there are no more within the budget" in out
+
+
+def test_images_of_another_data_set_are_refused(search, tmp_path):
+    assert search(tmp_path, "--trials", "4")[0] == 0
+    status, _, err = search(tmp_path, "--cfg-options", "search.dataloader.dataset.split=train")
+    assert status == 2
+    assert "dataloader.dataset.split was val and is now train" in err
