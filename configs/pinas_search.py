@@ -6,7 +6,7 @@ _base_ = ["pinas_linear.py"]
 search = dict(
     score=dict(type="pinas_mm.ProbeScore", topk=(1, 5)),
     objectives=["accuracy/top1"],  # several give the Pareto front: ["accuracy/top1", "macs"]
-    constraints=[],  # "macs<=5.3G", "params<=27M"; "latency<=40ms" with latency=dict()
+    constraints=[],  # "macs<=5.3G", "params<=27M", "latency<=40ms" (measured here)
     trials=1000,
     sampler=dict(type="pinas_mm.PredictorSampler"),
     batch=8,

@@ -48,6 +48,7 @@ class Budget:
         self.constraints = tuple(Constraint.parse(constraint) for constraint in constraints)
         self._costs = {cost.name: cost for cost in costs}
         self.names = tuple(self._costs)
+        self._other: Arch | None = None
         for constraint in self.constraints:
             self._check_known(constraint)
             self._check_alone(constraint)
@@ -89,6 +90,16 @@ class Budget:
         elif len(drawn) < number and self.constraints:
             self._solve(number, rng, seen, drawn)
         return [Arch(choices, self.space.depths) for choices in drawn]
+
+    def has_other(self, seen: Collection[tuple[int, ...]]) -> bool:
+        """Whether an architecture within the budget is left besides ``seen``, a set.
+
+        The one that was found is kept, since finding it can take an integer program: asked before
+        each proposal, the answer costs nothing until that very one is proposed.
+        """
+        if self._other is None or self._other in seen:
+            self._other = next(iter(self.sample(1, np.random.default_rng(0), seen)), None)
+        return self._other is not None
 
     def _draw(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ class Evaluator:
         self.calibration_counts: list[WalkCount] = []
         self.scoring_counts: list[WalkCount] = []
 
-    @property
+    @functools.cached_property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images as the network gets them."""
         with borrowed(self._model):

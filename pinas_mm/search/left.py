@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from pinas_mm.search.budget import Budget
 from pinas_mm.space import Arch
 
@@ -30,7 +28,7 @@ class Left:
         """Whether a trial waits, or one more is wanted and the budget has an architecture left."""
         if self.waiting > 0 or self.wanted <= 0:
             return self.waiting > 0
-        return bool(self.budget.sample(1, np.random.default_rng(0), self.seen))
+        return self.budget.has_other(self.seen)
 
     def take(self, arch: Arch) -> None:
         """Counts a claim; Optuna hands waiting trials out first."""

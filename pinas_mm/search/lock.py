@@ -7,13 +7,20 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy
 from filelock import FileLock
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+Made = TypeVar("Made")
+# What databases say where somebody else was a moment earlier.
+TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint")
+TRIES, PAUSE = 10, 0.3
 
 _METADATA = sqlalchemy.MetaData()
 _LOCKS = sqlalchemy.Table(
@@ -47,7 +54,7 @@ class StudyLock:
             # A database in memory has one process, and a lock that nobody else waits for.
             self._file = FileLock(f"{database}.lock") if database else contextlib.nullcontext()
             return
-        _METADATA.create_all(engine)
+        created_once(lambda: _METADATA.create_all(engine))
         with contextlib.suppress(IntegrityError), engine.begin() as connection:
             connection.execute(_LOCKS.insert().values(study=study))
 
@@ -66,6 +73,22 @@ class StudyLock:
             row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
             connection.execute(row.with_for_update()).one()
             yield
+
+
+def created_once(create: Callable[[], Made]) -> Made:
+    """What ``create`` gives, which makes tables where they are missing.
+
+    Workers that start together all find none and make them; all but the first fail, and find them
+    at their next try.
+    """
+    for _ in range(TRIES):
+        try:
+            return create()
+        except SQLAlchemyError as error:
+            if not any(text in str(error) for text in TAKEN):
+                raise
+            time.sleep(PAUSE)
+    return create()
 
 
 def sqlite_file(url: str) -> Path | None:

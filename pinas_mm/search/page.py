@@ -48,6 +48,7 @@ def render_page(findings: Findings, folder: Path, pictures: Mapping[str, str]) -
         shortest=min(BEST, len(ranked)),
         total=len(ranked),
         several=len(findings.objectives) > 1,
+        pruned=findings.states.get("pruned", 0),
         running=findings.states.get("running", 0) + findings.states.get("waiting", 0) > 0,
         pictures={name: Markup(svg) for name, svg in pictures.items()},
         in_words=in_words,

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.lock import sqlite_file
+from pinas_mm.search.lock import created_once, sqlite_file
 
 # Seconds that a SQLite connection waits for another process's write.
 SQLITE_TIMEOUT = 120
@@ -48,8 +48,10 @@ def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
                 raise UserError(f"cannot make the folder of {file}: {error.strerror}") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return RDBStorage(
-                url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
+            return created_once(
+                lambda: RDBStorage(
+                    url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
+                )
             )
 
 

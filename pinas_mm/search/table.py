@@ -56,7 +56,8 @@ def best_table(findings: Findings, number: int = 10) -> Table:
     table.add_column("architecture", no_wrap=True, style="bold")
     made = columns(findings, best)
     for column in made:
-        table.add_column(column.name, justify="right")
+        # A long name goes over several lines, and stays whole.
+        table.add_column(column.name, justify="right", overflow="fold")
     table.add_column("trial", justify="right")
     if front:
         table.add_column("front")

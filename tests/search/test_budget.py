@@ -1,7 +1,5 @@
 """Budgets: constraints as text, which architectures meet them, and drawing those."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -244,13 +242,13 @@ def test_draws_are_uniform(space):
     assert ((counts - expected) ** 2 / expected).sum() < 61
 
 
-def test_proposals_without_constraints_cost_next_to_nothing(paper, paper_costs):
+def test_proposals_without_constraints_solve_no_program(paper, paper_costs, monkeypatch):
+    solved = []
+    monkeypatch.setattr(Selection, "minimize", lambda *arguments, **_: solved.append(arguments))
     budget = Budget(paper, paper_costs)
     rng = np.random.default_rng(0)
     seen: set = set()
-    start = time.process_time()
-    for _ in range(1000):
+    for _ in range(200):
         seen.update(budget.sample(1, rng, seen))
-    assert len(seen) == 1000
-    # A tenth of this is typical; solving a program for each takes minutes.
-    assert time.process_time() - start < 10
+    assert len(seen) == 200
+    assert solved == []

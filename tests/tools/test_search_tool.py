@@ -167,7 +167,10 @@ def test_ranks_take_different_architectures(run_process, search, checkpoints, tm
         (("--constraints", "macs<=1"), "macs is .* to "),
         (("--constraints", "macs<=1M", "macs>=2M"), "macs"),
         (("--constraints", "cats<=1"), "cats.*params"),
-        (("--constraints", "latency<=1us"), "latency is .* to .* in this space"),
+        (
+            ("--constraints", "latency<=1us", "--cfg-options", "search.latency.num_threads=1"),
+            "latency is .* to .* in this space",
+        ),
         (("--workers", "2", "--launcher", "pytorch"), "--workers 2 with --launcher pytorch"),
         (("--seed", "-1"), "search.seed is -1"),
         (("--cfg-options", "search.pruner=Nope"), "pruner Nope is unknown.*MedianPruner"),

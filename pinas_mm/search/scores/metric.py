@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.evaluator import Evaluator as Metrics
+from mmpretrain.registry import METRICS
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES
@@ -23,13 +24,18 @@ class MetricScore(ClassificationScore):
         metrics: configs of the metrics, as in ``val_evaluator``.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or one is unknown; the message has those of mmpretrain.
     """
 
     def __init__(self, metrics: dict | Sequence[dict]) -> None:
         metrics = [metrics] if isinstance(metrics, dict) else list(metrics)
         if not metrics:
             raise UserError("MetricScore has no metrics: give some, as in val_evaluator")
+        METRICS.import_from_location()
+        for metric in metrics:
+            if METRICS.get(str(metric.get("type"))) is None:
+                known = ", ".join(f"mmpretrain.{name}" for name in sorted(METRICS.module_dict))
+                raise UserError(f"metric {metric.get('type')} is unknown: mmpretrain has {known}")
         self._metrics = Metrics(metrics)
 
     def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, tuple[dict, list]]:

@@ -40,6 +40,8 @@ def test_bad_input_is_refused(space):
 
     with pytest.raises(UserError, match="no metrics"):
         MetricScore([])
+    with pytest.raises(UserError, match=r"Nope is unknown: .*mmpretrain\.Accuracy, mmpretrain"):
+        MetricScore(dict(type="Nope"))
     with pytest.raises(UserError, match="prefix"):
         evaluate([METRICS[0], METRICS[0]])
     single = dict(type="mmpretrain.SingleLabelMetric", items=["recall"], average=None)
