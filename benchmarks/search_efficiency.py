@@ -93,8 +93,9 @@ def compare(name: str, landscapes: list[Landscape], args: argparse.Namespace) ->
     marks = [mark for mark in MARKS if mark <= args.evaluations]
     kind = "rank" if landscapes[0].ranked else "distance"
     table = Table(title=f"{name}: median {kind} of the best found, {args.seeds} seeds")
-    for column in ("sampler", *(f"after {mark}" for mark in marks), "s a run"):
-        table.add_column(column, justify="left" if column == "sampler" else "right")
+    table.add_column("sampler", no_wrap=True)
+    for column in (*(f"after {mark}" for mark in marks), "s a run"):
+        table.add_column(column, justify="right", overflow="fold")
     figures = {}
     for sampler in args.samplers:
         runs = [run(sampler, made, args.evaluations, s) for s, made in enumerate(landscapes)]

@@ -252,3 +252,22 @@ def test_proposals_without_constraints_solve_no_program(paper, paper_costs, monk
         seen.update(budget.sample(1, rng, seen))
     assert len(seen) == 200
     assert solved == []
+
+
+def test_what_is_left_is_looked_for_again_only_when_it_is_taken(space, monkeypatch):
+    budget, drawn = Budget(space, additive_costs(CostTable(space))), []
+    sample = budget.sample
+
+    def counted(*arguments):
+        drawn.append(sample(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(budget, "sample", counted)
+    everything = {space.arch(choices) for choices in np.ndindex(4, 4, 4)}
+    assert budget.has_other(set())
+    left = drawn[0][0]
+    assert budget.has_other(everything - {left})
+    assert len(drawn) == 1
+    assert budget.has_other({left})
+    assert len(drawn) == 2
+    assert not budget.has_other(everything)
