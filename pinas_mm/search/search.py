@@ -57,6 +57,7 @@ class Search:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
         self.objectives = check_settings(settings, model)
         space = model.backbone.space
+        self._latency: dict[str, Any] | None = None
         self.evaluator = build_evaluator(
             model,
             score=settings.score,
@@ -136,6 +137,7 @@ class Search:
         table = cached_latency(
             self.work_dir / "latency.json", model.backbone.space, device=device, **options
         )
+        self._latency = {key: value for key, value in table.setting.items() if key != "space"}
         return [*costs, table.additive()]
 
     def _open_record(self, model: nn.Module) -> Record:
@@ -159,6 +161,7 @@ class Search:
     def _identity(self, model: nn.Module) -> dict[str, Any]:
         """What makes evaluations comparable; budget, sampler and number of trials may differ."""
         settings = self.settings
+        objective = any(objective.name == "latency" for objective in self.objectives)
         return dict(
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),
@@ -169,7 +172,8 @@ class Search:
             calibration_batches=settings.calibration_batches,
             calibration_dataloader=_of_images(settings.calibration_dataloader),
             image_size=list(self.evaluator.image_size),
-            costs=dict(image_size=self.settings.image_size, num_classes=self._num_classes(model)),
+            costs=dict(image_size=settings.image_size, num_classes=self._num_classes(model)),
+            latency=self._latency if objective else None,
             seed=settings.seed,
         )
 

@@ -71,12 +71,17 @@ def test_search_writes_what_it_found(search, tmp_path):
     assert list(work.glob("*/vis_data/events.out.tfevents*"))
 
 
-def test_same_seed_same_results_and_rerun_does_nothing(search, tmp_path):
+def test_same_seed_same_results_and_rerun_writes_them_again(search, tmp_path):
     assert search(tmp_path / "one")[0] == 0
     assert search(tmp_path / "two")[0] == 0
     assert best(tmp_path / "one") == best(tmp_path / "two")
     before = (tmp_path / "one" / "search.db").read_bytes()
+    page = (tmp_path / "one" / "search.html").read_text()
+    for name in ("search.html", "best.txt", "best.json"):
+        (tmp_path / "one" / name).unlink()
     assert search(tmp_path / "one")[0] == 0
+    assert (tmp_path / "one" / "search.html").read_text() == page
+    assert best(tmp_path / "one") == best(tmp_path / "two")
     assert (tmp_path / "one" / "search.db").read_bytes() == before
 
 
@@ -102,13 +107,16 @@ def test_label_free_front_under_a_budget(search, tmp_path):
     assert all(row["costs"]["params"] <= 15_000 for row in best(tmp_path))
 
 
-def test_latency_budget(search, tmp_path):
-    status, _, err = search(
-        tmp_path, "--trials", "4", "--constraints", "latency<=10s", "--cfg-options",
-        "search.latency.repeats=2", "search.latency.num_threads=1",
-    )  # fmt: skip
+def test_latency_budget_and_objective(search, tmp_path):
+    quick = ("search.latency.repeats=2", "search.latency.num_threads=1")
+    arguments = ("--trials", "4", "--objectives", "accuracy/top1", "latency")
+    arguments += ("--constraints", "latency<=10s", "--cfg-options", *quick)
+    status, _, err = search(tmp_path, *arguments)
     assert status == 0, err
     assert all(0 < row["costs"]["latency"] < 10 for row in best(tmp_path))
+    status, _, err = search(tmp_path, *arguments, "search.latency.batch_size=2")
+    assert status == 2
+    assert "latency.batch_size was 1 and is now 2" in err
 
 
 def test_pruning_ends_hopeless_architectures_early(search, tmp_path):
