@@ -92,7 +92,8 @@ custom_hooks = [dict(type="pinas_mm.ArchSearchHook", search={search}, interval=1
 """
 
 
-def test_ranks_search_together_and_train_on(run_process, tmp_path):
+def test_ranks_search_together_and_train_on(run_process, monkeypatch, digits, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(digits))
     config = tmp_path / "config.py"
     config.write_text(
         RANKS.format(base=CONFIGS / "small_supernet.py", search=search_dict(trials=3, batch=1))
@@ -107,22 +108,22 @@ def test_ranks_search_together_and_train_on(run_process, tmp_path):
     assert (tmp_path / "work" / "epoch_2.pth").is_file()
 
 
-def test_what_does_not_suit_the_model_is_refused_before_the_training(run, tmp_path):
+def test_what_does_not_suit_the_model_is_refused_before_the_training(run, runner, tmp_path):
+    with pytest.raises(UserError, match="sampler Nope is unknown"):
+        run("refused", ArchSearchHook(search_dict(sampler="Nope")))
+    assert not (tmp_path / "refused" / "epoch_1.pth").exists()
+    built = runner()
     linear = Config.fromfile(CONFIGS / "small_search.py").search.to_dict()
-    for number, (changes, message) in enumerate(
-        [
-            (dict(sampler="Nope"), "sampler Nope is unknown"),
-            (dict(objectives=["cross_path/nope"]), "objective cross_path/nope"),
-            (dict(constraints=["macs=5"]), "constraint 'macs=5'"),
-            (dict(pruner="NopePruner"), "NopePruner is unknown"),
-            (dict(memory="much"), "memory is 'much'"),
-            (dict(score=linear["score"], objectives=["accuracy/top1"]), "SupernetClassifier"),
-            (dict(dataloader=dict(dataset=dict(data_root="/none"))), "/none of the search set"),
-        ]
+    for changes, message in (
+        (dict(objectives=["cross_path/nope"]), "objective cross_path/nope"),
+        (dict(constraints=["macs=5"]), "constraint 'macs=5'"),
+        (dict(pruner="NopePruner"), "NopePruner is unknown"),
+        (dict(memory="much"), "memory is 'much'"),
+        (dict(score=linear["score"], objectives=["accuracy/top1"]), "SupernetClassifier"),
+        (dict(dataloader=dict(dataset=dict(data_root="/none"))), "/none of the search set"),
     ):
         with pytest.raises(UserError, match=message):
-            run(f"refused{number}", ArchSearchHook(search_dict(**changes)))
-        assert not (tmp_path / f"refused{number}" / "epoch_1.pth").exists()
+            ArchSearchHook(search_dict(**changes)).before_train(built)
 
 
 def test_iteration_based_training_is_refused(run):
