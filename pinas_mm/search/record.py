@@ -156,10 +156,10 @@ class Record:
             check_given(objective.name, known)
         values = [known[objective.name] for objective in self.objectives]
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        if not pruned and not np.isfinite(values).all():
-            self._check_others_have_numbers(claim, values)
-            state = TrialState.FAIL
         with storage_errors(self.url), self._lock():
+            if not pruned and not np.isfinite(values).all():
+                self._check_others_have_numbers(claim, values)
+                state = TrialState.FAIL
             if self._storage.get_trial(claim.trial._trial_id).state != TrialState.RUNNING:
                 print_log(
                     f"{claim.arch} was taken over by another worker: result dropped", "current"
