@@ -10,6 +10,7 @@ import numpy as np
 from pinas_mm.errors import UserError
 from pinas_mm.search.additive_cost import AdditiveCost, additive_costs
 from pinas_mm.search.constraint import Constraint, readable
+from pinas_mm.search.objective import COSTS
 from pinas_mm.search.selection import Selection
 from pinas_mm.space import Arch, SearchSpace
 
@@ -172,12 +173,12 @@ class Budget:
             return
         if constraint.name == "latency":
             raise UserError(
-                f"constraint {constraint} needs measured latency: give latency=dict() or "
-                "latency=dict(batch_size=..., image_size=...) in the config's search"
+                f"constraint {constraint} needs measured latency: give "
+                "measure_latency(space, image_size).additive() among the costs"
             )
         raise UserError(
             f"constraint {constraint} is on {constraint.name}, which is no cost here: allowed are "
-            f"{', '.join(self.names)}"
+            f"{', '.join(COSTS)}"
         )
 
     def _check_alone(self, constraint: Constraint) -> None:

@@ -34,6 +34,7 @@ class SearchSettings:
             images.
         latency: arguments of :func:`~pinas_mm.search.latency.measure_latency`, which measures each
             candidate block here; None measures where a constraint or an objective is on latency.
+            A machine that joins a search keeps a bound on latency by its own measurements.
         image_size: height and width for the costs; None is that of the images.
         num_classes: classifier's outputs for the costs; None is that of the model's head.
         seed: of the sampler and of the choice of images; partner paths and views of the label-free

@@ -69,13 +69,13 @@ def browse(tmp_path):
 
 
 @pytest.fixture
-def ask(browse, tmp_path):
+def ask(browse, page, tmp_path):
     """Has a browser open the report and evaluate JavaScript in it: the answer."""
 
     def run(actions: str):
-        page = (tmp_path / "search.html").read_text()
+        probe = PROBE.replace("ACTIONS", actions)
         probed = tmp_path / "probed.html"
-        probed.write_text(page.replace("</body>", PROBE.replace("ACTIONS", actions)))
+        probed.write_text(page.read_text().replace("</body>", probe))
         dom = browse(probed, "--dump-dom")
         body = re.search(r"<body[^>]*>", dom).group()
         assert "data-fault" not in body, body
@@ -86,17 +86,23 @@ def ask(browse, tmp_path):
     return run
 
 
-@pytest.fixture
-def report(space, tmp_path):
-    """Findings of 30 architectures and their report."""
+@pytest.fixture(scope="module")
+def report(space):
+    """Findings of 30 architectures."""
     values = [((7 * i) % 30) / 2 for i in range(30)]
-    findings = made_findings(space, values, "score", latency=True)
-    write_report(findings, tmp_path, CostTable(space, 32))
-    return findings
+    return made_findings(space, values, "score", latency=True)
 
 
-def test_page_names_nothing_outside_itself(report, tmp_path):
-    page = (tmp_path / "search.html").read_text()
+@pytest.fixture(scope="module")
+def page(report, space, tmp_path_factory):
+    """Their page, made once."""
+    folder = tmp_path_factory.mktemp("report")
+    write_report(report, folder, CostTable(space, 32))
+    return folder / "search.html"
+
+
+def test_page_names_nothing_outside_itself(page):
+    page = page.read_text()
     assert not re.search(r"https?:|//cdn|@import|url\(\s*['\"]?(?!#)", page)
     assert not re.search(r"<(link|iframe|object|embed|base)\b", page)
     assert all(source.startswith("data:") for source in re.findall(r'\bsrc="([^"]*)', page))
@@ -104,7 +110,7 @@ def test_page_names_nothing_outside_itself(report, tmp_path):
     assert "default-src 'none'" in page
 
 
-def test_scripts_run_and_nothing_is_fetched(report, ask):
+def test_scripts_run_and_nothing_is_fetched(ask):
     answer = ask("""({
       ready: document.body.dataset.ready,
       fetched: performance.getEntriesByType("resource").map((entry) => entry.name),
@@ -171,12 +177,12 @@ def test_page_of_next_to_nothing(space, browse, tmp_path, number):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_screenshot(report, browse, tmp_path, scheme):
+def test_screenshot(page, browse, tmp_path, scheme):
     file = tmp_path / f"{scheme}.png"
     options = ["--window-size=1280,1600", f"--screenshot={file}"]
     if scheme == "dark":
         options.append("--blink-settings=preferredColorScheme=0")
-    browse(tmp_path / "search.html", *options)
+    browse(page, *options)
     with Image.open(file) as image:
         assert image.size == (1280, 1600)
         colors = image.convert("RGB").getcolors(1 << 24)
