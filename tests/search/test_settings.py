@@ -27,6 +27,8 @@ def test_one_constraint_may_be_text():
         ({"trails": 5}, "search has no trails; it has .*trials"),
         ({"trials": 0}, "search.trials is 0"),
         ({"workers": "2"}, "search.workers is '2'"),
+        ({"best": 0}, "search.best is 0"),
+        ({"seed": -1}, "search.seed is -1"),
         ({"heartbeat": 30, "grace": 30}, "make grace a few times heartbeat"),
     ],
 )
@@ -38,3 +40,10 @@ def test_refusals(change, message):
 def test_missing_settings_are_named():
     with pytest.raises(UserError, match="search needs dataloader, calibration_dataloader"):
         SearchSettings.parse(dict(score={}))
+
+
+def test_missing_images_are_named_where_the_config_has_them():
+    loader = dict(dataset=dict(data_root="/none"))
+    settings = SearchSettings.parse(NEEDED | {"calibration_dataloader": loader})
+    with pytest.raises(UserError, match=r"/none .*search\.calibration_dataloader\.dataset\.data_"):
+        settings.check_data()

@@ -180,7 +180,6 @@ def test_ranks_take_different_architectures(run_process, search, checkpoints, tm
             "latency is .* to .* in this space",
         ),
         (("--workers", "2", "--launcher", "pytorch"), "--workers 2 with --launcher pytorch"),
-        (("--seed", "-1"), "search.seed is -1"),
         (("--cfg-options", "search.pruner=Nope"), "pruner Nope is unknown.*MedianPruner"),
         (("--storage", "postgresql://nobody@127.0.0.1:9/none"), "cannot be reached"),
         (("--trials", "0"), "search.trials is 0"),
