@@ -8,7 +8,11 @@
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
 # takes what tools/export.py wrote, type=pinas_mm.FromSupernet a supernet's checkpoint.
 custom_imports = dict(imports=["pinas_mm"], allow_failed_imports=False)
-custom_hooks = [dict(type="pinas_mm.InvalidLossHook"), dict(type="pinas_mm.SafeCheckpointHook")]
+custom_hooks = [
+    dict(type="pinas_mm.InvalidLossHook"),
+    dict(type="pinas_mm.SafeCheckpointHook"),
+    dict(type="pinas_mm.SyncBNOnCPUHook"),
+]
 
 pinas_cls = dict(type="pinas_mm.PiNASBackbone", arch="301-3231-203213-032")
 pinas_trans = dict(type="pinas_mm.PiNASBackbone", arch="333-3113-330011-021")
