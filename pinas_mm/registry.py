@@ -11,6 +11,7 @@ DATASETS = root.Registry("dataset", parent=root.DATASETS, scope="pinas_mm")
 DATA_SAMPLERS = root.Registry("data sampler", parent=root.DATA_SAMPLERS, scope="pinas_mm")
 TRANSFORMS = root.Registry("transform", parent=root.TRANSFORMS, scope="pinas_mm")
 HOOKS = root.Registry("hook", parent=root.HOOKS, scope="pinas_mm")
+MODEL_WRAPPERS = root.Registry("model wrapper", parent=root.MODEL_WRAPPERS, scope="pinas_mm")
 LOOPS = root.Registry("loop", parent=root.LOOPS, scope="pinas_mm")
 METRICS = root.Registry("metric", parent=root.METRICS, scope="pinas_mm")
 WEIGHT_INITIALIZERS = root.Registry(

@@ -4,14 +4,17 @@ from pinas_mm.engine.atomic_backend import AtomicLocalBackend
 from pinas_mm.engine.hooks import InvalidLossHook, SafeCheckpointHook, TeacherMomentumHook
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
 from pinas_mm.engine.search_hook import ArchSearchHook
+from pinas_mm.engine.sync_bn import CPUDistributedDataParallel, SyncBNOnCPUHook
 
 __all__ = [
     "ArchSearchHook",
     "AtomicLocalBackend",
+    "CPUDistributedDataParallel",
     "InvalidLossHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
     "SupernetTestLoop",
     "SupernetValLoop",
+    "SyncBNOnCPUHook",
     "TeacherMomentumHook",
 ]

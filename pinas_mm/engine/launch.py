@@ -104,10 +104,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
                 f"--cfg-options load_from={path}"
             )
         cfg.load_from = str(path)
-    hooks = [hook.get("type") for hook in cfg.get("custom_hooks") or []]
-    if "pinas_mm.SafeCheckpointHook" not in hooks:
-        safe = ConfigDict(type="pinas_mm.SafeCheckpointHook")
-        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), safe]
+    _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
     if not torch.cuda.is_available():
         _for_cpu(cfg)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
@@ -169,19 +166,22 @@ def _is_missing(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
+def _add_hook(cfg: Config, name: str) -> None:
+    hooks = cfg.get("custom_hooks") or []
+    if name not in [hook.get("type") for hook in hooks]:
+        cfg.custom_hooks = [*hooks, ConfigDict(type=name)]
+
+
 def _for_cpu(cfg: Config) -> None:
     """What a CPU cannot do is replaced, with one line of notice each."""
     if cfg.get("launcher", "none") != "none":
         _join_process_group(cfg.launcher)
         wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
-        wrapper.setdefault("type", "MMDistributedDataParallel")
+        if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
+            wrapper.type = "pinas_mm.CPUDistributedDataParallel"
         wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
         wrapper.device_ids = None
-    norms = [d for d in _dicts(cfg.model) if d.get("type") in ("SyncBN", "MMSyncBN")]
-    for norm in norms:
-        norm.type = "BN"
-    if norms:
-        _notice("no GPU: SyncBN needs one, its layers are plain BN here")
+    _add_hook(cfg, "pinas_mm.SyncBNOnCPUHook")
     optimizer = cfg.get("optim_wrapper") or ConfigDict()
     if optimizer.get("type") == "AmpOptimWrapper":
         optimizer.type = "OptimWrapper"

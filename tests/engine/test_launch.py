@@ -96,7 +96,8 @@ def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path)
     config.work_dir = str(tmp_path)
     config.custom_hooks = []
     launch.build_runner(config)
-    assert [hook.type for hook in config.custom_hooks] == ["pinas_mm.SafeCheckpointHook"]
+    names = [hook.type for hook in config.custom_hooks]
+    assert names == ["pinas_mm.SafeCheckpointHook", "pinas_mm.SyncBNOnCPUHook"]
     assert isinstance(config.custom_hooks[0], ConfigDict)
 
 

@@ -1,0 +1,46 @@
+# ADE20K at base size 520 (of the longer side), crop 480; with --tta tested at scales 0.5 to 1.75 of
+# the base size with flips. The schedule is mmseg's: 4 GPUs of 4 images, 160,000 iterations.
+_base_ = [
+    "mmseg::_base_/datasets/ade20k.py",
+    "mmseg::_base_/schedules/schedule_160k.py",
+    "mmseg::_base_/default_runtime.py",
+]
+
+data_root = "{{$PINAS_DATA:data}}/ADEChallengeData2016"
+base_size = (520, 520)
+crop_size = (480, 480)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="RandomResize", scale=base_size, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=base_size, keep_ratio=True),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="PackSegInputs"),
+]
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(int(520 * ratio), int(520 * ratio)), keep_ratio=True)
+                for ratio in _base_.img_ratios
+            ],
+            [dict(type="RandomFlip", prob=prob, direction="horizontal") for prob in (0.0, 1.0)],
+            [dict(type="LoadAnnotations", reduce_zero_label=True)],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))

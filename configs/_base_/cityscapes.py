@@ -1,0 +1,46 @@
+# Cityscapes at base size 2048 (of the longer side), crop 768; with --tta tested at scales 0.5 to
+# 1.75 of the base size with flips. The schedule is mmseg's: 4 GPUs of 2 images, 80,000 iterations.
+_base_ = [
+    "mmseg::_base_/datasets/cityscapes.py",
+    "mmseg::_base_/schedules/schedule_80k.py",
+    "mmseg::_base_/default_runtime.py",
+]
+
+data_root = "{{$PINAS_DATA:data}}/cityscapes"
+base_size = (2048, 2048)
+crop_size = (768, 768)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="RandomResize", scale=base_size, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=base_size, keep_ratio=True),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(int(2048 * ratio), int(2048 * ratio)), keep_ratio=True)
+                for ratio in _base_.img_ratios
+            ],
+            [dict(type="RandomFlip", prob=prob, direction="horizontal") for prob in (0.0, 1.0)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))
