@@ -1,10 +1,12 @@
 """The stand-alone network is an ordinary backbone in mmpretrain, mmdet and mmseg."""
 
+import mmcv.ops
 import mmdet.registry
 import mmpretrain.registry
 import mmseg.registry
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -52,6 +54,14 @@ def test_out_indices_choose_the_stages(build):
     for index in range(2):
         (one,) = build(out_indices=(index,)).eval()(X)
         assert torch.equal(one, every[index])
+
+
+def test_mmcvs_operators_read_the_features_rightly(build):
+    rois = torch.tensor([[0.0, 1, 2, 20, 30], [1, 8, 4, 30, 40]])
+    for stride, out in zip((4, 8), build().eval()(X), strict=True):
+        # torchvision's operator takes any memory format.
+        expected = torchvision.ops.roi_align(out, rois, 3, 1 / stride, aligned=True)
+        torch.testing.assert_close(mmcv.ops.roi_align(out, rois, 3, 1 / stride), expected)
 
 
 def test_grayscale_images_are_taken_where_configured(build):
