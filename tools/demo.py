@@ -17,7 +17,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, default="work_dirs/demo")
     parser.add_argument("--data", type=Path, default="data/digits", help="where the images go")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--full", action="store_true", help="more steps, and the transfer also from random weights")
+    parser.add_argument(
+        "--full", action="store_true", help="more steps, and the transfer also from random weights"
+    )
     return parser.parse_args()
 
 

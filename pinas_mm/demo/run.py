@@ -70,6 +70,8 @@ class Demo:
             for seed in self.seeds:
                 search.export(self.folder(seed), self._environment())
             run_chains(self._transfers(), self.data)
+            drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
+            pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
             found = self._findings()
             found["minutes"] = round((time.monotonic() - start) / 60, 1)
             write_json(results, found)
@@ -104,13 +106,8 @@ class Demo:
         return chains
 
     def _transfers(self) -> list[list[Job]]:
-        jobs = [
-            job
-            for seed in self.seeds
-            for job in transfer.trainings(self.folder(seed), seed, self.transfer_weights)
-        ]
-        # Each on its own, the longest first: the lanes end together.
-        return [[job] for job in sorted(jobs, key=lambda job: -job.total)]
+        folders = {seed: self.folder(seed) for seed in self.seeds}
+        return [[job] for job in transfer.trainings(folders, self.transfer_weights)]
 
     def _job(
         self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None
@@ -203,6 +200,9 @@ class Demo:
             console.print(report.search_text(searched), soft_wrap=True)
             page = self.folder(int(seed)) / "search" / "search.html"
             console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
+        number = len(found["seeds"])
+        title = f"transfer{f', mean of {number} seeds' if number > 1 else ''}"
+        console.print(report.table(found["transfer_mean"], title, report.TRANSFER_ROWS))
         folder = self.folder(int(next(iter(found["seeds"]))))
         curves = {"trained": folder / "supernet"}
         if (folder / "collapse").is_dir():
@@ -211,6 +211,7 @@ class Demo:
         report.draw_curves(curves, picture)
         console.print(
             f"{found['minutes']} minutes; curves: {picture}; "
+            f"predictions: {self.work_dir / 'transfer.png'}; "
             f"findings: {self.work_dir / 'results.json'}; "
             f"TensorBoard: tensorboard --logdir {self.work_dir}"
         )

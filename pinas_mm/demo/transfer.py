@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
 from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.pictures import draw_predictions
 from pinas_mm.demo.scalars import validation_rows
 
+PICTURES = 8  # of each network's predictions
 PRETRAINED, RANDOM = "pre-trained", "random weights"
 
 
@@ -31,7 +33,7 @@ class Task:
     metrics: dict[str, tuple[str, float]]
 
 
-# The longest first: lanes then end together.
+# The longest first, so that the lanes end together.
 TASKS = (
     Task(
         "mask_rcnn",
@@ -64,16 +66,19 @@ def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
     return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
 
 
-def trainings(folder: Path, seed: int, weights: Sequence[str]) -> list[Job]:
-    """The fine-tuning of a seed's winner in every task.
+def trainings(folders: Mapping[int, Path], weights: Sequence[str]) -> list[Job]:
+    """The fine-tuning of each seed's winner in every task, the longest first.
 
     Args:
-        folder: the seed's, with the search and ``winner.pth`` in it.
-        seed: of the trainings.
+        folders: by its seed, where each search and its ``winner.pth`` lie.
         weights: of :data:`PRETRAINED` and :data:`RANDOM`, which differ in nothing else.
     """
-    arch = (folder / "search" / "best.txt").read_text().strip()
-    return [_job(folder, task, arch, seed, which) for task in TASKS for which in weights]
+    return [
+        _job(folder, task, seed, which)
+        for task in TASKS
+        for seed, folder in folders.items()
+        for which in weights
+    ]
 
 
 def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -87,16 +92,25 @@ def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]
     return found
 
 
-def _job(folder: Path, task: Task, arch: str, seed: int, weights: str) -> Job:
-    work_dir = folder_of(folder, task, weights).resolve()
+def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
+    """Pictures of what a seed's networks predict, in their work dirs, by the tasks' titles."""
+    return {
+        task.title: list(draw_predictions(folder_of(folder, task, weights), task.config, PICTURES))
+        for task in TASKS
+    }
+
+
+def _job(folder: Path, task: Task, seed: int, weights: str) -> Job:
+    arch = (folder / "search" / "best.txt").read_text().strip()
     options = {"randomness.seed": seed, "model.backbone.arch": arch}
     if weights == PRETRAINED:
         options["model.backbone.init_cfg.type"] = "Pretrained"
         options["model.backbone.init_cfg.checkpoint"] = (folder / "winner.pth").resolve()
-    loop = Config.fromfile(REPOSITORY / task.config).train_cfg
+    work_dir = folder_of(folder, task, weights).resolve()
     command = (
         *("tools/train.py", task.config, "--work-dir", str(work_dir), "--resume"),
         *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
     )
-    name = f"{task.name.replace('_', ' ')}{', random' if weights == RANDOM else ''}, seed {seed}"
-    return Job(name, command, work_dir, loop.get("max_epochs") or loop.max_iters)
+    name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
+    steps = Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+    return Job(f"{name}, seed {seed}", command, work_dir, steps)
