@@ -24,7 +24,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=64),
-        rcnn=dict(sampler=dict(num=32)),
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.5)),
     ),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=64), rcnn=dict(max_per_img=20)),
 )
@@ -58,7 +58,7 @@ train_dataloader = dict(
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 test_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 
-train_cfg = dict(max_iters=1000)
+train_cfg = dict(max_iters=400)
 optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks

@@ -44,16 +44,14 @@ def draw_predictions(work_dir: Path, config: str, number: int) -> Iterator[Path]
     visualizer = VISUALIZERS.build({**cfg.visualizer, "name": str(work_dir), "vis_backends": None})
     visualizer.dataset_meta = dict(classes=CLASSES, palette=_palette())
     for data, truth in itertools.islice(zip(images, truths, strict=True), number):
-        drawn, image = truth["data_samples"], truth["inputs"]
+        sample, image = data["data_samples"], truth["inputs"]
         # The libraries bring predictions to the original image's size: let it be the enlarged one.
-        data["data_samples"].set_metainfo(
+        sample.set_metainfo(
             dict(ori_shape=tuple(image.shape[1:]), scale_factor=(1 / SCALE, 1 / SCALE))
         )
+        sample.set_data(dict(truth["data_samples"].items()))
         with torch.no_grad():
-            (predicted,) = model.test_step(pseudo_collate([data]))
-        for name, value in predicted.items():
-            if name.startswith("pred_"):
-                setattr(drawn, name, value)
+            (drawn,) = model.test_step(pseudo_collate([data]))
         file = work_dir / "predictions" / f"{Path(drawn.img_path).stem}.png"
         rgb = image.flip(0).permute(1, 2, 0).contiguous().numpy()
         visualizer.add_datasample(file.stem, rgb, drawn, out_file=str(file))
