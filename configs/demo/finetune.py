@@ -6,7 +6,7 @@ demo_backbone = dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space=_base_
 # Output stride 4 and narrow heads: the strokes of the digits are narrow.
 demo_head = dict(in_channels=64, channels=48, num_classes=11)
 demo_deeplabv3 = dict(
-    backbone=dict(_delete_=True, **demo_backbone, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 2)),
+    backbone=dict(_delete_=True, **demo_backbone, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
     decode_head=dict(**demo_head, dilations=(1, 3, 6, 9), project_dropout_ratio=0.1),
     auxiliary_head=demo_head,
 )
@@ -20,6 +20,8 @@ demo_schedule = [
     dict(type="LinearLR", start_factor=0.01, end=50, by_epoch=False),
     dict(type="CosineAnnealingLR", by_epoch=False),
 ]
-demo_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
+demo_hooks = dict(
+    logger=dict(interval=20, log_metric_by_epoch=False), checkpoint=dict(interval=200)
+)
 demo_loader = dict(num_workers=0, persistent_workers=False)
 demo_vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]

@@ -73,12 +73,12 @@ def trainings(folders: Mapping[int, Path], weights: Sequence[str]) -> list[Job]:
         folders: by its seed, where each search and its ``winner.pth`` lie.
         weights: of :data:`PRETRAINED` and :data:`RANDOM`, which differ in nothing else.
     """
-    return [
-        _job(folder, task, seed, which)
-        for task in TASKS
-        for seed, folder in folders.items()
-        for which in weights
-    ]
+    jobs = []
+    for task in TASKS:
+        steps = Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+        for seed, folder in folders.items():
+            jobs += [_job(folder, task, steps, seed, which) for which in weights]
+    return jobs
 
 
 def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -100,7 +100,7 @@ def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
     }
 
 
-def _job(folder: Path, task: Task, seed: int, weights: str) -> Job:
+def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
     arch = (folder / "search" / "best.txt").read_text().strip()
     options = {"randomness.seed": seed, "model.backbone.arch": arch}
     if weights == PRETRAINED:
@@ -112,5 +112,4 @@ def _job(folder: Path, task: Task, seed: int, weights: str) -> Job:
         *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
     )
     name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
-    steps = Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
     return Job(f"{name}, seed {seed}", command, work_dir, steps)
