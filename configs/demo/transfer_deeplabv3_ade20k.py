@@ -5,7 +5,7 @@ _base_ = ["../ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py", "fin
 classes = ["wall", "building", "sky", "floor", "tree", "ceiling", "road"]
 classes += ["bed ", "windowpane", "grass", "cabinet"]
 
-size = (128, 128)
+size = (64, 64)
 model = dict(data_preprocessor=dict(size=size), **_base_.demo_deeplabv3)
 
 train_pipeline = [
@@ -24,7 +24,7 @@ train_set = dict(metainfo=dict(classes=classes), pipeline=train_pipeline)
 test_set = dict(metainfo=dict(classes=classes), pipeline=test_pipeline)
 train_dataloader = dict(
     **_base_.demo_loader,
-    batch_size=8,
+    batch_size=16,
     dataset=dict(
         _delete_=True,
         type="pinas_mm.CachedDataset",

@@ -6,7 +6,7 @@ classes = ["road", "sidewalk", "building", "wall", "fence", "pole"]
 classes += ["traffic light", "traffic sign", "vegetation", "terrain", "sky"]
 
 # Height and width; pipelines want width and height.
-size = (128, 256)
+size = (64, 128)
 model = dict(
     data_preprocessor=dict(size=size),
     test_cfg=dict(_delete_=True, mode="whole"),
@@ -29,7 +29,7 @@ train_set = dict(metainfo=dict(classes=classes), pipeline=train_pipeline)
 test_set = dict(metainfo=dict(classes=classes), pipeline=test_pipeline)
 train_dataloader = dict(
     **_base_.demo_loader,
-    batch_size=4,
+    batch_size=8,
     dataset=dict(
         _delete_=True,
         type="pinas_mm.CachedDataset",

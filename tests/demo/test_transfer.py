@@ -46,32 +46,42 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def test_each_task_is_trained_once_in_the_demo(tmp_path):
-    jobs = transfer.trainings({0: searched(tmp_path)}, [transfer.PRETRAINED])
-    assert [job.name for job in jobs] == [
-        "mask rcnn, seed 0",
-        "deeplabv3 ade20k, seed 0",
-        "deeplabv3 cityscapes, seed 0",
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Folders of two seeds, searched."""
+    return {s: searched(tmp_path_factory.mktemp("demo") / f"seed{s}") for s in (3, 5)}
+
+
+@pytest.fixture(scope="module")
+def jobs(seeds):
+    """The trainings of two seeds, from the winner's weights and from random ones in turn."""
+    return transfer.trainings(seeds, BOTH)
+
+
+def test_the_winner_is_trained_in_each_task(jobs, seeds):
+    trained = jobs[::2]
+    assert [job.name for job in trained] == [
+        f"{task}, seed {seed}"
+        for task in ("mask rcnn", "deeplabv3 ade20k", "deeplabv3 cityscapes")
+        for seed in seeds
     ]
-    for job in jobs:
-        config = Config.fromfile(REPOSITORY / job.command[1])
-        assert job.total == config.train_cfg.max_iters
+    for job, seed in zip(trained, [*seeds] * 3, strict=True):
+        assert f"randomness.seed={seed}" in job.command
         assert f"model.backbone.arch={ARCH}" in job.command
-        assert f"model.backbone.init_cfg.checkpoint={tmp_path / 'winner.pth'}" in job.command
-        assert job.work_dir.parent == tmp_path / "transfer"
+        weights = seeds[seed] / "winner.pth"
+        assert f"model.backbone.init_cfg.checkpoint={weights}" in job.command
+        assert job.work_dir.parent == seeds[seed] / "transfer"
+        assert job.total >= 100
 
 
-def test_random_weights_differ_in_nothing_else(tmp_path):
-    folders = {seed: searched(tmp_path / f"seed{seed}") for seed in (3, 5)}
-    jobs = transfer.trainings(folders, BOTH)
+def test_random_weights_differ_in_nothing_else(jobs):
     assert len({job.work_dir for job in jobs}) == len(jobs) == 12
-    assert all(job.name.startswith("mask rcnn") for job in jobs[:4])
     for trained, random in zip(jobs[::2], jobs[1::2], strict=True):
-        assert random.name.endswith(trained.name[-8:])
+        assert random.name == trained.name.replace(", ", ", random, ")
         assert set(random.command) - set(trained.command) == {str(random.work_dir)}
         only_trained = set(trained.command) - set(random.command) - {str(trained.work_dir)}
-        assert all(word.startswith("model.backbone.init_cfg.") for word in only_trained)
         assert len(only_trained) == 2
+        assert all(word.startswith("model.backbone.init_cfg.") for word in only_trained)
 
 
 def test_findings_are_percentages_of_each_kind(tmp_path):
@@ -98,20 +108,20 @@ def test_findings_are_percentages_of_each_kind(tmp_path):
     assert "30.0" in line
 
 
-def test_from_the_winner_to_metrics_and_pictures(tmp_path, tool, scenes, monkeypatch):
+def test_from_the_winner_to_metrics_and_pictures(jobs, seeds, tmp_path, tool, scenes, monkeypatch):
     monkeypatch.setenv("PINAS_DATA", str(scenes))
-    for job in transfer.trainings({0: searched(tmp_path)}, [transfer.PRETRAINED]):
+    for job in jobs[::4]:
         name = next(NAMES)
         short = ("train_cfg.max_iters=2", f"experiment_name={name}", f"visualizer.name={name}")
         status, out, err = tool(job.command[0].removeprefix("tools/"), *job.command[1:], *short)
         assert status == 0, err or out
         assert job.completed() == 2
-    found = transfer.findings(tmp_path, [transfer.PRETRAINED])
+    found = transfer.findings(seeds[3], [transfer.PRETRAINED])
     assert set(found[transfer.PRETRAINED]) == METRICS
     assert all(0 <= value <= 100 for value in found[transfer.PRETRAINED].values())
 
     monkeypatch.setattr(transfer, "PICTURES", 2)
-    drawn = transfer.draw(tmp_path)
+    drawn = transfer.draw(seeds[3])
     sizes = {
         title: [matplotlib.image.imread(f).shape for f in files] for title, files in drawn.items()
     }
