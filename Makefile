@@ -7,8 +7,8 @@ RUN = $(VENV)/bin/python
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
-	@echo "make demo       train and probe a small supernet on real images (SEED=$(SEED))"
-	@echo "make demo-full  the same with more steps and three seeds"
+	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
+	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make test       the tests"
 	@echo "make lint       ruff"
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import CONFIGS, REPOSITORY, logged
 
 from pinas_mm.checkpoint import find_checkpoint, read_checkpoint
+from pinas_mm.demo.scalars import validation_rows
 
 EXACT = ("step", "epoch", "lr", "loss", "similarity", "spread")
 
@@ -106,3 +107,13 @@ def test_queue_teacher_and_optimizer_go_through_a_checkpoint(tmp_path, train):
     assert saved["optimizer"]["state"]
     assert saved["meta"]["seed"] == 0
     assert saved["meta"]["iter"] == 4
+
+
+def test_killed_in_its_last_validation_it_is_validated(tmp_path, train):
+    options = {"train_cfg.max_epochs": 1}
+    assert train("small_supernet.py", tmp_path, "--no-validate", options=options)
+    assert not validation_rows(tmp_path)
+    assert train("small_supernet.py", tmp_path, "--resume", options=options) == []
+    (row,) = validation_rows(tmp_path)
+    assert row["step"] == 1
+    assert "retrieval/top1" in row

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows the method on real images: trains a small supernet without labels and probes it."""
+"""Shows the method on real images: a small supernet, its search, and the winner's transfer."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm.demo import transfer
 from pinas_mm.demo.run import Demo
 from pinas_mm.engine import launch
 
@@ -16,7 +17,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, default="work_dirs/demo")
     parser.add_argument("--data", type=Path, default="data/digits", help="where the images go")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--full", action="store_true", help="more steps")
+    parser.add_argument(
+        "--full", action="store_true", help="more steps, and the transfer also from random weights"
+    )
     return parser.parse_args()
 
 
@@ -30,6 +33,7 @@ def main() -> None:
         linear="configs/demo/pinas_linear.py",
         data=args.data,
         collapse=None if args.full else "configs/demo/pinas_no_negatives.py",
+        transfer_weights=(transfer.PRETRAINED, *([transfer.RANDOM] if args.full else [])),
     ).run()
 
 

@@ -27,7 +27,7 @@ class Job:
         name: shown on the progress bar.
         command: the tool and its arguments, as a user would type them after ``python``.
         work_dir: where it goes; a finished one is not run again.
-        total: epochs of a training, architectures of a search, for the progress bar.
+        total: epochs or iterations of a training, architectures of a search, for the bar.
     """
 
     name: str

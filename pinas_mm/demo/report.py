@@ -29,6 +29,14 @@ ROWS = (
     ("probe_std", "  deviation over architectures", "{:.1f}"),
 )
 
+TRANSFER_ROWS = (
+    ("box_ap", "COCO layout, box AP, %", "{:.1f}"),
+    ("mask_ap", "COCO layout, mask AP, %", "{:.1f}"),
+    ("mask_ap50", "COCO layout, mask AP50, %", "{:.1f}"),
+    ("ade20k_miou", "ADE20K layout, mIoU, %", "{:.1f}"),
+    ("cityscapes_miou", "Cityscapes layout, mIoU, %", "{:.1f}"),
+)
+
 
 def training_findings(work_dir: Path, batch_size: int) -> dict[str, float]:
     """What a pre-training run's log says."""
@@ -48,13 +56,17 @@ def probe_findings(work_dir: Path) -> dict[str, float]:
     return dict(probe=row["accuracy/top1"], probe_std=row["accuracy/top1_std"])
 
 
-def table(findings: dict[str, dict[str, float]], title: str) -> Table:
-    """One column a supernet, one row a measure."""
+def table(
+    findings: dict[str, dict[str, float]],
+    title: str,
+    rows: Sequence[tuple[str, str, str]] = ROWS,
+) -> Table:
+    """One column a training, one row a measure: its key, its label, its format."""
     shown = Table(title=title)
     shown.add_column("")
     for name in findings:
         shown.add_column(name, justify="right")
-    for key, label, form in ROWS:
+    for key, label, form in rows:
         cells = [form.format(f[key]) if key in f else "" for f in findings.values()]
         shown.add_row(label, *cells)
     return shown

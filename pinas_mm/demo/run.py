@@ -1,4 +1,4 @@
-"""The demo from images to the searched winner."""
+"""The demo from images to the searched winner and its transfer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmengine.runner import set_random_seed
 from rich.console import Console
 
 from pinas_mm.data import prepare
-from pinas_mm.demo import report, search
+from pinas_mm.demo import pictures, report, search, transfer
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
 from pinas_mm.engine.atomic_backend import write_atomically
 from pinas_mm.engine.launch import write_json
@@ -41,6 +41,8 @@ class Demo:
         data: folder for the image sets.
         collapse: config that trains the first seed without negatives and without teacher, or
             None.
+        transfer_weights: what the transfer's trainings start from, of
+            :data:`~pinas_mm.demo.transfer.PRETRAINED` and ``RANDOM``.
     """
 
     work_dir: Path
@@ -49,6 +51,7 @@ class Demo:
     linear: str
     data: Path
     collapse: str | None
+    transfer_weights: Sequence[str] = (transfer.PRETRAINED,)
 
     def run(self) -> dict[str, Any]:
         """Runs what is not done yet; returns and prints the findings."""
@@ -58,12 +61,17 @@ class Demo:
             console.print(f"finished earlier; remove {self.work_dir} to run it again")
             found = json.loads(results.read_text())
         else:
-            for made in prepare(self.data, ["imagenet"]):
+            for made in prepare(self.data):
                 console.print(str(made))
             for seed in self.seeds:
                 self._save_untrained(seed)
             run_chains(self._trainings(), self.data)
             run_chains(self._searches(), self.data)
+            for seed in self.seeds:
+                search.export(self.folder(seed), self._environment())
+            run_chains(self._transfers(), self.data)
+            drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
+            pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
             found = self._findings()
             found["minutes"] = round((time.monotonic() - start) / 60, 1)
             write_json(results, found)
@@ -96,6 +104,10 @@ class Demo:
             chains.append([probe, *search.by_probe(self.folder(seed), seed)])
             chains.append(search.label_free(self.folder(seed), seed))
         return chains
+
+    def _transfers(self) -> list[list[Job]]:
+        folders = {seed: self.folder(seed) for seed in self.seeds}
+        return [[job] for job in transfer.trainings(folders, self.transfer_weights)]
 
     def _job(
         self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None
@@ -151,7 +163,7 @@ class Demo:
 
     def _findings(self) -> dict[str, Any]:
         batch_size = Config.fromfile(REPOSITORY / self.supernet).train_dataloader.batch_size
-        runs, searches = [], {}
+        runs, searches, transfers = [], {}, {}
         for seed in self.seeds:
             folder = self.folder(seed)
             run = {
@@ -165,7 +177,7 @@ class Demo:
                 run["no negatives, no teacher"] = collapsed
             runs.append(run)
             searches[str(seed)] = search.search_findings(folder)
-            search.export(folder, self._environment())
+            transfers[str(seed)] = transfer.findings(folder, self.transfer_weights)
         return dict(
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
             machine=report.machine(),
@@ -173,6 +185,8 @@ class Demo:
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),
             searches=searches,
+            transfers=transfers,
+            transfer_mean=report.mean_findings(list(transfers.values())),
         )
 
     def _show(self, console: Console, found: dict[str, Any]) -> None:
@@ -186,6 +200,9 @@ class Demo:
             console.print(report.search_text(searched), soft_wrap=True)
             page = self.folder(int(seed)) / "search" / "search.html"
             console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
+        number = len(found["seeds"])
+        title = f"transfer{f', mean of {number} seeds' if number > 1 else ''}"
+        console.print(report.table(found["transfer_mean"], title, report.TRANSFER_ROWS))
         folder = self.folder(int(next(iter(found["seeds"]))))
         curves = {"trained": folder / "supernet"}
         if (folder / "collapse").is_dir():
@@ -194,6 +211,7 @@ class Demo:
         report.draw_curves(curves, picture)
         console.print(
             f"{found['minutes']} minutes; curves: {picture}; "
+            f"predictions: {self.work_dir / 'transfer.png'}; "
             f"findings: {self.work_dir / 'results.json'}; "
             f"TensorBoard: tensorboard --logdir {self.work_dir}"
         )

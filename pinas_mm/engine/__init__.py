@@ -1,7 +1,12 @@
 """What runs with mmengine's runner: hooks, loops, file backend; importing this registers them."""
 
 from pinas_mm.engine.atomic_backend import AtomicLocalBackend
-from pinas_mm.engine.hooks import InvalidLossHook, SafeCheckpointHook, TeacherMomentumHook
+from pinas_mm.engine.hooks import (
+    InvalidLossHook,
+    LastValidationHook,
+    SafeCheckpointHook,
+    TeacherMomentumHook,
+)
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
 from pinas_mm.engine.search_hook import ArchSearchHook
 from pinas_mm.engine.sync_bn import CPUDistributedDataParallel, SyncBNOnCPUHook
@@ -11,6 +16,7 @@ __all__ = [
     "AtomicLocalBackend",
     "CPUDistributedDataParallel",
     "InvalidLossHook",
+    "LastValidationHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
     "SupernetTestLoop",

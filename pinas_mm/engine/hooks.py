@@ -94,6 +94,22 @@ class SafeCheckpointHook(Hook):
                 scalars[name] = HistoryBuffer(history, count, plain["max_length"])
 
 
+@HOOKS.register_module()
+class LastValidationHook(Hook):
+    """Validates a resumed run that has no step left to train.
+
+    Its last checkpoint is written before its last validation, in which it was broken off; mmengine
+    would end it without one.
+    """
+
+    priority = "LOWEST"
+
+    def before_train(self, runner: Runner) -> None:
+        """Runs the validation where there is one."""
+        if runner.iter >= runner.max_iters and runner.val_loop is not None:
+            runner.val_loop.run()
+
+
 def _plain(value: Any) -> Any:
     """The same with history buffers and NumPy's types as tensors, lists and numbers."""
     if isinstance(value, dict):

@@ -123,6 +123,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
             )
         cfg.load_from = str(path)
     _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
+    _add_hook(cfg, "pinas_mm.LastValidationHook")
     if not torch.cuda.is_available():
         _for_cpu(cfg)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner

@@ -99,12 +99,16 @@ class PiNASBackbone(Skeleton):
         return SplitAttentionBlock(spec, candidate, shortcut, pool, self.norm_cfg)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images (N, in_channels, H, W) to one feature map for each of ``out_indices``."""
+        """Images (N, in_channels, H, W) to one feature map for each of ``out_indices``.
+
+        Their memory is contiguous: mmcv's operators, RoIAlign among them, take any tensor's memory
+        for that, and read another's values in a wrong order.
+        """
         x = self.forward_stem(x)
         outs = []
         for index, stage in enumerate(self.stages[: self.out_indices[-1] + 1]):
             for block in stage:
                 x = self.run_block(block, x)
             if index in self.out_indices:
-                outs.append(x)
+                outs.append(x.contiguous())
         return tuple(outs)

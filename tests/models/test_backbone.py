@@ -1,11 +1,13 @@
 """The stand-alone network is an ordinary backbone in mmpretrain, mmdet and mmseg."""
 
+import mmcv.ops
 import mmdet.registry
 import mmengine.registry
 import mmpretrain.registry
 import mmseg.registry
 import pytest
 import torch
+import torchvision
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -58,6 +60,14 @@ def test_out_indices_choose_the_stages(build):
     for index in range(2):
         (one,) = build(out_indices=(index,)).eval()(X)
         assert torch.equal(one, every[index])
+
+
+def test_mmcvs_operators_read_the_features_rightly(build):
+    rois = torch.tensor([[0.0, 1, 2, 20, 30], [1, 8, 4, 30, 40]])
+    for stride, out in zip((4, 8), build().eval()(X), strict=True):
+        # torchvision's operator takes any memory format.
+        expected = torchvision.ops.roi_align(out, rois, 3, 1 / stride, aligned=True)
+        torch.testing.assert_close(mmcv.ops.roi_align(out, rois, 3, 1 / stride), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 4])

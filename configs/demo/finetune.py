@@ -1,0 +1,35 @@
+# What the demo's three transfers share: few steps from the searched winner's weights, or from
+# random ones; evaluated once, at the end.
+_base_ = ["digits.py"]
+
+demo_backbone = dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space=_base_.demo_space)
+# Output stride 4 and narrow heads: the strokes of the digits are narrow.
+# The classifier's weights start larger than the usual 0.01: from nearly equal ones so small a
+# network learned where digits are, but not which.
+demo_head = dict(
+    in_channels=64,
+    channels=48,
+    num_classes=11,
+    dropout_ratio=0.0,
+    init_cfg=dict(type="Normal", std=0.3, override=dict(name="conv_seg")),
+)
+demo_deeplabv3 = dict(
+    backbone=dict(_delete_=True, **demo_backbone, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
+    decode_head=dict(**demo_head, dilations=(1, 2, 4, 6), project_dropout_ratio=0.0),
+    auxiliary_head=demo_head,
+)
+demo_optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
+    clip_grad=dict(max_norm=5),
+)
+# The cosine ends where the training does.
+demo_schedule = [
+    dict(type="LinearLR", start_factor=0.01, end=50, by_epoch=False),
+    dict(type="CosineAnnealingLR", by_epoch=False),
+]
+demo_hooks = dict(
+    logger=dict(interval=20, log_metric_by_epoch=False), checkpoint=dict(interval=200)
+)
+demo_loader = dict(num_workers=0, persistent_workers=False)
+demo_vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]

@@ -1,0 +1,115 @@
+"""The demo's transfer: the searched winner, fine-tuned in detection and segmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.pictures import draw_predictions
+from pinas_mm.demo.scalars import validation_rows
+
+PICTURES = 8  # of each network's predictions
+PRETRAINED, RANDOM = "pre-trained", "random weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A network and a data set that the winner is fine-tuned in.
+
+    Attributes:
+        name: its folder's.
+        title: what the pictures are headed with.
+        config: of the training, from the repository's root.
+        metrics: names in the findings and in the log, and what turns the log's into percent.
+    """
+
+    name: str
+    title: str
+    config: str
+    metrics: dict[str, tuple[str, float]]
+
+
+# The longest first, so that the lanes end together.
+TASKS = (
+    Task(
+        "mask_rcnn",
+        "Mask R-CNN, COCO layout",
+        "configs/demo/transfer_mask_rcnn.py",
+        {
+            "box_ap": ("coco/bbox_mAP", 100),
+            "box_ap50": ("coco/bbox_mAP_50", 100),
+            "mask_ap": ("coco/segm_mAP", 100),
+            "mask_ap50": ("coco/segm_mAP_50", 100),
+        },
+    ),
+    Task(
+        "deeplabv3_ade20k",
+        "DeepLabV3, ADE20K layout",
+        "configs/demo/transfer_deeplabv3_ade20k.py",
+        {"ade20k_miou": ("mIoU", 1)},
+    ),
+    Task(
+        "deeplabv3_cityscapes",
+        "DeepLabV3, Cityscapes layout",
+        "configs/demo/transfer_deeplabv3_cityscapes.py",
+        {"cityscapes_miou": ("mIoU", 1)},
+    ),
+)
+
+
+def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
+    """Work dir of a task's training in a seed's folder."""
+    return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
+
+
+def trainings(folders: Mapping[int, Path], weights: Sequence[str]) -> list[Job]:
+    """The fine-tuning of each seed's winner in every task, the longest first.
+
+    Args:
+        folders: by its seed, where each search and its ``winner.pth`` lie.
+        weights: of :data:`PRETRAINED` and :data:`RANDOM`, which differ in nothing else.
+    """
+    jobs = []
+    for task in TASKS:
+        steps = Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+        for seed, folder in folders.items():
+            jobs += [_job(folder, task, steps, seed, which) for which in weights]
+    return jobs
+
+
+def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Metrics of a seed's trainings in percent, a dict for each kind of weights."""
+    found: dict[str, dict[str, float]] = {which: {} for which in weights}
+    for which, metrics in found.items():
+        for task in TASKS:
+            row = validation_rows(folder_of(folder, task, which))[-1]
+            for name, (logged, factor) in task.metrics.items():
+                metrics[name] = factor * row[logged]
+    return found
+
+
+def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
+    """Pictures of what a seed's networks predict, in their work dirs, by the tasks' titles."""
+    return {
+        task.title: list(draw_predictions(folder_of(folder, task, weights), task.config, PICTURES))
+        for task in TASKS
+    }
+
+
+def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
+    arch = (folder / "search" / "best.txt").read_text().strip()
+    options = {"randomness.seed": seed, "model.backbone.arch": arch}
+    if weights == PRETRAINED:
+        options["model.backbone.init_cfg.type"] = "Pretrained"
+        options["model.backbone.init_cfg.checkpoint"] = (folder / "winner.pth").resolve()
+    work_dir = folder_of(folder, task, weights).resolve()
+    command = (
+        *("tools/train.py", task.config, "--work-dir", str(work_dir), "--resume"),
+        *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
+    )
+    name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
+    return Job(f"{name}, seed {seed}", command, work_dir, steps)
