@@ -34,7 +34,7 @@ train_dataloader = dict(
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 test_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 
-train_cfg = dict(max_iters=1000)
+train_cfg = dict(max_iters=1500)
 optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks
