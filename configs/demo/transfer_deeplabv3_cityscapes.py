@@ -13,10 +13,13 @@ model = dict(
     **_base_.demo_deeplabv3,
 )
 
+# Not flipped: a digit would be none.
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="Resize", scale=size[::-1], keep_ratio=True),
+    dict(type="RandomResize", scale=size[::-1], ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=size),
+    dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
@@ -30,17 +33,15 @@ test_set = dict(metainfo=dict(classes=classes), pipeline=test_pipeline)
 train_dataloader = dict(
     **_base_.demo_loader,
     batch_size=8,
-    dataset=dict(
-        _delete_=True,
-        type="pinas_mm.CachedDataset",
-        dataset=dict(_base_.train_dataloader.dataset, **train_set),
-    ),
+    dataset=train_set,
 )
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 test_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 
 train_cfg = dict(max_iters=1500)
-optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper)
+optim_wrapper = dict(
+    _base_.demo_optim_wrapper, _delete_=True, optimizer=_base_.demo_optimizer_deeplabv3
+)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks
 visualizer = dict(vis_backends=_base_.demo_vis_backends)
