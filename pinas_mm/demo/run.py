@@ -43,6 +43,7 @@ class Demo:
             None.
         transfer_weights: what the transfer's trainings start from, of
             :data:`~pinas_mm.demo.transfer.PRETRAINED` and ``RANDOM``.
+        transfer_length: factor on their steps.
     """
 
     work_dir: Path
@@ -52,6 +53,7 @@ class Demo:
     data: Path
     collapse: str | None
     transfer_weights: Sequence[str] = (transfer.PRETRAINED,)
+    transfer_length: int = 1
 
     def run(self) -> dict[str, Any]:
         """Runs what is not done yet; returns and prints the findings."""
@@ -107,7 +109,8 @@ class Demo:
 
     def _transfers(self) -> list[list[Job]]:
         folders = {seed: self.folder(seed) for seed in self.seeds}
-        return [[job] for job in transfer.trainings(folders, self.transfer_weights)]
+        jobs = transfer.trainings(folders, self.transfer_weights, self.transfer_length)
+        return [[job] for job in jobs]
 
     def _job(
         self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None

@@ -66,16 +66,17 @@ def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
     return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
 
 
-def trainings(folders: Mapping[int, Path], weights: Sequence[str]) -> list[Job]:
+def trainings(folders: Mapping[int, Path], weights: Sequence[str], length: int = 1) -> list[Job]:
     """The fine-tuning of each seed's winner in every task, the longest first.
 
     Args:
         folders: by its seed, where each search and its ``winner.pth`` lie.
         weights: of :data:`PRETRAINED` and :data:`RANDOM`, which differ in nothing else.
+        length: factor on the configs' steps.
     """
     jobs = []
     for task in TASKS:
-        steps = Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+        steps = length * Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
         for seed, folder in folders.items():
             jobs += [_job(folder, task, steps, seed, which) for which in weights]
     return jobs
@@ -102,7 +103,11 @@ def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
 
 def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
     arch = (folder / "search" / "best.txt").read_text().strip()
-    options = {"randomness.seed": seed, "model.backbone.arch": arch}
+    options = {
+        "randomness.seed": seed,
+        "train_cfg.max_iters": steps,
+        "model.backbone.arch": arch,
+    }
     if weights == PRETRAINED:
         options["model.backbone.init_cfg.type"] = "Pretrained"
         options["model.backbone.init_cfg.checkpoint"] = (folder / "winner.pth").resolve()

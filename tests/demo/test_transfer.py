@@ -72,6 +72,7 @@ def test_the_winner_is_trained_in_each_task(jobs, seeds):
         assert f"model.backbone.init_cfg.checkpoint={weights}" in job.command
         assert job.work_dir.parent == seeds[seed] / "transfer"
         assert job.total >= 100
+        assert f"train_cfg.max_iters={job.total}" in job.command
 
 
 def test_random_weights_differ_in_nothing_else(jobs):
