@@ -114,7 +114,11 @@ def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path)
     config.custom_hooks = []
     launch.build_runner(config)
     names = [hook.type for hook in config.custom_hooks]
-    assert names == ["pinas_mm.SafeCheckpointHook", "pinas_mm.SyncBNOnCPUHook"]
+    assert names == [
+        "pinas_mm.SafeCheckpointHook",
+        "pinas_mm.LastValidationHook",
+        "pinas_mm.SyncBNOnCPUHook",
+    ]
     assert isinstance(config.custom_hooks[0], ConfigDict)
 
 
