@@ -23,7 +23,7 @@ demo_optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=5),
 )
-demo_optimizer_deeplabv3 = dict(type="AdamW", lr=6e-3, weight_decay=1e-4)
+demo_optimizer_deeplabv3 = dict(type="AdamW", lr=8e-3, weight_decay=1e-4)
 # The cosine ends where the training does.
 demo_schedule = [
     dict(type="LinearLR", start_factor=0.01, end=50, by_epoch=False),

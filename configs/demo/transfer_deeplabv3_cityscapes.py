@@ -18,6 +18,7 @@ train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
     dict(type="RandomResize", scale=size[::-1], ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type="RandomRotate", prob=0.7, degree=15, pad_val=0, seg_pad_val=255),
     dict(type="RandomCrop", crop_size=size),
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
