@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from pinas_mm.data import prepare
@@ -31,6 +32,11 @@ NAMES = (f"test{number}" for number in itertools.count())
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+def pytest_runtest_setup() -> None:
+    """Runs of other libraries' configs leave their scope behind; tests do not depend on order."""
+    init_default_scope("mmpretrain")
 
 
 @pytest.fixture(scope="session")

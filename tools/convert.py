@@ -2,7 +2,7 @@
 """Converts a published Pi-NAS checkpoint to one that the models here load.
 
 It is recognized by its keys: a whole self-supervised training checkpoint, a supernet's backbone, a
-stand-alone ImageNet classifier, or DeepLabV3.
+stand-alone ImageNet classifier, DeepLabV3, or the COCO Mask R-CNN under detectron2's names.
 """
 
 import argparse

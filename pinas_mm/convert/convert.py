@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.registry import DefaultScope
 
 from pinas_mm.checkpoint import check_fits, read_checkpoint
 from pinas_mm.convert.classifier import Classifier
@@ -141,7 +142,9 @@ def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
     with torch.device("meta"), warnings.catch_warnings():
         # mmseg warns about its own calls whenever it builds a head.
         warnings.simplefilter("ignore")
-        reference = kind.reference(renamed, space, arch, channels)
+        # Not the caller's scope: a process that uses mmseg or mmdet converts as well.
+        with DefaultScope.overwrite_default_scope("mmpretrain"):
+            reference = kind.reference(renamed, space, arch, channels)
     check_fits(reference, renamed, source)
     return Converted(renamed, kind.name, space, arch)
 

@@ -50,7 +50,7 @@ def test_config(name, load, tmp_path):
         untrained.model.pop("init_cfg")
         backbone.init_cfg.checkpoint = random_weights(untrained, tmp_path / "supernet.pth")
     if "search" in config:
-        findings = run_search(config, random_weights(config, tmp_path / "model.pth"), [])
+        findings = run_search(config, random_weights(config, tmp_path / "model.pth"), {}, [])
         assert len(findings.best()) == config.search.trials
     else:
         train_and_evaluate(config, tmp_path)
