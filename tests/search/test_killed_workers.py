@@ -12,19 +12,22 @@ import torch
 from conftest import CONFIGS, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from optuna.trial import TrialState
 
 from pinas_mm.registry import MODELS
 from pinas_mm.search.build import build_evaluator
 from pinas_mm.search.worker import work
 
 TRIALS = 30
+COMPLETE = (TrialState.COMPLETE,)
 
 
 @pytest.fixture(scope="module")
 def evaluator(digits):
     """A real one: the small probe on the small digits."""
-    os.environ["PINAS_DATA"] = str(digits)
-    cfg = Config.fromfile(CONFIGS / "small_search.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINAS_DATA", str(digits))
+        cfg = Config.fromfile(CONFIGS / "small_search.py")
     cfg.model.backbone.pop("init_cfg")
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
@@ -54,17 +57,23 @@ def test_every_trial_is_finished_once(database, round_number, evaluator, open_re
     for worker in workers:
         worker.start()
     victim = told.get(timeout=60)
-    delay = random.uniform(0, 1.0)
+    # A random moment of the search, not of the clock: a fast machine must not be done before it.
+    watched = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1", grace=2)
+    share, delay = random.randrange(TRIALS // 2), random.uniform(0, 0.05)
+    end = time.monotonic() + 60
+    while len(watched.study.get_trials(deepcopy=False, states=COMPLETE)) < share:
+        assert time.monotonic() < end, "no trial is finished"
+        time.sleep(0.005)
     time.sleep(delay)
     os.kill(victim, signal.SIGKILL)
     for worker in workers:
         worker.join(timeout=120)
     codes = sorted(worker.exitcode for worker in workers)
-    assert codes == [-signal.SIGKILL, 0, 0], f"killed after {delay:.3f} s"
+    assert codes == [-signal.SIGKILL, 0, 0], f"killed {delay:.3f} s after {share} trials"
 
     record = open_record(url, study=study, trials=TRIALS, objectives="accuracy/top1", grace=2)
     trials = record.study.trials
-    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS}, delay
+    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS}, (share, delay)
     archs = [tuple(trial.params.values()) for trial in trials]
     assert len(set(archs)) == TRIALS
     assert record.finished()
