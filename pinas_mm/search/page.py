@@ -77,15 +77,15 @@ def in_words(seconds: float) -> str:
 
 def _commands(arch: Arch, folder: Path) -> list[tuple[str, str]]:
     place = shlex.quote(str(folder))
+    weights = "model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=best.pth"
+    train = f"python tools/train.py CONFIG --cfg-options {shlex.quote(arch_option(arch))}"
     return [
         (
             "Cut the network out of the supernet, with its weights",
             f"python tools/export.py --best {place} --out best.pth",
         ),
-        (
-            "Train it, or transfer it, with any config of a PiNASBackbone",
-            f"python tools/train.py CONFIG --cfg-options {shlex.quote(arch_option(arch))}",
-        ),
+        ("Train it from scratch, by a config with a PiNASBackbone of this space", train),
+        ("Or transfer it, from these weights", f"{train} {weights}"),
     ]
 
 

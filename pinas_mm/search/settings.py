@@ -11,8 +11,6 @@ from pinas_mm.errors import UserError
 
 COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
 
-COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
-
 
 @dataclasses.dataclass
 class SearchSettings:
