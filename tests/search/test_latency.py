@@ -34,14 +34,17 @@ def deep():
 
 @contextmanager
 def blocks_run():
-    """Collects each block that runs here: (type of operation, input shape), by identity."""
+    """Collects each block that runs here: (type of operation, input shape), by block.
+
+    The block itself is the key: only that keeps it alive, so that no later one gets its address.
+    """
     found = {}
 
     def hook(module, inputs, output):
         if isinstance(module, SplitAttentionBlock):
             operation = repr(module), tuple(inputs[0].shape)
             assert not module.training
-            assert found.setdefault(id(module), operation) == operation
+            assert found.setdefault(module, operation) == operation
 
     handle = register_module_forward_hook(hook)
     try:
