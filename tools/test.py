@@ -15,6 +15,7 @@ def parse_args() -> argparse.Namespace:
     launch.add_run_options(parser)
     parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
     parser.add_argument("--out", help="file for the metrics, as JSON")
+    parser.add_argument("--show-dir", help="folder for pictures of the predictions")
     parser.add_argument(
         "--tta", action="store_true", help="test-time augmentation by the config's tta_pipeline"
     )
@@ -28,6 +29,8 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     if args.tta:
         launch.use_tta(cfg)
+    if args.show_dir:
+        launch.use_show_dir(cfg, args.show_dir)
     metrics = launch.build_runner(cfg, splits=["test"]).test()
     if args.out:
         launch.write_json(args.out, metrics)

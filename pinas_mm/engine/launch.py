@@ -101,6 +101,33 @@ def use_tta(cfg: Config) -> None:
             dataset.pipeline = cfg.tta_pipeline
 
 
+def use_show_dir(cfg: Config, folder: str | Path) -> None:
+    """Has every test image drawn with its prediction, as the libraries' test tools do.
+
+    Args:
+        cfg: config of mmpretrain, mmdet or mmseg; changed in place.
+        folder: where the pictures go; mmseg puts them into ``vis_data/vis_image`` in it.
+
+    Raises:
+        UserError: the config tests something else than a network's predictions for images.
+    """
+    folder = str(Path(folder).resolve())
+    hooks = {
+        "mmpretrain": dict(type="VisualizationHook", enable=True, interval=1, out_dir=folder),
+        "mmdet": dict(type="DetVisualizationHook", draw=True, test_out_dir=folder),
+        "mmseg": dict(type="SegVisualizationHook", draw=True, interval=1),
+    }
+    scope, loop = cfg.get("default_scope"), cfg.test_cfg.get("type", "TestLoop")
+    if scope not in hooks or loop != "TestLoop":
+        raise UserError(
+            f"--show-dir draws predictions of {', '.join(hooks)}; this config has default_scope "
+            f"{scope} and is tested by {loop}"
+        )
+    cfg.default_hooks.setdefault("visualization", ConfigDict()).update(hooks[scope])
+    if scope == "mmseg":
+        cfg.visualizer.save_dir = folder
+
+
 def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:
     """A runner for this machine; checks the input before anything is written.
 

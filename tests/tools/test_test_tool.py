@@ -3,6 +3,8 @@
 import json
 import math
 
+import cv2
+import pytest
 from conftest import NAMES, REPOSITORY
 from mmengine.config import Config
 from shrink import random_weights, shrink
@@ -23,6 +25,37 @@ def test_segmentors_are_tested_at_many_scales(tool, layouts, monkeypatch, tmp_pa
     metrics = json.loads(out.read_text())
     assert {"aAcc", "mIoU", "mAcc"} == set(metrics)
     assert all(math.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "imagenet/pinas-cls_32xb64_in1k.py",
+        "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py",
+        "ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py",
+    ],
+)
+def test_every_test_image_is_drawn(tool, layouts, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = shrink(Config.fromfile(REPOSITORY / "configs" / name))
+    config.experiment_name = config.visualizer.name = next(NAMES)
+    config.dump(tmp_path / "config.py")
+    weights = random_weights(config, tmp_path / "weights.pth")
+    pictures = tmp_path / "pictures"
+    arguments = (tmp_path / "config.py", weights, "--work-dir", tmp_path / "work")
+    status, _, err = tool("test.py", *arguments, "--show-dir", pictures)
+    assert status == 0, err
+    drawn = [cv2.imread(str(file)) for file in pictures.rglob("*.*g")]
+    assert len(drawn) == 2  # the layouts' validation images
+    assert all(picture.std() > 0 for picture in drawn)
+
+
+def test_what_cannot_be_drawn(tool, tmp_path):
+    config = REPOSITORY / "configs/pinas_supernet.py"
+    status, _, err = tool("test.py", config, tmp_path / "any.pth", "--show-dir", tmp_path / "out")
+    assert status == 2
+    assert err.splitlines()[-1].startswith("error: --show-dir draws predictions of mmpretrain,")
+    assert "pinas_mm.RetrievalLoop" in err
 
 
 def test_augmentation_that_the_config_does_not_describe(tool, tmp_path):
