@@ -23,7 +23,9 @@ demo_optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=5),
 )
-demo_optimizer_deeplabv3 = dict(type="AdamW", lr=8e-3, weight_decay=1e-4)
+demo_optimizer_deeplabv3 = dict(type="AdamW", lr=8e-3, weight_decay=0.05)
+# The digits' colors are random: any hue (of OpenCV's 180) is as likely.
+demo_distortion = dict(type="PhotoMetricDistortion", hue_delta=90)
 # The cosine ends where the training does.
 demo_schedule = [
     dict(type="LinearLR", start_factor=0.01, end=50, by_epoch=False),

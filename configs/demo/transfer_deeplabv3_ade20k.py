@@ -6,6 +6,8 @@ classes = ["wall", "building", "sky", "floor", "tree", "ceiling", "road"]
 classes += ["bed ", "windowpane", "grass", "cabinet"]
 
 size = (64, 64)
+# Crops of enlarged images show things larger than whole images do: tests are enlarged as well.
+test_scale = (80, 80)
 model = dict(data_preprocessor=dict(size=size), **_base_.demo_deeplabv3)
 
 # Not flipped: a digit would be none.
@@ -15,12 +17,12 @@ train_pipeline = [
     dict(type="RandomResize", scale=size, ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type="RandomRotate", prob=0.7, degree=15, pad_val=0, seg_pad_val=255),
     dict(type="RandomCrop", crop_size=size),
-    dict(type="PhotoMetricDistortion"),
+    _base_.demo_distortion,
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=size, keep_ratio=True),
+    dict(type="Resize", scale=test_scale, keep_ratio=True),
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]

@@ -7,6 +7,8 @@ classes += ["traffic light", "traffic sign", "vegetation", "terrain", "sky"]
 
 # Height and width; pipelines want width and height.
 size = (64, 128)
+# Crops of enlarged images show things larger than whole images do: tests are enlarged as well.
+test_scale = (160, 80)
 model = dict(
     data_preprocessor=dict(size=size),
     test_cfg=dict(_delete_=True, mode="whole"),
@@ -20,12 +22,12 @@ train_pipeline = [
     dict(type="RandomResize", scale=size[::-1], ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type="RandomRotate", prob=0.7, degree=15, pad_val=0, seg_pad_val=255),
     dict(type="RandomCrop", crop_size=size),
-    dict(type="PhotoMetricDistortion"),
+    _base_.demo_distortion,
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=size[::-1], keep_ratio=True),
+    dict(type="Resize", scale=test_scale, keep_ratio=True),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
