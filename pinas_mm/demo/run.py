@@ -63,6 +63,7 @@ class Demo:
             console.print(f"finished earlier; remove {self.work_dir} to run it again")
             found = json.loads(results.read_text())
         else:
+            resumed = self.folder(self.seeds[0]).exists()
             for made in prepare(self.data):
                 console.print(str(made))
             for seed in self.seeds:
@@ -75,7 +76,7 @@ class Demo:
             drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
             pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
             found = self._findings()
-            found["minutes"] = round((time.monotonic() - start) / 60, 1)
+            found |= dict(minutes=round((time.monotonic() - start) / 60, 1), resumed=resumed)
             write_json(results, found)
         self._show(console, found)
         return found
@@ -212,8 +213,9 @@ class Demo:
             curves["no negatives, no teacher"] = folder / "collapse"
         picture = self.work_dir / "curves.png"
         report.draw_curves(curves, picture)
+        minutes = f"{found['minutes']} minutes{', resumed' if found.get('resumed') else ''}"
         console.print(
-            f"{found['minutes']} minutes; curves: {picture}; "
+            f"{minutes}; curves: {picture}; "
             f"predictions: {self.work_dir / 'transfer.png'}; "
             f"findings: {self.work_dir / 'results.json'}; "
             f"TensorBoard: tensorboard --logdir {self.work_dir}"
