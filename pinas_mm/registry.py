@@ -4,30 +4,22 @@
 ``custom_imports = dict(imports=['pinas_mm'], allow_failed_imports=False)`` is there.
 """
 
+from functools import partial
+
 from mmengine import registry as root
 
 # Importing the package registers everything; mmengine would otherwise look for a `pinas_mm.utils`.
-LOCATIONS = ["pinas_mm"]
+Registry = partial(root.Registry, scope="pinas_mm", locations=["pinas_mm"])
 
-MODELS = root.Registry("model", parent=root.MODELS, scope="pinas_mm", locations=LOCATIONS)
-DATASETS = root.Registry("dataset", parent=root.DATASETS, scope="pinas_mm", locations=LOCATIONS)
-DATA_SAMPLERS = root.Registry(
-    "data sampler", parent=root.DATA_SAMPLERS, scope="pinas_mm", locations=LOCATIONS
-)
-TRANSFORMS = root.Registry(
-    "transform", parent=root.TRANSFORMS, scope="pinas_mm", locations=LOCATIONS
-)
-HOOKS = root.Registry("hook", parent=root.HOOKS, scope="pinas_mm", locations=LOCATIONS)
-MODEL_WRAPPERS = root.Registry(
-    "model wrapper", parent=root.MODEL_WRAPPERS, scope="pinas_mm", locations=LOCATIONS
-)
-LOOPS = root.Registry("loop", parent=root.LOOPS, scope="pinas_mm", locations=LOCATIONS)
-METRICS = root.Registry("metric", parent=root.METRICS, scope="pinas_mm", locations=LOCATIONS)
-WEIGHT_INITIALIZERS = root.Registry(
-    "weight initializer", parent=root.WEIGHT_INITIALIZERS, scope="pinas_mm", locations=LOCATIONS
-)
-PATH_SAMPLERS = root.Registry(
-    "path sampler", parent=root.TASK_UTILS, scope="pinas_mm", locations=LOCATIONS
-)
-SCORES = root.Registry("score of architectures", scope="pinas_mm", locations=LOCATIONS)
-ARCH_SAMPLERS = root.Registry("arch sampler", scope="pinas_mm", locations=LOCATIONS)
+MODELS = Registry("model", parent=root.MODELS)
+DATASETS = Registry("dataset", parent=root.DATASETS)
+DATA_SAMPLERS = Registry("data sampler", parent=root.DATA_SAMPLERS)
+TRANSFORMS = Registry("transform", parent=root.TRANSFORMS)
+HOOKS = Registry("hook", parent=root.HOOKS)
+MODEL_WRAPPERS = Registry("model wrapper", parent=root.MODEL_WRAPPERS)
+LOOPS = Registry("loop", parent=root.LOOPS)
+METRICS = Registry("metric", parent=root.METRICS)
+WEIGHT_INITIALIZERS = Registry("weight initializer", parent=root.WEIGHT_INITIALIZERS)
+PATH_SAMPLERS = Registry("path sampler", parent=root.TASK_UTILS)
+SCORES = Registry("score of architectures")
+ARCH_SAMPLERS = Registry("arch sampler")

@@ -13,6 +13,8 @@ demo_head = dict(
     dropout_ratio=0.0,
     init_cfg=dict(type="Normal", std=0.3, override=dict(name="conv_seg")),
 )
+# Crops of enlarged images show things larger than whole images do: DeepLabV3 is tested at 1.25
+# times its training's scale.
 demo_deeplabv3 = dict(
     backbone=dict(_delete_=True, **demo_backbone, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
     decode_head=dict(**demo_head, dilations=(1, 2, 4, 6), project_dropout_ratio=0.0),
@@ -23,7 +25,11 @@ demo_optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=5),
 )
-demo_optimizer_deeplabv3 = dict(type="AdamW", lr=8e-3, weight_decay=0.05)
+demo_optim_wrapper_deeplabv3 = dict(
+    demo_optim_wrapper, optimizer=dict(type="AdamW", lr=8e-3, weight_decay=0.05)
+)
+# Not flipped: a digit would be none.
+demo_rotation = dict(type="RandomRotate", prob=0.7, degree=15, pad_val=0, seg_pad_val=255)
 # The digits' colors are random: any hue (of OpenCV's 180) is as likely.
 demo_distortion = dict(type="PhotoMetricDistortion", hue_delta=90)
 # The cosine ends where the training does.

@@ -7,7 +7,6 @@ classes += ["traffic light", "traffic sign", "vegetation", "terrain", "sky"]
 
 # Height and width; pipelines want width and height.
 size = (64, 128)
-# Crops of enlarged images show things larger than whole images do: tests are enlarged as well.
 test_scale = (160, 80)
 model = dict(
     data_preprocessor=dict(size=size),
@@ -15,36 +14,27 @@ model = dict(
     **_base_.demo_deeplabv3,
 )
 
-# Not flipped: a digit would be none.
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations"),
+    *_base_.train_pipeline[:2],
     dict(type="RandomResize", scale=size[::-1], ratio_range=(0.75, 1.5), keep_ratio=True),
-    dict(type="RandomRotate", prob=0.7, degree=15, pad_val=0, seg_pad_val=255),
+    _base_.demo_rotation,
     dict(type="RandomCrop", crop_size=size),
     _base_.demo_distortion,
-    dict(type="PackSegInputs"),
+    _base_.train_pipeline[-1],
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    _base_.test_pipeline[0],
     dict(type="Resize", scale=test_scale, keep_ratio=True),
-    dict(type="LoadAnnotations"),
-    dict(type="PackSegInputs"),
+    *_base_.test_pipeline[2:],
 ]
 train_set = dict(metainfo=dict(classes=classes), pipeline=train_pipeline)
 test_set = dict(metainfo=dict(classes=classes), pipeline=test_pipeline)
-train_dataloader = dict(
-    **_base_.demo_loader,
-    batch_size=8,
-    dataset=train_set,
-)
+train_dataloader = dict(**_base_.demo_loader, batch_size=8, dataset=train_set)
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
-test_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
+test_dataloader = val_dataloader
 
 train_cfg = dict(max_iters=1500)
-optim_wrapper = dict(
-    _base_.demo_optim_wrapper, _delete_=True, optimizer=_base_.demo_optimizer_deeplabv3
-)
+optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper_deeplabv3)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks
 visualizer = dict(vis_backends=_base_.demo_vis_backends)

@@ -56,7 +56,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
-test_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
+test_dataloader = val_dataloader
 
 train_cfg = dict(max_iters=400)
 optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper)

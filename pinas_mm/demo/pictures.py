@@ -14,9 +14,8 @@ from matplotlib import pyplot as plt
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS, init_default_scope
-from mmengine.runner import load_checkpoint
 
-from pinas_mm.checkpoint import find_checkpoint
+from pinas_mm.checkpoint import read_checkpoint, state_dict
 
 # Images are 128 pixels high: enlarged, so that the visualizers' text can be read.
 SCALE = 3
@@ -38,7 +37,7 @@ def draw_predictions(work_dir: Path, config: str, number: int) -> Iterator[Path]
     cfg = Config.fromfile(work_dir / Path(config).name)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model).eval()
-    load_checkpoint(model, str(find_checkpoint(work_dir)), map_location="cpu")
+    model.load_state_dict(state_dict(read_checkpoint(work_dir)))
     images = DATASETS.build(cfg.val_dataloader.dataset)
     truths = DATASETS.build({**cfg.val_dataloader.dataset, "pipeline": _enlarging(cfg)})
     visualizer = VISUALIZERS.build({**cfg.visualizer, "name": str(work_dir), "vis_backends": None})

@@ -109,23 +109,44 @@ def use_show_dir(cfg: Config, folder: str | Path) -> None:
         folder: where the pictures go; mmseg puts them into ``vis_data/vis_image`` in it.
 
     Raises:
-        UserError: the config tests something else than a network's predictions for images.
+        UserError: the config tests something else than a network's predictions for images, or the
+            folder cannot be written.
     """
+    check_writable(Path(folder), "--show-dir")
     folder = str(Path(folder).resolve())
     hooks = {
         "mmpretrain": dict(type="VisualizationHook", enable=True, interval=1, out_dir=folder),
         "mmdet": dict(type="DetVisualizationHook", draw=True, test_out_dir=folder),
         "mmseg": dict(type="SegVisualizationHook", draw=True, interval=1),
     }
-    scope, loop = cfg.get("default_scope"), cfg.test_cfg.get("type", "TestLoop")
-    if scope not in hooks or loop != "TestLoop":
+    scope, loop = cfg.get("default_scope"), (cfg.get("test_cfg") or {}).get("type", "TestLoop")
+    if scope not in hooks or loop != "TestLoop" or not cfg.get("visualizer"):
         raise UserError(
             f"--show-dir draws predictions of {', '.join(hooks)}; this config has default_scope "
-            f"{scope} and is tested by {loop}"
+            f"{scope}, is tested by {loop} and has {'a' if cfg.get('visualizer') else 'no'} "
+            "visualizer"
         )
-    cfg.default_hooks.setdefault("visualization", ConfigDict()).update(hooks[scope])
+    cfg.setdefault("default_hooks", ConfigDict()).setdefault("visualization", ConfigDict())
+    cfg.default_hooks.visualization.update(hooks[scope])
     if scope == "mmseg":
         cfg.visualizer.save_dir = folder
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Makes a folder and writes to it, before work is spent on what shall go there.
+
+    Raises:
+        UserError: that fails; names the option that gave the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): choose another {option}"
+        ) from error
 
 
 def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:

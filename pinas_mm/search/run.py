@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from pinas_mm.engine.hooks import unwrapped
-from pinas_mm.engine.launch import build_runner
+from pinas_mm.engine.launch import build_runner, check_writable
 from pinas_mm.errors import UserError
 from pinas_mm.search.display import Display
 from pinas_mm.search.findings import Findings
@@ -50,7 +50,7 @@ def run_search(
             "processes already; leave one of the two out"
         )
     work_dir = Path(cfg.work_dir)
-    _check_writable(work_dir)
+    check_writable(work_dir, "--work-dir")
     settings.check_data()
     runner = _runner(cfg, checkpoint, worker)
     search = Search(unwrapped(runner.model), settings, work_dir, str(checkpoint))
@@ -88,15 +88,3 @@ def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:
     runner = build_runner(cfg, splits=[])
     runner.load_or_resume()
     return runner
-
-
-def _check_writable(work_dir: Path) -> None:
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        probe = work_dir / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"work dir {work_dir} cannot be written ({error.strerror}): choose another --work-dir"
-        ) from error

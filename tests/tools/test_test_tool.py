@@ -58,6 +58,15 @@ def test_what_cannot_be_drawn(tool, tmp_path):
     assert "pinas_mm.RetrievalLoop" in err
 
 
+def test_pictures_that_cannot_be_written_cost_no_test(tool, tmp_path):
+    config = REPOSITORY / "configs/imagenet/pinas-cls_32xb64_in1k.py"
+    file = tmp_path / "file"
+    file.touch()
+    status, _, err = tool("test.py", config, tmp_path / "any.pth", "--show-dir", file / "pictures")
+    assert status == 2
+    assert "cannot be written (Not a directory): choose another --show-dir" in err.splitlines()[-1]
+
+
 def test_augmentation_that_the_config_does_not_describe(tool, tmp_path):
     config = REPOSITORY / "configs/imagenet/pinas-cls_32xb64_in1k.py"
     status, _, err = tool("test.py", config, tmp_path / "any.pth", "--tta")
