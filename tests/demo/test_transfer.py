@@ -99,6 +99,7 @@ def test_findings_are_percentages_of_each_kind(tmp_path):
     assert found[transfer.PRETRAINED] == expected
     assert found[transfer.RANDOM] == {name: value / 2 for name, value in expected.items()}
 
+    assert {key for key, *_ in report.TRANSFER_ROWS} < METRICS
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(report.table(report.mean_findings([found, found]), "t", report.TRANSFER_ROWS))
     shown = console.export_text()
