@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pinas_mm.demo.report import machine
-from pinas_mm.engine.launch import write_json
-from pinas_mm.search.evaluator import Evaluator
-from pinas_mm.search.prefixes import PrefixTree
-from pinas_mm.search.scores import ProbeScore
+from pinas_mm.files import write_json
+from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.prefixes import PrefixTree
+from pinas_mm.search.evaluation.scores import ProbeScore
 from pinas_mm.space import Arch, SearchSpace
 
 SEEDS = range(10)

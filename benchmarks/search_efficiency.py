@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pinas_mm.demo.report import machine
-from pinas_mm.engine.launch import write_json
-from pinas_mm.search.encoding import distributions
+from pinas_mm.files import write_json
+from pinas_mm.search.record.encoding import distributions
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
 

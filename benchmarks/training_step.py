@@ -22,10 +22,11 @@ from rich.table import Table
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from pinas_mm.algorithms import MeanTeacher, MeanTeacherHead
 from pinas_mm.data.augment import Augment
 from pinas_mm.demo.report import machine
-from pinas_mm.engine.launch import write_json
-from pinas_mm.models import MeanTeacher, MeanTeacherHead, PiNASSupernet
+from pinas_mm.files import write_json
+from pinas_mm.models import PiNASSupernet
 from pinas_mm.run_state import generator
 
 

@@ -16,9 +16,9 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from pinas_mm.data import prepare
+from pinas_mm.algorithms import PiNAS
+from pinas_mm.data.digits import prepare
 from pinas_mm.engine import launch
-from pinas_mm.models import PiNAS
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 

@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from pinas_mm.data.photos import load_photos
+from pinas_mm.data.digits.photos import load_photos
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pinas_mm.cost import CostTable
-from pinas_mm.search.findings import Evaluated, Findings
-from pinas_mm.search.objective import parse_objectives
+from pinas_mm.search.budget.objective import parse_objectives
+from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import CostTable
 
 
 def made_findings(

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 
-from pinas_mm.cost import CostTable
-from pinas_mm.search.budget import Budget, additive_costs
-from pinas_mm.search.objective import parse_objectives
-from pinas_mm.search.record import Record
+from pinas_mm.search.budget.budget import Budget, additive_costs
+from pinas_mm.search.budget.objective import parse_objectives
+from pinas_mm.search.record.record import Record
 from pinas_mm.search.samplers import build_sampler
+from pinas_mm.space.cost import CostTable
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import distributed, multiprocessing
 
+from pinas_mm.algorithms.teacher import embed
 from pinas_mm.models.batch_norm import Statistics, batch_norms
-from pinas_mm.models.teacher import embed
 
 STEPS = 5
 

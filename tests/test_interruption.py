@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from conftest import CONFIGS, REPOSITORY, logged
 
-from pinas_mm.checkpoint import find_checkpoint, read_checkpoint
 from pinas_mm.demo.scalars import training_rows, validation_rows
+from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
 EXACT = ("step", "epoch", "lr", "loss", "similarity", "spread")
 

@@ -11,8 +11,8 @@ import torch
 from conftest import REPOSITORY
 from modelindex.load_model_index import load
 
-from pinas_mm.cost import CostTable
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import CostTable
 
 CLASSIFIERS = ["pinas-cls_32xb64_in1k", "pinas-trans_32xb64_in1k"]
 FOLDERS = "imagenet", "coco", "ade20k", "cityscapes"

@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 
-from pinas_mm.cost import CostTable
 from pinas_mm.engine import launch
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import CostTable
 
 
 def parse_args() -> argparse.Namespace:

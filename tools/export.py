@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config, DictAction
 
-from pinas_mm.cost import CostTable
 from pinas_mm.engine import launch
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
@@ -33,6 +32,7 @@ from pinas_mm.export import (
     write_torchscript,
 )
 from pinas_mm.models.batch_norm import batch_norms
+from pinas_mm.space.cost import CostTable
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,8 +15,8 @@ from rich.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm.data import prepare
-from pinas_mm.data.layouts import LAYOUTS
+from pinas_mm.data.digits import prepare
+from pinas_mm.data.digits.layouts import LAYOUTS
 from pinas_mm.errors import UserError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.engine import launch
-from pinas_mm.search.run import run_search
+from pinas_mm.engine.run_search import run_search
 
 SETTINGS = {
     "trials": dict(type=int, help="architectures to evaluate in all"),

@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.engine import launch
+from pinas_mm.files import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +34,7 @@ def main() -> None:
         launch.use_show_dir(cfg, args.show_dir)
     metrics = launch.build_runner(cfg, splits=["test"]).test()
     if args.out:
-        launch.write_json(args.out, metrics)
+        write_json(args.out, metrics)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
+from pinas_mm.algorithms.heads import embedding_spread
+from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.models.batch_norm import batch_statistics
-from pinas_mm.models.heads import embedding_spread
-from pinas_mm.models.pinas import PiNAS
-from pinas_mm.paths import CrossPaths
+from pinas_mm.space.paths import CrossPaths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Retrieval:
             teacher embedding along path B, of all images'; A and B differ in every block. Chance
             is 1 / images.
         spread: of the student's embeddings (see
-            :func:`~pinas_mm.models.heads.embedding_spread`); near 0 when they have collapsed.
+            :func:`~pinas_mm.algorithms.heads.embedding_spread`); near 0 when they have collapsed.
     """
 
     top1: float

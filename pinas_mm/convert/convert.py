@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine.registry import DefaultScope
 
-from pinas_mm.checkpoint import check_fits, read_checkpoint
 from pinas_mm.convert.classifier import Classifier
 from pinas_mm.convert.deeplabv3 import DeepLabV3
 from pinas_mm.convert.infer_space import infer_space
@@ -28,9 +27,10 @@ from pinas_mm.convert.source import (
 )
 from pinas_mm.convert.supernet import Supernet
 from pinas_mm.convert.training import Training
-from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.errors import UserError
+from pinas_mm.files import write_output
 from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.weights.checkpoint import check_fits, read_checkpoint
 
 # The first that recognizes a checkpoint has it.
 KINDS: tuple[Kind, ...] = (Training(), DeepLabV3(), MaskRCNN(), Supernet(), Classifier())

@@ -9,8 +9,8 @@ import torch
 
 from pinas_mm.convert.layout import Layout
 from pinas_mm.errors import UserError
-from pinas_mm.operation import Operation, conv_shape, measure
 from pinas_mm.space import PAPER_CANDIDATES, Arch, Candidate, SearchSpace
+from pinas_mm.weights.block_shape import Operation, conv_shape, measure
 
 
 def infer_space(

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.convert.kind import Kind
 from pinas_mm.convert.layout import Layout
-from pinas_mm.models.pinas import PiNAS
 from pinas_mm.space import Arch, SearchSpace
 
 NECK = ("mlp.0.weight", "mlp.0.bias", "mlp.2.weight", "mlp.2.bias")

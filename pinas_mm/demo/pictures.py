@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS, init_default_scope
 
-from pinas_mm.checkpoint import read_checkpoint, state_dict
+from pinas_mm.weights.checkpoint import read_checkpoint, state_dict
 
 # Images are 128 pixels high: enlarged, so that the visualizers' text can be read.
 SCALE = 3

@@ -21,12 +21,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from rich.console import Console
 
-from pinas_mm.data import prepare
+from pinas_mm.data.digits import prepare
 from pinas_mm.demo import pictures, report, search, transfer
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
-from pinas_mm.engine.atomic_backend import write_atomically
-from pinas_mm.engine.launch import write_json
 from pinas_mm.errors import UserError
+from pinas_mm.files import write_atomically, write_json
 from pinas_mm.registry import MODELS
 
 

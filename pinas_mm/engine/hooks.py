@@ -12,12 +12,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
-from pinas_mm.checkpoint import check_fits
 from pinas_mm.errors import UserError
-from pinas_mm.initializers import PREFIX, load_backbone
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import HOOKS
+from pinas_mm.weights.checkpoint import check_fits
+from pinas_mm.weights.initializers import PREFIX, load_backbone
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -19,9 +18,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
 
-from pinas_mm.checkpoint import find_checkpoint, read_checkpoint
-from pinas_mm.engine.atomic_backend import write_atomically
+from pinas_mm.data.checks import check_data, dicts
 from pinas_mm.errors import UserError
+from pinas_mm.files import check_writable
+from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -96,7 +96,7 @@ def use_tta(cfg: Config) -> None:
             "test without it"
         )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    for dataset in _dicts(cfg.test_dataloader.dataset):
+    for dataset in dicts(cfg.test_dataloader.dataset):
         if "pipeline" in dataset:
             dataset.pipeline = cfg.tta_pipeline
 
@@ -132,23 +132,6 @@ def use_show_dir(cfg: Config, folder: str | Path) -> None:
         cfg.visualizer.save_dir = folder
 
 
-def check_writable(folder: Path, option: str) -> None:
-    """Makes a folder and writes to it, before work is spent on what shall go there.
-
-    Raises:
-        UserError: that fails; names the option that gave the folder.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}): choose another {option}"
-        ) from error
-
-
 def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:
     """A runner for this machine; checks the input before anything is written.
 
@@ -178,11 +161,6 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     return runner_type.from_cfg(cfg)
 
 
-def write_json(path: str | Path, content: object) -> None:
-    """Writes JSON, whole or not at all; makes missing folders."""
-    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
-
-
 def _read_config(name: str) -> Config:
     if "::" in name:
         return get_config(name)
@@ -191,51 +169,6 @@ def _read_config(name: str) -> Config:
         if path.is_file():
             return Config.fromfile(path)
     raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
-
-
-def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
-    """Checks that the data sets of a loader's config are there.
-
-    Args:
-        split: what the message calls them.
-        dataloader: the loader's config.
-        key: where it stands in the config; None is ``{split}_dataloader``.
-
-    Raises:
-        UserError: one is not; names the split and the path.
-    """
-    for dataset in _dicts(dataloader):
-        root = dataset.get("data_root")
-        if not root or "://" in root:
-            continue
-        if _is_missing(Path(root)):
-            raise UserError(
-                f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
-                "the folder that holds the data sets, or "
-                f"--cfg-options {key or f'{split}_dataloader'}.dataset.data_root=...; "
-                "tools/prepare_digits.py writes small real ones"
-            )
-        for path in _parts(dataset):
-            if _is_missing(Path(root, path)):
-                raise UserError(
-                    f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
-                    "not look like the data set that the config expects"
-                )
-
-
-def _parts(dataset: dict) -> Iterator[str]:
-    """What a data set reads of its data root, as far as its config says."""
-    prefix = dataset.get("data_prefix") or {}
-    paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    if dataset.get("type") == "ImageNet":
-        paths.append(dataset.get("split"))
-    for path in [*paths, dataset.get("ann_file")]:
-        if path and "://" not in path:
-            yield path
-
-
-def _is_missing(path: Path) -> bool:
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _add_hook(cfg: Config, name: str) -> None:
@@ -273,15 +206,6 @@ def _join_process_group(launcher: str) -> None:
         raise UserError(f"no GPU: --launcher {launcher} needs one, torchrun with pytorch does not")
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
-
-
-def _dicts(node: object) -> Iterator[dict]:
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)
 
 
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:

@@ -13,11 +13,11 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop, ValLoop, autocast
 from mmengine.runner.base_loop import BaseLoop
 
+from pinas_mm.algorithms.supernet_classifier import SupernetClassifier
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.models.supernet_classifier import SupernetClassifier
 from pinas_mm.registry import LOOPS
 from pinas_mm.space import Arch
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from pinas_mm.data.photos import load_photos
+from pinas_mm.data.digits.photos import load_photos
 from pinas_mm.errors import UserError
 from pinas_mm.export.deployable import Deployable
 

@@ -12,14 +12,14 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models import ImageClassifier
 from torch import nn
 
-from pinas_mm.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
-from pinas_mm.checkpoint import state_dict as weights_of
 from pinas_mm.errors import UserError
-from pinas_mm.initializers import PREFIX, load_backbone
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
-from pinas_mm.subnet import in_channels, is_supernet
+from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
+from pinas_mm.weights.checkpoint import state_dict as weights_of
+from pinas_mm.weights.initializers import PREFIX, load_backbone
+from pinas_mm.weights.subnet import in_channels, is_supernet
 
 INPUT = "images"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.errors import UserError
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.export.deployable import INPUT, Deployable
+from pinas_mm.files import write_output
 
 # The exporter's own default; every runtime of the last years takes it.
 OPSET = 17

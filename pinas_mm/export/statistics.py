@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from pinas_mm.engine.launch import check_data
+from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from pinas_mm.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
-from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.errors import UserError
-from pinas_mm.initializers import PREFIX, load_subnet
+from pinas_mm.files import write_output
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.space import SearchSpace
-from pinas_mm.subnet import in_channels
+from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
+from pinas_mm.weights.initializers import PREFIX, load_subnet
+from pinas_mm.weights.subnet import in_channels
 
 
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:

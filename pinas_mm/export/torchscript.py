@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from pinas_mm.engine.atomic_backend import write_output
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.export.deployable import Deployable
+from pinas_mm.files import write_output
 
 # The file's extra file with the metadata, for torch.jit.load(..., _extra_files={METADATA: ""}).
 METADATA = "metadata.json"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinas_mm.models.skeleton import Skeleton
-from pinas_mm.models.split_attention import SplitAttentionBlock, build_shortcut
+from pinas_mm.models.network import Skeleton
+from pinas_mm.operations.split_attention import SplitAttentionBlock, build_shortcut
 from pinas_mm.registry import MODELS
 from pinas_mm.space import Arch, BlockSpec, Candidate, SearchSpace
 

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.findings import Evaluated, Findings
+from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.search import Search
 
 # Seconds between two looks at the record, and between two reports.

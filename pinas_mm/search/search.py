@@ -12,21 +12,21 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from torch import nn
 
-from pinas_mm.cost import CostTable
 from pinas_mm.errors import UserError
-from pinas_mm.search.additive_cost import AdditiveCost, additive_costs
-from pinas_mm.search.budget import Budget
-from pinas_mm.search.build import build_evaluator, build_score
-from pinas_mm.search.constraint import Constraint
-from pinas_mm.search.findings import Findings
-from pinas_mm.search.latency import cached_latency
-from pinas_mm.search.memory import parse_bytes
-from pinas_mm.search.objective import COSTS, Objective, parse_objectives
-from pinas_mm.search.record import Record
-from pinas_mm.search.report import write_report
+from pinas_mm.search.budget.additive_cost import AdditiveCost, additive_costs
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.constraint import Constraint
+from pinas_mm.search.budget.latency import cached_latency
+from pinas_mm.search.budget.objective import COSTS, Objective, parse_objectives
+from pinas_mm.search.evaluation.build import build_evaluator, build_score
+from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.record.findings import Findings
+from pinas_mm.search.record.record import Record
+from pinas_mm.search.report.report import write_report
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.settings import SearchSettings
 from pinas_mm.search.worker import work
+from pinas_mm.space.cost import CostTable
 
 RECORD = "search.db"
 
@@ -43,8 +43,8 @@ class Search:
         checkpoint: where the model's weights come from, for the report.
 
     Attributes:
-        evaluator: the :class:`~pinas_mm.search.evaluator.Evaluator`.
-        record: the :class:`~pinas_mm.search.record.Record`; None on other ranks than 0.
+        evaluator: the :class:`~pinas_mm.search.evaluation.evaluator.Evaluator`.
+        record: the :class:`~pinas_mm.search.record.record.Record`; None on other ranks than 0.
 
     Raises:
         UserError: settings that do not fit the model or the machine, a budget that no architecture

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pinas_mm.engine.launch import check_data
+from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 
 COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
@@ -30,9 +30,10 @@ class SearchSettings:
         memory: most bytes of activations kept for sharing, as number or text (``2G``).
         pruner: config of an Optuna pruner; hopeless architectures then stop after a part of the
             images.
-        latency: arguments of :func:`~pinas_mm.search.latency.measure_latency`, which measures each
-            candidate block here; None measures where a constraint or an objective is on latency.
-            A machine that joins a search keeps a bound on latency by its own measurements.
+        latency: arguments of :func:`~pinas_mm.search.budget.latency.measure_latency`, which
+            measures each candidate block here; None measures where a constraint or an objective
+            is on latency. A machine that joins a search keeps a bound on latency by its own
+            measurements.
         image_size: height and width for the costs; None is that of the images.
         num_classes: classifier's outputs for the costs; None is that of the model's head.
         seed: of the sampler and of the choice of images; partner paths and views of the label-free

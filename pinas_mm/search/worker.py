@@ -9,9 +9,9 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
-from pinas_mm.search.evaluator import Evaluator
-from pinas_mm.search.objective import check_given
-from pinas_mm.search.record import Claim, Record
+from pinas_mm.search.budget.objective import check_given
+from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.record.record import Claim, Record
 from pinas_mm.space import Arch
 
 # Seconds between two looks whether another worker's trial has been given up.

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from shrink import STEPS, random_weights, shrink
 
 from pinas_mm.engine import launch
-from pinas_mm.search.run import run_search
+from pinas_mm.engine.run_search import run_search
 
 CONFIGS = REPOSITORY / "configs"
 FILES = [path for path in sorted(CONFIGS.rglob("*.py")) if path.parent.name != "_base_"]

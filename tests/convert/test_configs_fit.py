@@ -7,9 +7,9 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from pinas_mm.checkpoint import check_fits
 from pinas_mm.convert import convert_state
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.checkpoint import check_fits
 
 CLS, TRANS = "301-3231-203213-032", "333-3113-330011-021"
 HEADS = dict(

@@ -10,9 +10,10 @@ from mmpretrain.models import ImageClassifier
 from mmseg.models import EncoderDecoder
 from published import ARCHS, MAKERS, SPACES
 
+from pinas_mm.algorithms import PiNAS
 from pinas_mm.convert import convert_state
 from pinas_mm.errors import UserError
-from pinas_mm.models import PiNAS, PiNASBackbone, PiNASSupernet
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.space import SearchSpace
 
 every_kind = pytest.mark.parametrize("kind", MAKERS)

@@ -6,10 +6,10 @@ import published
 import pytest
 import torch
 
-from pinas_mm.checkpoint import read_checkpoint
 from pinas_mm.convert import convert_file
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASSupernet
+from pinas_mm.weights.checkpoint import read_checkpoint
 
 
 @pytest.fixture

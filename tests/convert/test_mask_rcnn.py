@@ -17,10 +17,10 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from pinas_mm.checkpoint import read_checkpoint
 from pinas_mm.convert import convert_file, convert_state
 from pinas_mm.errors import UserError
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.checkpoint import read_checkpoint
 
 # The paper's candidates, strides and stem, narrower.
 SPACE = dict(depths=(1, 2, 1, 1), widths=(16, 32, 48, 64), stem_widths=(8, 8, 16))

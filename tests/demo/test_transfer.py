@@ -10,7 +10,7 @@ from conftest import NAMES
 from mmengine.config import Config
 from rich.console import Console
 
-from pinas_mm.data import prepare
+from pinas_mm.data.digits import prepare
 from pinas_mm.demo import pictures, report, transfer
 from pinas_mm.demo.jobs import REPOSITORY
 from pinas_mm.models import PiNASBackbone

@@ -7,12 +7,13 @@ import sys
 import pytest
 from mmengine.fileio import get_file_backend
 
-from pinas_mm.engine.atomic_backend import AtomicLocalBackend, write_atomically
+from pinas_mm.engine.atomic_backend import AtomicLocalBackend
+from pinas_mm.files import write_atomically
 
 SIZE = 40_000_000
 WRITER = f"""
 import itertools, sys
-from pinas_mm.engine.atomic_backend import write_atomically
+from pinas_mm.files import write_atomically
 for number in itertools.count():
     write_atomically(sys.argv[1], bytes([number % 256]) * {SIZE})
 """

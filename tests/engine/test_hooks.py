@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from pinas_mm.checkpoint import read_checkpoint
 from pinas_mm.engine.hooks import TeacherMomentumHook
 from pinas_mm.errors import UserError
+from pinas_mm.weights.checkpoint import read_checkpoint
 
 
 def test_checkpoints_load_without_pickle_and_bring_the_log_back(runner, tmp_path):

@@ -1,7 +1,6 @@
 """Options become config settings; what cannot be done is said in one line."""
 
 import argparse
-import json
 
 import pytest
 from conftest import CONFIGS
@@ -138,11 +137,3 @@ def test_errors_are_one_line_and_status_2(capsys):
 
     with pytest.raises(KeyError):
         fault()
-
-
-def test_json_is_written_whole(tmp_path):
-    launch.write_json(tmp_path / "new" / "file.json", {"a": 1.5})
-    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"a": 1.5}
-    with pytest.raises(TypeError):
-        launch.write_json(tmp_path / "new" / "file.json", {"a": object()})
-    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"a": 1.5}

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pinas_mm.errors import UserError
-from pinas_mm.paths import CrossPaths
+from pinas_mm.space.paths import CrossPaths
 
 LINEAR = {
     "model.backbone.init_cfg": None,

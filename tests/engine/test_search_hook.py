@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from pinas_mm.engine import ArchSearchHook
 from pinas_mm.errors import UserError
-from pinas_mm.search.record import Record
+from pinas_mm.search.record.record import Record
 
 
 def search_dict(**changes) -> dict:

@@ -7,8 +7,8 @@ import pytest
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import read_best
-from pinas_mm.search.findings import Evaluated, Findings
-from pinas_mm.search.objective import parse_objectives
+from pinas_mm.search.budget.objective import parse_objectives
+from pinas_mm.search.record.findings import Evaluated, Findings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export import read_space, subnet_of, write_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.space import SearchSpace
-from pinas_mm.subnet import is_supernet, subnet_state
+from pinas_mm.weights.subnet import is_supernet, subnet_state
 
 
 def archs(space, number=5):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from pinas_mm.initializers import load_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.initializers import load_subnet
 
 # The paper's space, a quarter as wide.
 PAPER = SearchSpace(widths=(16, 32, 64, 128), stem_widths=(8, 8, 16))

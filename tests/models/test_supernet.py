@@ -7,7 +7,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
-from pinas_mm.models.split_attention import SplitAttentionBlock
+from pinas_mm.operations.split_attention import SplitAttentionBlock
 from pinas_mm.space import SearchSpace
 
 

@@ -11,8 +11,9 @@ import torch
 from mmpretrain.models import ImageClassifier
 from mmseg.models import EncoderDecoder
 
+from pinas_mm.algorithms import PiNAS
 from pinas_mm.convert import convert_state
-from pinas_mm.models import PiNAS, PiNASBackbone, PiNASSupernet
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.models.batch_norm import batch_statistics
 
 LIMIT = 1e-6

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from optuna.trial import TrialState
 
 from pinas_mm.registry import MODELS
-from pinas_mm.search.build import build_evaluator
+from pinas_mm.search.evaluation.build import build_evaluator
 from pinas_mm.search.worker import work
 
 TRIALS = 30

@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from shrink import random_weights, shrink
 
-from pinas_mm.checkpoint import read_checkpoint
+from pinas_mm.weights.checkpoint import read_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from pinas_mm.search.budget import Budget
-from pinas_mm.search.encoding import distributions, parameter_names, parameters
-from pinas_mm.search.objective import Objective
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.objective import Objective
+from pinas_mm.search.record.encoding import distributions, parameter_names, parameters
 from pinas_mm.search.samplers.history import History, held
 from pinas_mm.search.samplers.moves import mutate, neighbours
 from pinas_mm.space import Arch, SearchSpace

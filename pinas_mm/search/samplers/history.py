@@ -9,7 +9,7 @@ import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.search.encoding import parameter_names
+from pinas_mm.search.record.encoding import parameter_names
 from pinas_mm.space import SearchSpace
 
 # Weight of the sum beside the maximum (Knowles 2006, ParEGO, equation 2).

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget import Budget
-from pinas_mm.search.objective import Objective
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.samplers.base import ArchSampler
 from pinas_mm.search.samplers.features import features
 from pinas_mm.search.samplers.history import History

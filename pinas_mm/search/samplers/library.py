@@ -13,9 +13,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget import Budget
-from pinas_mm.search.encoding import distributions
-from pinas_mm.search.objective import Objective
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.objective import Objective
+from pinas_mm.search.record.encoding import distributions
 from pinas_mm.search.samplers.base import ArchSampler
 from pinas_mm.search.samplers.history import History
 from pinas_mm.space import SearchSpace

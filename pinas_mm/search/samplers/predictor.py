@@ -9,12 +9,12 @@ from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget import Budget
-from pinas_mm.search.objective import Objective
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.samplers.base import ArchSampler
+from pinas_mm.search.samplers.gaussian_process import ArchProcess, Posterior
 from pinas_mm.search.samplers.history import History
 from pinas_mm.search.samplers.moves import mutate, neighbours
-from pinas_mm.search.samplers.process import ArchProcess, Posterior
 from pinas_mm.space import SearchSpace
 
 # Best architectures whose surroundings are looked at, and mutations in two blocks of each.

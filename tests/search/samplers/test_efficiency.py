@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from pinas_mm.search.encoding import distributions
+from pinas_mm.search.record.encoding import distributions
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.space import SearchSpace
 

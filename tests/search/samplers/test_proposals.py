@@ -5,13 +5,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pinas_mm.cost import CostTable
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget import Budget, additive_costs
-from pinas_mm.search.encoding import arch_of, distributions, parameters
+from pinas_mm.search.budget.budget import Budget, additive_costs
+from pinas_mm.search.record.encoding import arch_of, distributions, parameters
 from pinas_mm.search.samplers import SpaceExhausted, build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import CostTable
 
 OURS = ["EvolutionSampler", "LaNASSampler", "PredictorSampler"]
 ALL = [*OURS, *OPTUNA_SAMPLERS]

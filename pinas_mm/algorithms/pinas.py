@@ -1,0 +1,120 @@
+"""The self-supervised algorithm that trains the supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+
+from pinas_mm.algorithms.teacher import embed
+from pinas_mm.errors import UserError
+from pinas_mm.registry import MODELS, PATH_SAMPLERS
+from pinas_mm.run_state import run_state
+
+
+@MODELS.register_module()
+class PiNAS(BaseSelfSupervisor):
+    """Cross-path learning with a mean teacher (Peng et al., ICCV 2021, section 3).
+
+    A step takes P paths and 2P views of each image: the student sees view 2p along path p, the
+    teacher view 2p + 1. The head compares what they saw.
+
+    Every ablation is a config: ``head.cross=False`` (same path on both sides),
+    ``teacher=dict(type='pinas_mm.SelfTeacher')`` (the student as its own teacher),
+    ``head.pair=dict(type='pinas_mm.PiModelHead')`` (no negatives), another path sampler.
+
+    Args:
+        backbone: config of a :class:`PiNASSupernet`.
+        neck: config of the projection; it takes a tuple of feature maps and returns a tuple of
+            vectors.
+        head: config of a :class:`CrossPathHead`.
+        paths: config of the path sampler.
+        teacher: config of the teacher.
+        data_preprocessor: config; it must give the list of views.
+        init_cfg: mmengine's weight initialization.
+
+    Raises:
+        UserError: the space cannot give the sampler's paths.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        paths: dict | None = None,
+        teacher: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.paths = PATH_SAMPLERS.build(paths or dict(type="pinas_mm.CrossPaths"))
+        self.paths.check(self.backbone.space)
+        teacher = dict(teacher or dict(type="pinas_mm.MeanTeacher"))
+        self.teacher = MODELS.build(dict(teacher, backbone=self.backbone, neck=self.neck))
+
+    def init_weights(self) -> None:
+        """Initializes the student; the teacher starts as its copy."""
+        super().init_weights()
+        self.teacher.copy_student(self.backbone, self.neck)
+
+    def extract_feat(self, inputs: torch.Tensor, arch: Any) -> tuple[torch.Tensor, ...]:
+        """The student's feature maps of images (N, C, H, W) along a path."""
+        return self.backbone(inputs, arch)
+
+    def embed(self, inputs: torch.Tensor, arch: Any) -> torch.Tensor:
+        """The student's unit embeddings (N, dim) of images (N, C, H, W) along a path."""
+        return embed(self.backbone, self.neck, inputs, self.backbone.space.arch(arch))
+
+    def teacher_embed(self, inputs: torch.Tensor, arch: Any) -> torch.Tensor:
+        """The teacher's unit embeddings (N, dim) of images (N, C, H, W) along a path."""
+        return self.teacher.keys(self.backbone, self.neck, inputs, self.backbone.space.arch(arch))
+
+    def loss(
+        self,
+        inputs: Sequence[torch.Tensor],
+        data_samples: Any = None,
+        paths: Sequence[Any] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """One training step up to the loss; moves the teacher and the queue.
+
+        Args:
+            inputs: 2P view batches of shape (N, C, H, W) for P paths.
+            data_samples: unused, there are no labels.
+            paths: explicit paths in place of the sampler's.
+
+        Returns:
+            ``loss`` and what else the head logs.
+
+        Raises:
+            UserError: the number of views is not twice the number of paths.
+            RuntimeError: no ``paths`` and no runner to take seed and iteration from.
+        """
+        space = self.backbone.space
+        if paths is None:
+            seed, iteration = run_state()
+            archs = self.paths(space, seed, iteration)
+        else:
+            seed, iteration = 0, 0
+            archs = [space.arch(path) for path in paths]
+        if len(inputs) != 2 * len(archs):
+            raise UserError(
+                f"{len(archs)} paths need {2 * len(archs)} views of each image, the data "
+                f"preprocessor gave {len(inputs)}: set its num_views"
+            )
+        student = self.backbone, self.neck
+        queries, keys = [], []
+        for number, arch in enumerate(archs):
+            queries.append(embed(*student, inputs[2 * number], arch))
+            self.teacher.update(*student, arch)
+            key = (seed, iteration, number)
+            keys.append(self.teacher.keys(*student, inputs[2 * number + 1], arch, key))
+        return self.head(queries, keys)

@@ -1,0 +1,63 @@
+"""Is the data there that a config names?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pinas_mm.errors import UserError
+
+
+def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
+    """Checks that the data sets of a loader's config are there.
+
+    Args:
+        split: what the message calls them.
+        dataloader: the loader's config.
+        key: where it stands in the config; None is ``{split}_dataloader``.
+
+    Raises:
+        UserError: one is not; names the split and the path.
+    """
+    for dataset in dicts(dataloader):
+        root = dataset.get("data_root")
+        if not root or "://" in root:
+            continue
+        if _is_missing(Path(root)):
+            raise UserError(
+                f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
+                "the folder that holds the data sets, or "
+                f"--cfg-options {key or f'{split}_dataloader'}.dataset.data_root=...; "
+                "tools/prepare_digits.py writes small real ones"
+            )
+        for path in _parts(dataset):
+            if _is_missing(Path(root, path)):
+                raise UserError(
+                    f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
+                    "not look like the data set that the config expects"
+                )
+
+
+def _parts(dataset: dict) -> Iterator[str]:
+    """What a data set reads of its data root, as far as its config says."""
+    prefix = dataset.get("data_prefix") or {}
+    paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
+    if dataset.get("type") == "ImageNet":
+        paths.append(dataset.get("split"))
+    for path in [*paths, dataset.get("ann_file")]:
+        if path and "://" not in path:
+            yield path
+
+
+def _is_missing(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts of a config, however deep."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)

@@ -1,0 +1,91 @@
+"""``tools/search.py`` behind its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner import Runner
+from rich.console import Console
+
+from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.launch import build_runner
+from pinas_mm.errors import UserError
+from pinas_mm.files import check_writable
+from pinas_mm.search.display import Display
+from pinas_mm.search.record.findings import Findings
+from pinas_mm.search.report.report import best_table
+from pinas_mm.search.search import Search
+from pinas_mm.search.settings import SearchSettings
+from pinas_mm.search.workers import helpers, parent_lives
+
+
+def run_search(
+    cfg: Config, checkpoint: str, given: Mapping[str, Any], command: list[str], worker: int = 0
+) -> Findings | None:
+    """Runs a search, or one more worker of it.
+
+    Args:
+        cfg: config with model, work_dir and ``search``.
+        checkpoint: of the trained model, a file or a work dir.
+        given: settings that go before those of ``search``.
+        command: command line that starts another worker on this machine.
+        worker: 0 for the process that shows and reports, else a joining worker's number.
+
+    Returns:
+        What is found; None for joining workers and other ranks than 0.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    if not cfg.get("search"):
+        raise UserError("the config has no `search`: start from configs/pinas_search.py")
+    cfg.search = {**cfg.search, **given}
+    settings = SearchSettings.parse(cfg.search)
+    if settings.workers > 1 and cfg.get("launcher", "none") != "none":
+        raise UserError(
+            f"--workers {settings.workers} with --launcher {cfg.launcher}: the launcher starts the "
+            "processes already; leave one of the two out"
+        )
+    work_dir = Path(cfg.work_dir)
+    check_writable(work_dir, "--work-dir")
+    settings.check_data()
+    runner = _runner(cfg, checkpoint, worker)
+    search = Search(unwrapped(runner.model), settings, work_dir, str(checkpoint))
+    if worker:
+        search.run(go_on=parent_lives)
+        return None
+    if not is_main_process():
+        search.run()
+        barrier()
+        return None
+    with (
+        helpers(command, settings.workers - 1, work_dir / "workers"),
+        Display(search, runner.logger, runner.visualizer) as display,
+    ):
+        search.run(display)
+    search.write()
+    barrier()
+    findings = search.findings()
+    console = Console()
+    console.print(best_table(findings))
+    done = findings.states["complete"] + findings.states["pruned"]
+    if done < settings.trials:
+        console.print(f"{done} of {settings.trials}: there are no more within the budget")
+    console.print(f"{work_dir}/: search.html, best.json, best.txt, figures/", soft_wrap=True)
+    return findings
+
+
+def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:
+    # The checkpoint has all weights: what the model was initialized from need not be there.
+    cfg.model.backbone.pop("init_cfg", None)
+    cfg.load_from, cfg.resume = str(checkpoint), False
+    if worker:
+        cfg.work_dir = str(Path(cfg.work_dir) / "workers" / str(worker))
+        cfg.visualizer = None
+    runner = build_runner(cfg, splits=[])
+    runner.load_or_resume()
+    return runner

@@ -1,0 +1,58 @@
+"""Files that are there whole or not at all, and folders that can be written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pinas_mm.errors import UserError
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Writes to a temporary name beside ``path``, then renames; makes missing folders."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_output(path: str | Path, content: bytes) -> None:
+    """:func:`write_atomically` for a file that the user named.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: str | Path, content: object) -> None:
+    """Writes JSON, whole or not at all; makes missing folders."""
+    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Makes a folder and writes to it, before work is spent on what shall go there.
+
+    Raises:
+        UserError: that fails; names the option that gave the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): choose another {option}"
+        ) from error

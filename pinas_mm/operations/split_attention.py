@@ -1,0 +1,116 @@
+"""The candidate operation of a choice block: ResNeSt's split-attention bottleneck."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pinas_mm.operations.norms import norm_layer
+from pinas_mm.space import BlockSpec, Candidate
+
+
+class SplitAttention(nn.Module):
+    """3x3 convolution into ``radix`` splits, summed with attention weights (ResNeSt, 3.1).
+
+    mmpretrain has one too, but it ends in ``contiguous()``, which undoes channels_last in every
+    block.
+
+    Args:
+        candidate: radix and groups.
+        planes: the stage's planes, from which the candidate's widths follow.
+        dilation: dilation of the 3x3 convolution.
+        norm_cfg: config of the norm layers.
+    """
+
+    def __init__(self, candidate: Candidate, planes: int, dilation: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.radix, self.groups = candidate.radix, candidate.groups
+        width, hidden = candidate.group_width(planes), candidate.attention_width(planes)
+        splits = width * self.radix
+        self.conv = nn.Conv2d(
+            width,
+            splits,
+            3,
+            padding=dilation,
+            dilation=dilation,
+            groups=self.groups * self.radix,
+            bias=False,
+        )
+        self.bn0 = norm_layer(norm_cfg, splits)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc1 = nn.Conv2d(width, hidden, 1, groups=self.groups)
+        self.bn1 = norm_layer(norm_cfg, hidden)
+        self.fc2 = nn.Conv2d(hidden, splits, 1, groups=self.groups)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, width, H, W) to (N, width, H, W)."""
+        x = self.relu(self.bn0(self.conv(x)))
+        splits = x.chunk(self.radix, dim=1)
+        pooled = F.adaptive_avg_pool2d(sum(splits[1:], splits[0]), 1)
+        weights = self.fc2(self.relu(self.bn1(self.fc1(pooled))))
+        if self.radix == 1:
+            return x * weights.sigmoid()
+        # x.shape[0] and not len(x), which tracing would take for a constant. fc2's channels lie as
+        # (groups, radix, width); the splits lie as (radix, groups, width).
+        weights = weights.view(x.shape[0], self.groups, self.radix, -1).softmax(dim=2)
+        weights = weights.transpose(1, 2).reshape(x.shape[0], self.radix, -1, 1, 1).unbind(dim=1)
+        out = splits[0] * weights[0]
+        for split, weight in zip(splits[1:], weights[1:], strict=True):
+            out = torch.addcmul(out, split, weight)
+        return out
+
+
+def build_shortcut(spec: BlockSpec, norm_cfg: dict) -> nn.Sequential | None:
+    """The projection on a block's identity path: average pool, 1x1 convolution, norm.
+
+    None where the identity needs no projection.
+    """
+    if not spec.shortcut:
+        return None
+    return nn.Sequential(
+        nn.AvgPool2d(spec.stride, spec.stride, ceil_mode=True, count_include_pad=False),
+        nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False),
+        norm_layer(norm_cfg, spec.out_channels),
+    )
+
+
+class SplitAttentionBlock(nn.Module):
+    """One candidate of one choice block.
+
+    Args:
+        spec: where the block stands.
+        candidate: which operation it is.
+        shortcut: the projection of :func:`build_shortcut`; in a supernet one module serves all
+            candidates of a block.
+        pool: whether a 3x3 average pool of the block's stride follows the 3x3 convolution
+            (ResNeSt's ``avd``).
+        norm_cfg: config of the norm layers.
+    """
+
+    def __init__(
+        self,
+        spec: BlockSpec,
+        candidate: Candidate,
+        shortcut: nn.Module | None,
+        pool: bool,
+        norm_cfg: dict,
+    ) -> None:
+        super().__init__()
+        width = candidate.group_width(spec.planes)
+        self.conv1 = nn.Conv2d(spec.in_channels, width, 1, bias=False)
+        self.bn1 = norm_layer(norm_cfg, width)
+        self.conv2 = SplitAttention(candidate, spec.planes, spec.dilation, norm_cfg)
+        self.pool = nn.AvgPool2d(3, spec.stride, padding=1) if pool else None
+        self.conv3 = nn.Conv2d(width, spec.out_channels, 1, bias=False)
+        self.bn3 = norm_layer(norm_cfg, spec.out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.conv2(self.relu(self.bn1(self.conv1(x))))
+        if self.pool is not None:
+            out = self.pool(out)
+        return self.relu(self.bn3(self.conv3(out)) + identity)

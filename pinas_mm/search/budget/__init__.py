@@ -1,0 +1,1 @@
+"""Objectives, costs, constraints, and what is feasible."""

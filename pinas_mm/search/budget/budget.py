@@ -1,0 +1,213 @@
+"""Which architectures a search may look at: those whose costs keep to the constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from pinas_mm.errors import UserError
+from pinas_mm.search.budget.additive_cost import AdditiveCost, additive_costs
+from pinas_mm.search.budget.constraint import Constraint, readable
+from pinas_mm.search.budget.objective import COSTS
+from pinas_mm.search.budget.selection import Selection
+from pinas_mm.space import Arch, SearchSpace
+
+__all__ = ["AdditiveCost", "Budget", "Constraint", "additive_costs"]
+
+# Spaces up to this size are listed where drawing at random finds too few.
+LISTED = 65_536
+# Draws at random before other ways are taken, in small spaces and in big ones.
+FEW_DRAWS, MANY_DRAWS = 4_096, 262_144
+
+
+class Budget:
+    """The part of a search space whose architectures keep to constraints on their costs.
+
+    Args:
+        space: the search space.
+        costs: all costs that are known, each under its own name.
+        constraints: ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``; all must be met.
+
+    Attributes:
+        names: of the costs.
+        constraints: as :class:`Constraint`.
+
+    Raises:
+        UserError: a constraint cannot be read or is on a cost that is not known, or no
+            architecture meets all; the message has the costs that there are.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        costs: Sequence[AdditiveCost],
+        constraints: Sequence[str | Constraint] = (),
+    ) -> None:
+        self.space = space
+        self.constraints = tuple(Constraint.parse(constraint) for constraint in constraints)
+        self._costs = {cost.name: cost for cost in costs}
+        self.names = tuple(self._costs)
+        self._other: Arch | None = None
+        for constraint in self.constraints:
+            self._check_known(constraint)
+            self._check_alone(constraint)
+        if len(self.constraints) > 1:
+            self._check_together()
+
+    def feasible(self, choices: np.ndarray) -> np.ndarray:
+        """Which architectures keep to the constraints: candidate indices (n, blocks) to (n,)."""
+        met = np.ones(len(choices), dtype=bool)
+        for constraint in self.constraints:
+            met &= constraint.met(self._costs[constraint.name].of(choices))
+        return met
+
+    def costs(self, choices: np.ndarray) -> dict[str, np.ndarray]:
+        """The costs by name of architectures (n, blocks), each of shape (n,)."""
+        return {name: cost.of(choices) for name, cost in self._costs.items()}
+
+    def sample(
+        self, number: int, rng: np.random.Generator, seen: Collection[tuple[int, ...]] = ()
+    ) -> list[Arch]:
+        """Different architectures within the budget.
+
+        They are drawn uniformly where the budget leaves enough of the space to find them at
+        random, or the space has at most 65,536 architectures; else by random linear objectives.
+
+        Args:
+            number: how many.
+            rng: decides alone what is drawn.
+            seen: architectures of this space that are not to be drawn.
+
+        Returns:
+            Fewer than ``number`` only where there are no more.
+        """
+        seen = set(map(tuple, seen))
+        drawn: dict[tuple[int, ...], None] = {}
+        self._draw(number, rng, seen, drawn)
+        if len(drawn) < number and self.space.size <= LISTED:
+            self._pick(number, rng, seen, drawn)
+        elif len(drawn) < number and self.constraints:
+            self._solve(number, rng, seen, drawn)
+        return [Arch(choices, self.space.depths) for choices in drawn]
+
+    def has_other(self, seen: Collection[tuple[int, ...]]) -> bool:
+        """Whether an architecture within the budget is left besides ``seen``, a set.
+
+        The one that was found is kept, since finding it can take an integer program: asked before
+        each proposal, the answer costs nothing until that very one is proposed.
+        """
+        if self._other is None or self._other in seen:
+            self._other = next(iter(self.sample(1, np.random.default_rng(0), seen)), None)
+        return self._other is not None
+
+    def _draw(
+        self,
+        number: int,
+        rng: np.random.Generator,
+        seen: set[tuple[int, ...]],
+        drawn: dict[tuple[int, ...], None],
+    ) -> None:
+        """Adds to ``drawn`` what drawing at random finds."""
+        small = self.space.size <= LISTED
+        number = min(number, self.space.size - len(seen))
+        draws = FEW_DRAWS if small else MANY_DRAWS
+        size = max(2 * (number - len(drawn)), 16)
+        # In a big space without constraints there is always more to find, and not for long.
+        endless = not small and not self.constraints
+        while len(drawn) < number and (draws > 0 or endless):
+            choices = rng.integers(self.space.num_candidates, size=(size, self.space.num_blocks))
+            draws -= size
+            for row in choices[self.feasible(choices)].tolist():
+                if len(drawn) < number and tuple(row) not in seen:
+                    drawn[tuple(row)] = None
+            size = min(2 * size, 16_384)
+
+    def _pick(
+        self,
+        number: int,
+        rng: np.random.Generator,
+        seen: set[tuple[int, ...]],
+        drawn: dict[tuple[int, ...], None],
+    ) -> None:
+        """Adds to ``drawn`` from the list of all that are feasible."""
+        for index in rng.permutation(len(self._all)):
+            if len(drawn) == number:
+                return
+            choices = tuple(self._all[index].tolist())
+            if choices not in seen:
+                drawn[choices] = None
+
+    def _solve(
+        self,
+        number: int,
+        rng: np.random.Generator,
+        seen: set[tuple[int, ...]],
+        drawn: dict[tuple[int, ...], None],
+    ) -> None:
+        """Adds to ``drawn`` what integer programs with random objectives find."""
+        selection = self._selection(self.constraints)
+        excluded = np.array([*seen, *drawn], dtype=np.int64).reshape(-1, self.space.num_blocks)
+        # Sorted: the order of a set is no input to what is drawn.
+        excluded = np.unique(excluded[self.feasible(excluded)], axis=0)
+        while len(drawn) < number:
+            objective = rng.standard_normal(selection.shape)
+            choices = selection.minimize(objective, excluded, gap=1e-3)
+            if choices is None:
+                return
+            drawn[tuple(choices.tolist())] = None
+            excluded = np.concatenate([excluded, choices[None]])
+
+    @cached_property
+    def _all(self) -> np.ndarray:
+        shape = (self.space.num_candidates,) * self.space.num_blocks
+        choices = np.indices(shape, dtype=np.int8).reshape(len(shape), -1).T
+        return choices[self.feasible(choices)]
+
+    def _selection(self, constraints: Sequence[Constraint]) -> Selection:
+        return Selection(list(self._costs.values()), constraints)
+
+    def _check_known(self, constraint: Constraint) -> None:
+        if constraint.name in self._costs:
+            return
+        if constraint.name == "latency":
+            raise UserError(
+                f"constraint {constraint} needs measured latency: give "
+                "measure_latency(space, image_size).additive() among the costs"
+            )
+        raise UserError(
+            f"constraint {constraint} is on {constraint.name}, which is no cost here: allowed are "
+            f"{', '.join(COSTS)}"
+        )
+
+    def _check_alone(self, constraint: Constraint) -> None:
+        low, high = self._costs[constraint.name].bounds()
+        if not constraint.met(np.array(low if constraint.upper else high)):
+            raise UserError(
+                f"no architecture has {constraint}: {_range(constraint.name, low, high)} in this "
+                "space"
+            )
+
+    def _check_together(self) -> None:
+        selection = self._selection(self.constraints)
+        if selection.minimize(np.zeros(selection.shape), gap=1.0) is not None:
+            return
+        said = []
+        for name in dict.fromkeys(constraint.name for constraint in self.constraints):
+            others = [constraint for constraint in self.constraints if constraint.name != name]
+            within = self._selection(others)
+            low, high = within.extreme(name, 1), within.extreme(name, -1)
+            if low is not None and high is not None:
+                where = f"with {' and '.join(map(str, others))}" if others else "in this space"
+                said.append(f"{_range(name, low, high)} {where}")
+        raise UserError(
+            f"no architecture has {' and '.join(map(str, self.constraints))} together"
+            + (f": {'; '.join(said)}" if said else "")
+        )
+
+
+def _range(name: str, low: float, high: float) -> str:
+    """What a user can take as a bound: the minimum is rounded up, the maximum down."""
+    least = readable(name, low, rounding="up")
+    return f"{name} is {least} to {readable(name, high, rounding='down')}"

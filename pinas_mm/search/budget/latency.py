@@ -1,0 +1,262 @@
+"""How long each candidate of each block takes on this machine, and so any architecture."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import print_log
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.files import write_atomically
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.search.budget.additive_cost import AdditiveCost
+from pinas_mm.space import SearchSpace
+
+WARM_UP = 3
+# Seconds that one measurement takes at least: clocks and synchronization cost microseconds.
+SPAN = 2e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LatencyTable:
+    """Measured seconds of a space's parts; an architecture takes the sum of its parts' (stem and
+    blocks, without classifier).
+
+    Args:
+        setting: what was measured where, plain values: device, torch, threads, space, image_size,
+            batch_size, in_channels, repeats.
+        fixed: seconds of the stem for one batch.
+        table: seconds of each candidate of each block, shape (blocks, candidates); a block's
+            shortcut and pool are in it.
+    """
+
+    setting: dict[str, Any]
+    fixed: float
+    table: np.ndarray
+
+    def additive(self) -> AdditiveCost:
+        """The cost ``latency``, in seconds for one batch."""
+        return AdditiveCost("latency", self.fixed, self.table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python types, from which :meth:`from_dict` makes an equal table."""
+        return dict(setting=self.setting, fixed=self.fixed, table=self.table.tolist())
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> LatencyTable:
+        """Reads :meth:`to_dict`'s.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none.
+        """
+        space = SearchSpace.build(content["setting"]["space"])
+        fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
+        shape = space.num_blocks, space.num_candidates
+        if table.shape != shape or not (table > 0).all() or not fixed > 0:
+            raise ValueError("not one positive number a candidate of each block")
+        return cls(content["setting"], fixed, table)
+
+
+def measure_latency(
+    space: SearchSpace,
+    image_size: int | tuple[int, int],
+    batch_size: int = 1,
+    in_channels: int = 3,
+    device: str | torch.device | None = None,
+    repeats: int = 20,
+    num_threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> LatencyTable:
+    """Times each candidate of each block alone, in float32 and as the stand-alone backbone has it.
+
+    Blocks that do the same on inputs of the same shape are measured once. The random numbers of
+    the process are left alone.
+
+    Args:
+        space: the search space.
+        image_size: height and width of the images in pixels, or one number for both.
+        batch_size: images at a time.
+        in_channels: channels of the images.
+        device: None is the GPU where there is one.
+        repeats: measurements of each, after a warm-up; their median counts.
+        num_threads: of PyTorch on the CPU; None is one for each core that the process may use,
+            whatever its workers share them out to.
+        progress: called with the share that is done, 0 to 1.
+
+    Raises:
+        UserError: a number is below 1.
+    """
+    setting = _setting(space, image_size, batch_size, in_channels, device, repeats, num_threads)
+    height, width = setting["image_size"]
+    device = _device(device)
+    told = progress or (lambda fraction: None)
+    table = np.zeros((space.num_blocks, space.num_candidates))
+    measured: dict[tuple, tuple[float, torch.Size]] = {}
+    with _threads(setting["threads"]), torch.random.fork_rng(devices=[]), torch.inference_mode():
+        for choice in range(space.num_candidates):
+            backbone = PiNASBackbone([choice] * space.num_blocks, space, in_channels)
+            backbone.eval().to(device)
+            if choice == 0:
+                shape = torch.Size([batch_size, in_channels, height, width])
+                fixed, stem_shape = _seconds(backbone.forward_stem, shape, device, repeats)
+            blocks = [block for stage in backbone.stages for block in stage]
+            shape = stem_shape
+            for number, (spec, block) in enumerate(zip(space.blocks(), blocks, strict=True)):
+                # Where it stands matters only by its input and by whether it pools.
+                same = dataclasses.replace(spec, stage=0, index=0)
+                key = choice, same, block.pool is not None, shape
+                if key not in measured:
+                    measured[key] = _seconds(block, shape, device, repeats)
+                table[number, choice], shape = measured[key]
+                told((choice * space.num_blocks + number + 1) / table.size)
+    return LatencyTable(setting, fixed, table)
+
+
+def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> LatencyTable:
+    """:func:`measure_latency`'s table, from a file where it has been measured in the same setting.
+
+    The file is JSON and keeps the tables of other settings. In a distributed run rank 0 measures
+    and all ranks have its table.
+
+    Args:
+        path: the file; it is made or extended.
+        space: the search space.
+        options: arguments of :func:`measure_latency`.
+
+    Raises:
+        UserError: an option is unknown or out of range.
+    """
+    known = [name for name in inspect.signature(measure_latency).parameters if name != "space"]
+    unknown = sorted(set(options) - set(known))
+    if unknown or "image_size" not in options:
+        fault = f"has no {', '.join(unknown)}" if unknown else "needs image_size"
+        raise UserError(f"latency {fault}: allowed are {', '.join(known)}")
+    # On all ranks, so that none waits for one that refuses.
+    wanted = _setting(space, **{k: v for k, v in options.items() if k != "progress"})
+    holder: list[Any] = [None]
+    if is_main_process():
+        holder = [_read_or_measure(Path(path), wanted, space, options).to_dict()]
+    broadcast_object_list(holder)
+    return LatencyTable.from_dict(holder[0])
+
+
+def _read_or_measure(
+    path: Path, wanted: dict[str, Any], space: SearchSpace, options: dict[str, Any]
+) -> LatencyTable:
+    tables = _read(path)
+    for table in tables:
+        if table.setting == wanted:
+            return table
+    print_log(
+        f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}", "current"
+    )
+    table = measure_latency(space, **options)
+    content = [other.to_dict() for other in [*tables, table]]
+    write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
+    return table
+
+
+def _read(path: Path) -> list[LatencyTable]:
+    if not path.is_file():
+        return []
+    try:
+        return [LatencyTable.from_dict(content) for content in json.loads(path.read_bytes())]
+    except (ValueError, KeyError, TypeError) as error:
+        print_log(f"{path} is damaged ({error}): latency is measured anew", "current")
+        return []
+
+
+def _setting(
+    space: SearchSpace,
+    image_size: int | tuple[int, int],
+    batch_size: int = 1,
+    in_channels: int = 3,
+    device: str | torch.device | None = None,
+    repeats: int = 20,
+    num_threads: int | None = None,
+) -> dict[str, Any]:
+    """All that a measurement depends on, as JSON gives it back."""
+    size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
+    threads = len(os.sched_getaffinity(0)) if num_threads is None else num_threads
+    numbers = dict(
+        image_size=size,
+        batch_size=batch_size,
+        in_channels=in_channels,
+        repeats=repeats,
+        threads=threads,
+    )
+    for name, value in numbers.items():
+        values = value if name == "image_size" else [value]
+        if not all(isinstance(v, int) and v >= 1 for v in values) or len(size) != 2:
+            raise UserError(f"latency: {name} is {value}: whole numbers of at least 1 are allowed")
+    device = _device(device)
+    # As JSON has it: lists, no tuples.
+    plain = json.loads(json.dumps(space.to_dict()))
+    return dict(device=_name(device), torch=torch.__version__, space=plain, **numbers)
+
+
+def _seconds(
+    run: nn.Module | Callable[[torch.Tensor], torch.Tensor],
+    shape: torch.Size,
+    device: torch.device,
+    repeats: int,
+) -> tuple[float, torch.Size]:
+    """Median seconds that ``run`` takes on an input of a shape, and its output's shape."""
+    # Drawn on the CPU, whose random numbers are restored.
+    x = torch.rand(shape).to(device).contiguous(memory_format=torch.channels_last)
+    for _ in range(WARM_UP):
+        start = _now(device)
+        out = run(x)
+        once = _now(device) - start
+    runs = math.ceil(SPAN / max(once, SPAN * 1e-3))
+    times = []
+    for _ in range(repeats):
+        start = _now(device)
+        for _ in range(runs):
+            run(x)
+        times.append((_now(device) - start) / runs)
+    return statistics.median(times), out.shape
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

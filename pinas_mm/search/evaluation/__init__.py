@@ -1,0 +1,1 @@
+"""An architecture's score: prefixes, recalibration, scores."""

@@ -1,0 +1,79 @@
+"""An evaluator from a model and configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.registry import SCORES
+from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.images import load_batches, num_images
+from pinas_mm.search.evaluation.scores import Score
+
+
+def build_score(config: str | Mapping[str, Any]) -> Score:
+    """A score from its config or name.
+
+    Raises:
+        UserError: there is none of that name, or it does not take the arguments.
+    """
+    options = dict(type=config) if isinstance(config, str) else dict(config)
+    name = str(options.pop("type", None))
+    cls = SCORES.module_dict.get(name.removeprefix("pinas_mm."))
+    if cls is None:
+        known = ", ".join(f"pinas_mm.{known}" for known in sorted(SCORES.module_dict))
+        raise UserError(f"score {name} is unknown: known are {known}")
+    try:
+        return cls(**options)
+    except TypeError as error:
+        raise UserError(f"score {name} does not take {options}: {error}") from error
+
+
+def build_evaluator(
+    model: nn.Module,
+    score: str | Mapping[str, Any],
+    dataloader: Mapping[str, Any],
+    calibration_dataloader: Mapping[str, Any],
+    images: int | None = None,
+    calibration_batches: int = 49,
+    memory: int | str = "1G",
+    seed: int = 0,
+) -> Evaluator:
+    """Loads the images and makes an evaluator of them.
+
+    Args:
+        model: a trained :class:`SupernetClassifier` or :class:`PiNAS`, on its device.
+        score: config of the score; where it takes a seed of its own, the default stays.
+        dataloader: config of a loader of the images to score on.
+        calibration_dataloader: config of a loader of training images for batch-norm statistics.
+        images: how many images to score on, drawn by the seed; None is all, in their order.
+        calibration_batches: batches for the statistics; fewer where there are no more images. A
+            last one that is not full is left out, since batches weigh equally.
+        memory: most bytes of activations kept for sharing, as number or text.
+        seed: of the choice of images, where the loader's sampler shuffles, and of random pipelines.
+
+    Raises:
+        UserError: the score is unknown or does not fit the model, or there are not that many
+            images.
+    """
+    built = build_score(score)
+    # Before the images, which take their time.
+    built.check(model)
+    if calibration_batches < 1:
+        raise UserError(f"calibration_batches is {calibration_batches}: it must be at least 1")
+    if images is not None:
+        # The first ones of a data set are often all of a few classes.
+        dataloader = {**dataloader, "sampler": {"shuffle": True}}
+    batches = load_batches(dataloader, images, seed)
+    found = sum(map(num_images, batches))
+    if images is not None and found < images:
+        raise UserError(
+            f"{images} images asked for, the data set has {found}: give at most {found}"
+        )
+    size = calibration_dataloader.get("batch_size", 1)
+    calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
+    full = [batch for batch in calibration if num_images(batch) == size]
+    return Evaluator(model, built, full or calibration, batches, memory)

@@ -1,0 +1,196 @@
+"""Scores of architectures: the one interface that search, ranking and hooks use."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.models.batch_norm import batch_norms
+from pinas_mm.search.evaluation.images import num_images
+from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.evaluation.prefixes import WalkCount
+from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.subnets import Subnets, borrowed
+from pinas_mm.space import Arch
+
+# (images scored, images in all, metrics so far) -> indices of architectures to drop.
+OnBatch = Callable[[int, int, list[dict[str, float]]], Collection[int]]
+
+
+class Evaluator:
+    """Architectures in, one dict of metrics each out.
+
+    Each architecture's batch-norm statistics are recomputed on the calibration batches, then its
+    feature maps of the images go to the score. Architectures are walked depth first, so that what
+    several have in common is computed once; the results are those of each alone, in any order and
+    any company. Batches are the outer loop: there is never more than one batch's stack of
+    activations in memory. The model is left as it was, to the bit.
+
+    In a distributed run all ranks call :meth:`evaluate` with the same architectures, take
+    different ones, and all get all results.
+
+    Args:
+        model: a trained model, on its device, that the score can read; its weights must not change
+            while the evaluator is in use.
+        score: what to measure; it says which of the model's networks is walked.
+        calibration: collated batches of training images for the statistics; batches weigh equally.
+        images: collated batches of images to score on.
+        memory: most bytes of activations kept for sharing, as number or text (``2G``); less costs
+            time, 0 computes each architecture by itself.
+
+    Attributes:
+        names: the metrics' names; None where the score knows them only afterwards.
+        calibration_counts, scoring_counts: what each batch cost in the last :meth:`evaluate` of
+            this process, a :class:`~pinas_mm.search.evaluation.prefixes.WalkCount` each.
+
+    Raises:
+        UserError: the model is not one that the score can read, there are no images, or none to
+            calibrate on; ``memory`` is no amount.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        score: Score,
+        calibration: Sequence[dict],
+        images: Sequence[dict],
+        memory: int | str = "1G",
+    ) -> None:
+        self.memory = parse_bytes(memory)
+        score.bind(model)
+        self.score, self.backbone, self.names = score, score.backbone, score.names
+        self._model, self._calibration, self._images = model, calibration, images
+        if not images:
+            raise UserError("there are no images to score on: give at least one batch")
+        if batch_norms(self.backbone):
+            if not calibration:
+                raise UserError(
+                    "there are no images to recompute batch-norm statistics on: give at least one "
+                    "calibration batch"
+                )
+            if min(map(num_images, calibration)) < 2:
+                raise UserError(
+                    "a calibration batch has one image, which has no variance: raise the "
+                    "calibration loader's batch_size"
+                )
+        self._total = sum(map(num_images, images))
+        self._begun = False
+        self.calibration_counts: list[WalkCount] = []
+        self.scoring_counts: list[WalkCount] = []
+
+    @functools.cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images as the network gets them."""
+        with borrowed(self._model):
+            return tuple(self.score.calibration_inputs(self._images[0], 0).shape[-2:])
+
+    def evaluate(
+        self,
+        archs: Sequence[Any],
+        on_batch: OnBatch | None = None,
+        progress: Callable[[float], object] | None = None,
+    ) -> list[dict[str, float]]:
+        """Scores architectures.
+
+        Args:
+            archs: in any form that :meth:`SearchSpace.arch` reads; equal ones are allowed.
+            on_batch: called after each batch of images with the number of images scored, their
+                number in all, and all metrics so far; returns the indices of architectures to
+                drop. Theirs are then the metrics of the images they saw.
+            progress: called after each batch with the share of the work done, 0 to 1; in a
+                distributed run, of this rank's.
+
+        Returns:
+            One dict for each architecture, in the order given.
+
+        Raises:
+            UserError: an architecture is not one of the space; ``on_batch`` in a distributed run.
+        """
+        archs = [self.backbone.space.arch(arch) for arch in archs]
+        if get_world_size() == 1:
+            return self._evaluate(archs, on_batch, progress)
+        if on_batch is not None:
+            raise UserError(
+                "pruning compares all architectures after each batch, but ranks take different "
+                "ones: search without a pruner, or with one process a machine"
+            )
+        # Neighbours in this order have the longest prefixes in common.
+        order = sorted(range(len(archs)), key=archs.__getitem__)
+        share = _share(order, get_rank(), get_world_size())
+        own = self._evaluate([archs[index] for index in share], None, progress)
+        found: dict[int, dict[str, float]] = {}
+        for part in all_gather_object(dict(zip(share, own, strict=True))):
+            found |= part
+        return [found[index] for index in range(len(archs))]
+
+    def _evaluate(
+        self,
+        archs: Sequence[Arch],
+        on_batch: OnBatch | None,
+        progress: Callable[[float], object] | None,
+    ) -> list[dict[str, float]]:
+        self.calibration_counts, self.scoring_counts = [], []
+        with borrowed(self._model):
+            if not self._begun:
+                self.score.begin(self._calibration, self._images, self.memory)
+                self._begun = True
+            if not archs:
+                return []
+            subnets = Subnets(self.backbone, archs, self.memory)
+            calibration = self._calibration if subnets.has_norms else []
+            steps = _Steps(len(calibration) + len(self._images), progress)
+            for number, batch in enumerate(calibration):
+                inputs = self.score.calibration_inputs(batch, number)
+                self.calibration_counts.append(subnets.calibrate(inputs))
+                steps.done()
+            return self._scored(subnets, len(archs), on_batch, steps)
+
+    def _scored(
+        self, subnets: Subnets, number_of_archs: int, on_batch: OnBatch | None, steps: _Steps
+    ) -> list[dict[str, float]]:
+        tallies = [self.score.new_tally() for _ in range(number_of_archs)]
+        done = 0
+        for number, batch in enumerate(self._images):
+            inputs, targets = self.score.prepare(batch, number)
+
+            def end(
+                archs: list[int], feats: tuple[torch.Tensor, ...], targets: Any = targets
+            ) -> None:
+                for index in archs:
+                    self.score.update(tallies[index], feats, targets)
+
+            self.scoring_counts.append(subnets.run(inputs, end))
+            done += len(inputs)
+            steps.done()
+            if on_batch is not None:
+                partial = [self.score.metrics(tally) for tally in tallies]
+                dropped = on_batch(done, self._total, partial)
+                if dropped:
+                    subnets.drop(dropped)
+                if not subnets.tree.archs:
+                    break
+        return [self.score.metrics(tally) for tally in tallies]
+
+
+class _Steps:
+    """Batches done, told as a share."""
+
+    def __init__(self, total: int, progress: Callable[[float], object] | None) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+
+    def done(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done / self._total)
+
+
+def _share(items: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
+    """One rank's contiguous part; parts differ in length by one at most."""
+    bounds = [len(items) * r // world_size for r in (rank, rank + 1)]
+    return items[bounds[0] : bounds[1]]

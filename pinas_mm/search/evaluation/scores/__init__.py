@@ -1,0 +1,8 @@
+"""Scores of architectures; importing this registers them."""
+
+from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.scores.cross_path import CrossPathScore
+from pinas_mm.search.evaluation.scores.metric import MetricScore
+from pinas_mm.search.evaluation.scores.probe import ProbeScore
+
+__all__ = ["CrossPathScore", "MetricScore", "ProbeScore", "Score"]

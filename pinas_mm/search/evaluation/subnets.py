@@ -1,0 +1,159 @@
+"""Subnets of one supernet, each with batch-norm statistics of its own, run together."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pinas_mm.models.batch_norm import batch_norms
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.search.evaluation.prefixes import Node, PrefixTree, WalkCount
+from pinas_mm.space import Arch
+
+# Finished stages' feature maps that are to be returned, then the current one.
+Maps = tuple[torch.Tensor, ...]
+
+
+@contextlib.contextmanager
+def borrowed(module: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode, without gradient, whose batch norms' statistics may be swapped.
+
+    Afterwards it is as it was, to the bit, whatever happened: its own statistics are put aside, not
+    overwritten. Synchronized batch norms use the statistics of their own process here, since ranks
+    run different subnets.
+    """
+    modes = [(m, m.training) for m in module.modules()]
+    norms = [
+        (n, n.momentum, n.running_mean, n.running_var, n.num_batches_tracked)
+        for n in batch_norms(module)
+    ]
+    synchronized = [norm for norm, *_ in norms if isinstance(norm, nn.SyncBatchNorm)]
+    try:
+        for m, _ in modes:
+            m.training = False
+        for norm, *_ in norms:
+            norm.num_batches_tracked = None
+        for norm in synchronized:
+            norm.forward = types.MethodType(_BatchNorm.forward, norm)
+        with torch.no_grad():
+            yield
+    finally:
+        for norm in synchronized:
+            norm.__dict__.pop("forward", None)
+        for norm, momentum, mean, var, batches in norms:
+            norm.momentum, norm.num_batches_tracked = momentum, batches
+            norm.running_mean, norm.running_var = mean, var
+        for m, mode in modes:
+            m.training = mode
+
+
+class Subnets:
+    """Architectures that share a supernet's weights and what they compute in common.
+
+    Everything here is to be called inside :func:`borrowed`. Each distinct prefix is run once a
+    batch, and has statistics of its own, which equal those of
+    :class:`~pinas_mm.models.batch_norm.Statistics`.
+
+    Args:
+        backbone: the supernet.
+        archs: the subnets; equal ones are allowed.
+        limit: most bytes of activations kept for prefixes that branch.
+
+    Attributes:
+        tree: the prefixes up to the last stage whose output is returned.
+    """
+
+    def __init__(self, backbone: PiNASSupernet, archs: Sequence[Arch], limit: float) -> None:
+        self._backbone, self._limit = backbone, limit
+        stages = backbone.stages[: backbone.out_indices[-1] + 1]
+        self._blocks = [block for stage in stages for block in stage]
+        ends = [sum(len(stage) for stage in stages[: i + 1]) for i in backbone.out_indices]
+        self._returned = set(ends)
+        self.tree = PrefixTree(arch[: len(self._blocks)] for arch in archs)
+        # What is to be found in modules is found here, once.
+        self._norms: dict[tuple[int, int | None], list[_BatchNorm]] = {
+            (0, None): [norm for module in backbone.stem for norm in batch_norms(module)]
+        }
+        for node in self.tree.nodes():
+            place = node.depth, node.choice
+            if place not in self._norms:
+                self._norms[place] = batch_norms(self._blocks[node.depth - 1][node.choice])
+        # A block's candidates have one shortcut in common.
+        self._all_norms = list({norm: None for norms in self._norms.values() for norm in norms})
+        self._statistics: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        self._batches = 0
+
+    @property
+    def has_norms(self) -> bool:
+        """Whether there are statistics to recompute."""
+        return bool(self._all_norms)
+
+    def calibrate(self, images: torch.Tensor) -> WalkCount:
+        """Adds a batch (N, C, H, W) to the statistics of every prefix; batches weigh equally."""
+        self._batches += 1
+        factor = 1 / self._batches
+
+        def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
+            # Counted in its first run only.
+            for norm in self._attach(node):
+                norm.momentum = 0.0 if again else factor
+            return self._run(node, x)
+
+        self._train(True)
+        return self.tree.walk(images, run, lambda archs, maps: None, _nbytes, self._limit)
+
+    def run(
+        self, images: torch.Tensor, end: Callable[[list[int], tuple[torch.Tensor, ...]], None]
+    ) -> WalkCount:
+        """Runs all subnets on images (N, C, H, W).
+
+        Args:
+            images: the batch.
+            end: gets indices of subnets and their feature maps, as the supernet returns them.
+        """
+
+        def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
+            self._attach(node)
+            return self._run(node, x)
+
+        self._train(False)
+        return self.tree.walk(
+            images, run, lambda archs, maps: end(archs, maps[:-1]), _nbytes, self._limit
+        )
+
+    def drop(self, archs: Iterable[int]) -> None:
+        """Leaves out subnets from here on; the others keep their indices and statistics."""
+        self.tree = self.tree.without(archs)
+
+    def _run(self, node: Node, x: Maps | torch.Tensor) -> Maps:
+        if not node.depth:
+            return (self._backbone.forward_stem(x),)
+        out = self._backbone.run_block(self._blocks[node.depth - 1][node.choice], x[-1])
+        return (*x[:-1], out, out) if node.depth in self._returned else (*x[:-1], out)
+
+    def _attach(self, node: Node) -> list[_BatchNorm]:
+        """Swaps in a node's statistics: a change of references, nothing is copied."""
+        norms = self._norms[node.depth, node.choice]
+        statistics = self._statistics.get(node.number)
+        if statistics is None:
+            statistics = [
+                (torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var))
+                for norm in norms
+            ]
+            self._statistics[node.number] = statistics
+        for norm, (mean, var) in zip(norms, statistics, strict=True):
+            norm.running_mean, norm.running_var = mean, var
+        return norms
+
+    def _train(self, mode: bool) -> None:
+        for norm in self._all_norms:
+            norm.training = mode
+
+
+def _nbytes(maps: Maps) -> int:
+    return sum(x.nbytes for x in {id(x): x for x in maps}.values())

@@ -1,0 +1,1 @@
+"""The Optuna study, its locks, and what is found."""

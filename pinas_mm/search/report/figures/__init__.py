@@ -1,0 +1,12 @@
+"""Figures of a search, each from a :class:`~pinas_mm.search.record.findings.Findings`.
+
+They are made without pyplot, so any thread can draw them.
+"""
+
+from pinas_mm.search.report.figures.choices import draw_choices
+from pinas_mm.search.report.figures.costs import draw_costs
+from pinas_mm.search.report.figures.network import draw_network
+from pinas_mm.search.report.figures.output import to_png, to_svg
+from pinas_mm.search.report.figures.progress import draw_progress
+
+__all__ = ["draw_choices", "draw_costs", "draw_network", "draw_progress", "to_png", "to_svg"]

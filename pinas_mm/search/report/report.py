@@ -1,0 +1,83 @@
+"""The report of a finished or running search: a page, its pictures, the best for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pinas_mm.files import write_atomically
+from pinas_mm.search.record.findings import Findings
+from pinas_mm.search.report.figures import (
+    draw_choices,
+    draw_costs,
+    draw_network,
+    draw_progress,
+    to_png,
+    to_svg,
+)
+from pinas_mm.search.report.page import render_page
+from pinas_mm.search.report.table import best_table
+from pinas_mm.space.cost import CostTable
+
+__all__ = ["best_table", "write_report"]
+
+
+def write_report(
+    findings: Findings,
+    folder: str | Path,
+    cost_table: CostTable | None = None,
+    number: int = 10,
+) -> None:
+    """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
+
+    Each file is there whole or not at all, and the same findings give the same bytes. ``best.txt``
+    has the best architecture's text form alone; it is missing while nothing is evaluated.
+
+    Args:
+        findings: of the search; see :meth:`Findings.to_dict` for ``best.json``.
+        folder: where to; made where missing.
+        cost_table: of the search's space, for the cost of each block of the winner.
+        number: architectures in ``best.json``.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    trials = [e.trial for e in findings.evaluated]
+    figures = {
+        "network": draw_network(findings, cost_table),
+        "progress": draw_progress(findings),
+        "costs": draw_costs(findings),
+        "choices": draw_choices(findings),
+    }
+    pictures = {}
+    for name, figure in figures.items():
+        pictures[name] = to_svg(figure, name, _alt(name, findings), trials)
+        write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
+    write_atomically(folder / "search.html", render_page(findings, folder, pictures).encode())
+    text = json.dumps(findings.to_dict(number), indent=2, allow_nan=False)
+    write_atomically(folder / "best.json", f"{text}\n".encode())
+    best = findings.best(1)
+    if best:
+        write_atomically(folder / "best.txt", f"{best[0].arch}\n".encode())
+    else:
+        # One of a search with other constraints would pass for this search's.
+        (folder / "best.txt").unlink(missing_ok=True)
+
+
+def _alt(name: str, findings: Findings) -> str:
+    """What a picture shows, in words."""
+    number = len(findings.evaluated)
+    if not number:
+        return "Nothing is evaluated yet."
+    objectives = ", ".join(o.name for o in findings.objectives)
+    best = findings.best(1)[0]
+    return {
+        "network": f"The best architecture, {best.arch}, drawn as a network: stem, "
+        f"{len(findings.space.depths)} stages and {findings.space.num_blocks} choice blocks.",
+        "progress": f"{objectives} of {number} architectures in the order of their evaluation, and "
+        "the best so far.",
+        "costs": f"{objectives} of {number} architectures against their costs, the Pareto front "
+        "marked.",
+        "choices": "Share of each candidate in each choice block among the best architectures.",
+    }[name]

@@ -1,0 +1,99 @@
+"""What was evaluated as a table: columns of numbers that a person can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from pinas_mm.search.budget.constraint import COUNTS, TIMES
+from pinas_mm.search.budget.objective import COSTS
+from pinas_mm.search.record.findings import Evaluated, Findings
+
+# Significant digits of the largest number of a column.
+DIGITS, COST_DIGITS = 5, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One number of every architecture.
+
+    Attributes:
+        name: of the metric or cost.
+        better: ``max`` or ``min`` where it is an objective, else empty.
+        values: None where an architecture has none.
+        texts: the values for a person; empty for None.
+    """
+
+    name: str
+    better: str
+    values: tuple[float | None, ...]
+    texts: tuple[str, ...]
+
+
+def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
+    """Objectives first, then the other metrics, then the other costs, each in order of name."""
+    better = {o.name: o.direction[:3] for o in findings.objectives}
+    metrics = sorted({name for row in rows for name in row.metrics} - set(COSTS))
+    costs = [name for name in COSTS if any(name in row.costs for row in rows)]
+    made = []
+    for name in dict.fromkeys([*better, *metrics, *costs]):
+        values = tuple(_value(findings, row, name) for row in rows)
+        made.append(Column(name, better.get(name, ""), values, _texts(name, values)))
+    return made
+
+
+def best_table(findings: Findings, number: int = 10) -> Table:
+    """The best architectures for a terminal; of several objectives, ``front`` marks the front."""
+    best = findings.best(number)
+    front = {e.trial for e in findings.front()} if len(findings.objectives) > 1 else set()
+    evaluated = len(findings.evaluated)
+    table = Table(title=f"best {len(best)} of {evaluated}" if best else "nothing evaluated yet")
+    table.add_column("rank", justify="right")
+    # An architecture that is broken over two lines cannot be copied.
+    table.add_column("architecture", no_wrap=True, style="bold")
+    made = columns(findings, best)
+    for column in made:
+        # A long name goes over several lines, and stays whole.
+        table.add_column(column.name, justify="right", overflow="fold")
+    table.add_column("trial", justify="right")
+    if front:
+        table.add_column("front")
+    for index, evaluated in enumerate(best):
+        cells = [column.texts[index] for column in made]
+        mark = ["*" if evaluated.trial in front else ""] if front else []
+        table.add_row(str(index + 1), str(evaluated.arch), *cells, str(evaluated.trial), *mark)
+    return table
+
+
+def _value(findings: Findings, row: Evaluated, name: str) -> float | None:
+    for objective, value in zip(findings.objectives, row.values, strict=True):
+        if objective.name == name:
+            return value
+    value = row.metrics.get(name) if name not in COSTS else None
+    return row.costs.get(name) if value is None else value
+
+
+def _texts(name: str, values: Sequence[float | None]) -> tuple[str, ...]:
+    """All in one unit and with as many decimals, so that they can be compared at a glance."""
+    largest = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
+    unit, size, digits = "", 1.0, DIGITS
+    if name in COSTS:
+        units = TIMES if name == "latency" else COUNTS
+        unit = [u for u, s in units.items() if s <= largest or s == min(units.values())][-1]
+        size, digits = float(units[unit]), COST_DIGITS
+    elif largest and not 1e-4 <= largest < 1e9:
+        return tuple("" if value is None else f"{value:.4g}" for value in values)
+    whole = math.floor(math.log10(largest / size)) + 1 if largest else 1
+    places = max(digits - max(whole, 1), 0) - min(whole, 0)
+
+    def texts() -> list[str]:
+        return [f"{value / size:.{places}f}" for value in values if value is not None]
+
+    # Zeros that end all of them say nothing.
+    while places and all(text[-1] == "0" or not text[-1].isdigit() for text in texts()):
+        places -= 1
+    left = iter(texts())
+    return tuple("" if value is None else next(left) + unit for value in values)

@@ -1,0 +1,1 @@
+"""Reading weights, all of them or not at all."""

@@ -1,0 +1,43 @@
+"""A backbone in one call, for plain PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.model import initialize
+
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.weights.initializers import Pretrained
+
+
+def get_backbone(name: Any, pretrained: str | Path | None = None, **options: Any) -> PiNASBackbone:
+    """An architecture's network, with weights of a file or freshly initialized ones.
+
+    Args:
+        name: ``'pinas_cls'`` or ``'pinas_trans'``, the published architectures (weights do not come
+            with them), or any architecture that :meth:`SearchSpace.arch` reads.
+        pretrained: a file of ``tools/export.py``, ``tools/convert.py`` or a training; or its
+            http(s) address.
+        **options: of :class:`~pinas_mm.models.PiNASBackbone`.
+
+    Returns:
+        The network in training mode; it returns one feature map for each of ``out_indices``.
+
+    Raises:
+        UserError: an unknown name, an option that does not fit, or a file that is of another
+            architecture or search space.
+
+    Example:
+        >>> backbone = pinas_mm.weights.get_backbone('pinas_trans').eval()
+        >>> [tuple(out.shape) for out in backbone(torch.zeros(1, 3, 224, 224))]
+        [(1, 256, 56, 56), (1, 512, 28, 28), (1, 1024, 14, 14), (1, 2048, 7, 7)]
+    """
+    backbone = PiNASBackbone(name, **options)
+    # Not backbone.init_weights(), which logs every parameter.
+    if pretrained is None:
+        initialize(backbone, backbone.init_cfg)
+    else:
+        Pretrained(pretrained)(backbone)
+    backbone.is_init = True
+    return backbone

@@ -1,0 +1,69 @@
+"""Norm layers are BN, SyncBN or GN, and GN's groups fit every norm of the network."""
+
+import pytest
+import torch
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.operations.norms import check_norm, norm_layer
+
+TYPES = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm, "GN": nn.GroupNorm}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_norm_is_of_the_type_and_learns(space, name):
+    options = dict(num_groups=4) if name == "GN" else dict(eps=1e-3)
+    backbone = PiNASBackbone("13-2", space, norm_cfg=dict(type=name, **options))
+    norms = [module for module in backbone.modules() if isinstance(module, TYPES[name])]
+    # Stem 3; 3 blocks of conv1, bn0 and bn1 of the attention, conv3; 2 shortcuts.
+    assert len(norms) == 3 + 3 * 4 + 2
+    assert not any("Norm" in type(module).__name__ for module in {*backbone.modules()} - {*norms})
+    sum(out.square().mean() for out in backbone(torch.randn(2, 3, 32, 32))).backward()
+    assert all(norm.weight.grad.any() for norm in norms)
+
+
+def test_norms_that_are_not_to_learn_do_not(space):
+    backbone = PiNASBackbone("13-2", space, norm_cfg=dict(type="BN", requires_grad=False))
+    names = {n for n, parameter in backbone.named_parameters() if not parameter.requires_grad}
+    norms = {n for n, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert names == {f"{norm}.{part}" for norm in norms for part in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("norm_cfg", "said"),
+    [
+        ("BN", "norm_cfg is 'BN': give a dict"),
+        ({}, "give a dict with a type"),
+        (dict(eps=1e-3), "give a dict with a type"),
+        (dict(type="BatchNorm"), "allowed types are BN, SyncBN and GN"),
+        (dict(type="LN"), "gives a LayerNorm: allowed types are BN, SyncBN and GN"),
+        (dict(type="MMSyncBN"), "allowed types are BN, SyncBN and GN"),
+        (dict(type="BN", epsilon=1e-3), "epsilon"),
+        (dict(type="GN"), "num_groups None: allowed are 1, 2, 4"),
+        (dict(type="GN", num_groups=32), "num_groups 32: allowed are 1, 2, 4"),
+        (dict(type="GN", num_groups=0), "num_groups 0: allowed are 1, 2, 4"),
+        (dict(type="GN", num_groups="4"), "allowed are 1, 2, 4"),
+    ],
+)
+def test_others_are_refused_in_one_line(norm_cfg, said):
+    # Candidate 2 has 84 channels at 64 planes, which no more than 4 groups divide.
+    with pytest.raises(UserError, match=said) as caught:
+        PiNASBackbone("332-3113-330011-021", norm_cfg=norm_cfg)
+    assert "\n" not in str(caught.value)
+
+
+def test_groups_are_those_of_the_candidates_in_use(space):
+    with torch.device("meta"):
+        PiNASBackbone("000-0000-000000-000", norm_cfg=dict(type="GN", num_groups=16))
+        with pytest.raises(UserError, match="num_groups 16: allowed are 1, 2, which"):
+            PiNASSupernet(norm_cfg=dict(type="GN", num_groups=16))
+
+
+def test_a_pooled_norm_keeps_two_channels_a_group():
+    check_norm(dict(type="GN", num_groups=16), [64], [32])
+    with pytest.raises(UserError, match="allowed are 1, 2, 4, 8, 16, which"):
+        check_norm(dict(type="GN", num_groups=32), [64], [32])
+    # One channel of one pixel is its own mean.
+    out = norm_layer(dict(type="GN", num_groups=32), 32)(torch.randn(2, 32, 1, 1))
+    assert out.abs().max() < 1e-3

@@ -1,0 +1,197 @@
+"""Measured latency: what is measured, what it adds up to, and when the file is used."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from torch.nn.modules.module import register_module_forward_hook
+
+from pinas_mm.errors import UserError
+from pinas_mm.models import PiNASBackbone
+from pinas_mm.operations.split_attention import SplitAttentionBlock
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.latency import LatencyTable, cached_latency, measure_latency
+from pinas_mm.space import SearchSpace
+
+QUICK = dict(image_size=16, repeats=1, num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """Blocks that stand in different places and do the same."""
+    return SearchSpace(
+        candidates=[(1, 1, 64), (2, 1, 64)],
+        depths=(4, 3),
+        widths=(8, 16),
+        strides=(1, 2),
+        expansion=2,
+        stem_widths=(4, 4, 8),
+    )
+
+
+@contextmanager
+def blocks_run():
+    """Collects each block that runs here: (type of operation, input shape), by block.
+
+    The block itself is the key: only that keeps it alive, so that no later one gets its address.
+    """
+    found = {}
+
+    def hook(module, inputs, output):
+        if isinstance(module, SplitAttentionBlock):
+            operation = repr(module), tuple(inputs[0].shape)
+            assert not module.training
+            assert found.setdefault(module, operation) == operation
+
+    handle = register_module_forward_hook(hook)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def test_each_different_block_is_measured_once_as_the_backbone_has_it(deep):
+    with blocks_run() as measured:
+        table = measure_latency(deep, **QUICK, batch_size=2)
+    real = set()
+    for choice in range(2):
+        backbone = PiNASBackbone([choice] * 7, deep).eval()
+        with blocks_run() as run, torch.no_grad():
+            backbone(torch.rand(2, 3, 16, 16))
+        real |= set(run.values())
+    assert set(measured.values()) == real
+    # A stage's first block and one for all others, in two stages and with two candidates.
+    assert len(measured) == len(real) == 8
+    assert (table.table[1] == table.table[3]).all()
+    assert (table.table[5] == table.table[6]).all()
+
+
+def test_latency_is_positive_additive_and_a_cost(deep):
+    table = measure_latency(deep, **QUICK)
+    assert table.fixed > 0
+    assert table.table.shape == (7, 2)
+    assert (table.table > 0).all()
+    cost = table.additive()
+    assert cost.name == "latency"
+    choices = np.array([[0, 1, 0, 1, 0, 1, 0]])
+    wanted = table.fixed + sum(table.table[block, block % 2] for block in range(7))
+    assert cost.of(choices)[0] == pytest.approx(wanted)
+    low, high = cost.bounds()
+    drawn = Budget(deep, [cost], [f"latency<={(low + high) / 2}s"]).sample(
+        3, np.random.default_rng(0)
+    )
+    assert (cost.of(np.array(drawn)) <= (low + high) / 2).all()
+
+
+def test_more_work_takes_longer(deep):
+    little = measure_latency(deep, image_size=16, num_threads=1)
+    much = measure_latency(deep, image_size=256, num_threads=1)
+    # 256 times the pixels: no noise makes up for that.
+    assert much.fixed > little.fixed
+    assert much.additive().bounds()[0] > little.additive().bounds()[0]
+
+
+def test_process_is_left_as_it_was(deep):
+    torch.manual_seed(0)
+    wanted = torch.rand(4)
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    told = []
+    measure_latency(deep, image_size=16, repeats=1, num_threads=threads + 1, progress=told.append)
+    assert torch.equal(torch.rand(4), wanted)
+    assert torch.get_num_threads() == threads
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_file_is_read_where_everything_agrees(deep, tmp_path):
+    path = tmp_path / "new" / "latency.json"
+    first = cached_latency(path, deep, **QUICK)
+    with blocks_run() as measured:
+        again = cached_latency(path, deep, **QUICK)
+    assert not measured
+    assert again.to_dict() == first.to_dict()
+    setting = json.loads(path.read_text())[0]["setting"]
+    assert setting["torch"] == torch.__version__
+    assert setting["device"]
+    assert setting["image_size"] == [16, 16]
+    assert setting["threads"] == setting["batch_size"] == 1
+    assert SearchSpace.build(setting["space"]) == deep
+
+
+@pytest.mark.parametrize(
+    "change", [dict(image_size=20), dict(batch_size=2), dict(num_threads=2), dict(in_channels=1)]
+)
+def test_another_setting_is_measured_anew_and_both_are_kept(deep, tmp_path, change):
+    path = tmp_path / "latency.json"
+    first = cached_latency(path, deep, **QUICK)
+    with blocks_run() as measured:
+        cached_latency(path, deep, **{**QUICK, **change})
+    assert measured
+    with blocks_run() as measured:
+        assert cached_latency(path, deep, **QUICK).to_dict() == first.to_dict()
+        cached_latency(path, deep, **{**QUICK, **change})
+    assert not measured
+
+
+def test_another_space_or_machine_is_measured_anew(deep, space, tmp_path):
+    path = tmp_path / "latency.json"
+    cached_latency(path, deep, **QUICK)
+    with blocks_run() as measured:
+        assert cached_latency(path, space, **QUICK).table.shape == (3, 4)
+    assert measured
+    content = json.loads(path.read_text())
+    for key in ("device", "torch"):
+        other = json.loads(json.dumps(content))
+        for table in other:
+            table["setting"][key] = "another"
+        path.write_text(json.dumps(other))
+        with blocks_run() as measured:
+            cached_latency(path, deep, **QUICK)
+        assert measured
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "negative", "another table", "no list"])
+def test_damaged_file_is_measured_anew_with_a_notice(deep, tmp_path, capfd, damage):
+    path = tmp_path / "latency.json"
+    table = cached_latency(path, deep, **QUICK).to_dict()
+    text = path.read_text()
+    negative = {**table, "fixed": -1.0}
+    other = {**table, "table": table["table"][1:]}
+    path.write_text(
+        {
+            "cut": text[: len(text) // 2],
+            "empty": "",
+            "negative": json.dumps([negative]),
+            "another table": json.dumps([other]),
+            "no list": json.dumps({"a": 1}),
+        }[damage]
+    )
+    # A logger that writes to this test's output.
+    MMLogger.get_instance(str(tmp_path))
+    with blocks_run() as measured:
+        again = cached_latency(path, deep, **QUICK)
+    assert measured
+    assert "is damaged" in "".join(capfd.readouterr())
+    assert [LatencyTable.from_dict(t).to_dict() for t in json.loads(path.read_text())] == [
+        again.to_dict()
+    ]
+
+
+def test_bad_options_are_refused(deep, tmp_path):
+    for change in (
+        dict(image_size=0),
+        dict(image_size=(16, 16, 16)),
+        dict(batch_size=0),
+        dict(repeats=0),
+        dict(num_threads=-1),
+    ):
+        with pytest.raises(UserError, match=f"{next(iter(change))[-7:]}.* is .*at least 1"):
+            measure_latency(deep, **{**QUICK, **change})
+    with pytest.raises(UserError, match="latency has no size: allowed are image_size, batch_size"):
+        cached_latency(tmp_path / "latency.json", deep, image_size=16, size=3)
+    with pytest.raises(UserError, match="latency needs image_size"):
+        cached_latency(tmp_path / "latency.json", deep)

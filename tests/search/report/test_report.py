@@ -1,0 +1,187 @@
+"""Files that a search leaves behind, and its table for the terminal."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_findings import made_findings
+from mmengine.config import DictAction
+from rich.console import Console
+
+from pinas_mm.search.report.page import arch_option, in_words
+from pinas_mm.search.report.report import best_table, write_report
+from pinas_mm.search.report.table import columns
+from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.space.cost import CostTable
+
+FILES = {"search.html", "best.json", "best.txt"} | {
+    f"figures/{name}.png" for name in ("choices", "costs", "network", "progress")
+}
+
+
+def files(folder) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def terminal(table) -> str:
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(table)
+    return console.export_text()
+
+
+def test_all_files_are_there(space, tmp_path):
+    findings = made_findings(space, [0.5, 0.9, 0.7], "score")
+    write_report(findings, tmp_path / "new" / "folder", CostTable(space, 32), number=2)
+    written = files(tmp_path / "new" / "folder")
+    assert set(written) == FILES
+    assert json.loads(written["best.json"]) == findings.to_dict(2)
+    assert written["best.txt"].decode() == f"{findings.evaluated[1].arch}\n"
+    for name in FILES:
+        if name.endswith("png"):
+            assert written[name].startswith(b"\x89PNG")
+
+
+def test_best_txt_is_for_the_shell(space, tmp_path):
+    findings = made_findings(space, [0.5, 0.9], "score")
+    write_report(findings, tmp_path)
+    shell = 'printf %s "$(cat best.txt)"'
+    said = subprocess.run(shell, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert space.arch(said.stdout) == findings.evaluated[1].arch
+
+
+def test_nothing_evaluated_leaves_no_old_winner(space, tmp_path):
+    write_report(made_findings(space, [0.5], "score"), tmp_path)
+    write_report(made_findings(space, [], "score"), tmp_path)
+    assert set(files(tmp_path)) == FILES - {"best.txt"}
+    assert "Nothing is evaluated yet" in (tmp_path / "search.html").read_text()
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, "tests")
+from made_findings import made_findings
+from pinas_mm.search.report.report import write_report
+from pinas_mm.space import SearchSpace
+values = [(0.5, 3.0), (0.9, 2.0), (0.7, 1.0)]
+write_report(made_findings(SearchSpace(), values, ["score", "macs"]), "FOLDER")
+"""
+
+
+def test_same_bytes_from_another_process(tmp_path):
+    values = [(0.5, 3.0), (0.9, 2.0), (0.7, 1.0)]
+    write_report(made_findings(SearchSpace(), values, ["score", "macs"]), tmp_path)
+    first = files(tmp_path)
+    run = [sys.executable, "-c", SCRIPT.replace("FOLDER", str(tmp_path))]
+    subprocess.run(run, check=True, cwd=Path(__file__).parents[3])
+    assert files(tmp_path) == first
+
+
+def test_page_of_a_thousand_trials_stays_small(tmp_path):
+    space = SearchSpace()
+    values = np.random.default_rng(0).normal(60, 5, 1000).tolist()
+    findings = made_findings(space, values, "accuracy/top1", latency=True)
+    write_report(findings, tmp_path, CostTable(space))
+    assert (tmp_path / "search.html").stat().st_size < 3e6
+
+
+def test_pruned_architectures_are_counted_apart(space, tmp_path):
+    findings = made_findings(space, [0.5, 0.9], "score")
+    states = {**findings.states, "pruned": 3}
+    write_report(dataclasses.replace(findings, states=states), tmp_path)
+    page = (tmp_path / "search.html").read_text()
+    assert "2 architectures evaluated, 3 more stopped early by the pruner" in page
+    assert json.loads((tmp_path / "best.json").read_text())["trials"]["pruned"] == 3
+
+
+def test_names_cannot_break_the_page(space, tmp_path):
+    findings = made_findings(space, [1.0], "<b>score</b>&'\"")
+    findings = dataclasses.replace(findings, checkpoint="<script>alert(1)</script>")
+    write_report(findings, tmp_path / "a folder's")
+    page = (tmp_path / "a folder's" / "search.html").read_text()
+    assert "<b>score" not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    # The command line is quoted for the shell, then for the page.
+    assert "a folder&#39;&#34;&#39;&#34;&#39;s&#39; --out" in page
+
+
+@pytest.mark.parametrize(
+    ("choices", "depths"),
+    [
+        ((3, 0, 1), (3,)),
+        ((0, 1, 2), (3,)),
+        ((1, 14, 5), (2, 1)),
+        ((29, 27, 30, 14), (4,)),
+        ((23, 10, 23), (3,)),
+        ((1, 2, 3), (1, 2)),
+        ((7,), (1,)),
+    ],
+)
+def test_arch_option_reaches_the_config_whole(choices, depths):
+    arch = Arch(choices, depths)
+    space = SearchSpace([(1, 1, 64)] * 36, depths, (64,) * len(depths), (1,) * len(depths))
+    key, _, text = arch_option(arch).partition("=")
+    assert key == "model.backbone.arch"
+    assert space.arch(DictAction._parse_iterable(text)) == arch
+
+
+def test_terminal_table(space):
+    findings = made_findings(space, [0.5, 0.912, 0.7], "score")
+    shown = terminal(best_table(findings, 2))
+    rows = [line for line in shown.splitlines() if "│" in line]
+    assert len(rows) == 2
+    assert str(findings.evaluated[1].arch) in rows[0]
+    assert "0.912" in rows[0]
+    assert "0.700" in rows[1]
+    assert "best 2 of 3" in shown
+    assert "nothing evaluated yet" in terminal(best_table(made_findings(space, [], "score")))
+
+
+def test_terminal_table_marks_the_front(space):
+    values = [(0.5, 10.0), (0.9, 30.0), (0.4, 20.0)]
+    shown = terminal(best_table(made_findings(space, values, ["score", "loss:min"])))
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    assert [row.count("*") for row in rows] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([61.5, 60.25], ["61.50", "60.25"]),
+        ([10.0, 9.0], ["10", "9"]),
+        ([0.0, 0.0], ["0", "0"]),
+        ([0.012345, 0.5], ["0.0123", "0.5000"]),
+        ([1e-7, 2e-7], ["1e-07", "2e-07"]),
+        ([-3.25, float("nan")], ["-3.25", "nan"]),
+        ([123456.5, 1.0], ["123456", "1"]),
+    ],
+)
+def test_numbers_of_a_column_line_up(space, values, expected):
+    findings = made_findings(space, values, "score")
+    column = columns(findings, findings.evaluated)[0]
+    assert list(column.texts) == expected
+
+
+def test_costs_have_one_unit_and_latency_is_in_milliseconds(space):
+    findings = made_findings(space, [(1.0, 0.9995e-3), (2.0, 22e-3)], ["score", "latency"])
+    by_name = {column.name: column for column in columns(findings, findings.evaluated)}
+    assert by_name["latency"].texts == ("1ms", "22ms")
+    assert by_name["latency"].better == "min"
+    assert {text[-1] for text in by_name["macs"].texts} <= {"M", "k"}
+    assert list(by_name) == ["score", "latency", "params", "macs"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (65, "1 min 5 s"), (7384, "2 h 3 min")]
+)
+def test_durations(seconds, text):
+    assert in_words(seconds) == text

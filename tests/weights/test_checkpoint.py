@@ -1,0 +1,239 @@
+"""Checkpoints are read whole, without running code, and only into what they were made for."""
+
+import functools
+import os
+import pickle
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from pinas_mm.errors import UserError
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
+
+
+class Trap:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """Three checkpoints, the second named as the last, and one of another ending."""
+    for number in (1, 2, 3):
+        path = tmp_path / f"epoch_{number}.pth"
+        torch.save({"number": number}, path)
+        os.utime(path, (number, number))
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
+    return tmp_path
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def test_a_work_dir_means_the_checkpoint_it_names(work_dir):
+    assert find_checkpoint(work_dir) == work_dir / "epoch_2.pth"
+    assert read_checkpoint(str(work_dir)) == {"number": 2}
+
+
+def test_a_moved_work_dir_still_finds_it(work_dir):
+    (work_dir / "last_checkpoint").write_text("/elsewhere/epoch_2.pth\n")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_2.pth"
+
+
+@pytest.mark.parametrize("pointer", ["", "epoch_9.pth", None])
+def test_a_broken_or_missing_pointer_means_the_newest_whole_file(work_dir, pointer):
+    if pointer is None:
+        (work_dir / "last_checkpoint").unlink()
+    else:
+        (work_dir / "last_checkpoint").write_text(pointer)
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+def test_truncated_files_are_passed_over(work_dir):
+    truncate(work_dir / "epoch_2.pth")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+    truncate(work_dir / "epoch_3.pth")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_1.pth"
+    truncate(work_dir / "epoch_1.pth")
+    with pytest.raises(UserError, match="no checkpoint in"):
+        find_checkpoint(work_dir)
+
+
+def test_missing_and_truncated_files_are_refused(work_dir):
+    with pytest.raises(UserError, match=r"nothing\.pth does not exist"):
+        find_checkpoint(work_dir / "nothing.pth")
+    truncate(work_dir / "epoch_1.pth")
+    with pytest.raises(UserError, match=r"epoch_1\.pth is truncated"):
+        read_checkpoint(work_dir / "epoch_1.pth")
+
+
+@pytest.mark.parametrize("offset", [70, 80, 90])
+def test_a_damaged_archive_is_refused_in_one_line(work_dir, offset):
+    path = work_dir / "epoch_1.pth"
+    content = path.read_bytes()
+    path.write_bytes(content[:offset] + bytes(20) + content[offset + 20 :])
+    with pytest.raises(UserError, match=r"epoch_1\.pth is damaged") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_objects_are_refused_and_nothing_of_them_runs(tmp_path):
+    path, trap = tmp_path / "trap.pth", tmp_path / "sprung"
+    torch.save({"state_dict": {}, "meta": Trap(trap)}, path)
+    with pytest.raises(UserError, match="holds more than tensors") as caught:
+        read_checkpoint(path)
+    assert "mkdir" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not trap.exists()
+    torch.load(path, weights_only=False)
+    assert trap.exists()
+
+
+def test_a_bare_pickle_is_refused_and_not_run(tmp_path):
+    path, trap = tmp_path / "trap.pth", tmp_path / "sprung"
+    path.write_bytes(pickle.dumps(Trap(trap)))
+    with pytest.raises(UserError, match="no PyTorch checkpoint"):
+        read_checkpoint(path)
+    assert not trap.exists()
+
+
+def test_weights_are_found_bare_or_wrapped():
+    weights = {"a": torch.zeros(1)}
+    assert state_dict(weights) == state_dict({"state_dict": weights, "meta": {}}) == weights
+
+
+def test_what_does_not_fit_is_said_by_kind_and_name():
+    module = torch.nn.Linear(2, 3)
+    check_fits(module, module.state_dict(), "it")
+    wrong = {"weight": torch.zeros(3, 5), **{f"x{i}": torch.zeros(1) for i in range(4)}}
+    with pytest.raises(UserError) as caught:
+        check_fits(module, wrong, "checkpoint c.pth")
+    for said in (
+        "checkpoint c.pth does not fit Linear",
+        "1 keys missing (bias)",
+        "4 left over (x0, x1, x2, ...)",
+        "1 of another shape (weight has [3, 5], not [3, 2])",
+    ):
+        assert said in str(caught.value)
+
+
+def supernet_from(checkpoint, space, **options):
+    init = dict(type="pinas_mm.FromSupernet", checkpoint=str(checkpoint), **options)
+    supernet = PiNASSupernet(space=space, init_cfg=init)
+    supernet.init_weights()
+    return supernet
+
+
+@pytest.mark.parametrize("kind", ["whole model", "supernet alone", "bare"])
+def test_a_supernet_takes_its_weights_exactly(tmp_path, build_pinas, space, kind):
+    model = build_pinas()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    inner = model.backbone.state_dict()
+    saved = {
+        "whole model": {"state_dict": model.state_dict()},
+        "supernet alone": {"state_dict": inner},
+        "bare": inner,
+    }[kind]
+    torch.save(saved, tmp_path / "supernet.pth")
+    loaded = supernet_from(tmp_path / "supernet.pth", space).state_dict()
+    assert loaded.keys() == inner.keys()
+    assert all(torch.equal(loaded[key], inner[key]) for key in inner)
+
+
+def test_the_teacher_can_be_taken_by_its_prefix(tmp_path, build_pinas, space):
+    model = build_pinas()
+    with torch.no_grad():
+        model.teacher.backbone.conv1[0].weight.zero_()
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    taken = supernet_from(tmp_path / "model.pth", space, prefix="teacher.backbone.")
+    assert not taken.conv1[0].weight.any()
+    assert taken.bn1.weight.all()
+
+
+def test_another_space_and_another_kind_are_refused(tmp_path, build_pinas, space):
+    torch.save(build_pinas().state_dict(), tmp_path / "model.pth")
+    torch.save(PiNASBackbone([0, 1, 2], space=space).state_dict(), tmp_path / "backbone.pth")
+    more = {**space.to_dict(), "candidates": [*space.candidates, (1, 1, 32)]}
+    with pytest.raises(UserError, match="keys missing"):
+        supernet_from(tmp_path / "model.pth", more)
+    fewer = {**space.to_dict(), "candidates": space.candidates[:3]}
+    with pytest.raises(UserError, match="left over"):
+        supernet_from(tmp_path / "model.pth", fewer)
+    wider = {**space.to_dict(), "expansion": 4}
+    with pytest.raises(UserError, match="of another shape"):
+        supernet_from(tmp_path / "model.pth", wider)
+    with pytest.raises(UserError, match=r"backbone\.pth does not fit PiNASSupernet"):
+        supernet_from(tmp_path / "backbone.pth", space)
+
+
+def test_files_of_old_pytorch_are_read_too(tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_checkpoint(path, mmap=True)["w"], torch.ones(2))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match=r"old\.pth is damaged"):
+        read_checkpoint(path)
+
+
+def test_a_file_without_a_dict_of_weights_is_refused(tmp_path):
+    path = tmp_path / "tensor.pth"
+    torch.save(torch.ones(2), path)
+    with pytest.raises(UserError, match="holds a Tensor, not a dict of weights"):
+        read_checkpoint(path)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An HTTP server of a folder, and PyTorch's cache; returns the address and the folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "*")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+
+
+def test_an_address_is_downloaded_once(server):
+    url, folder = server
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    assert torch.equal(read_checkpoint(f"{url}/a.pth")["w"], torch.ones(2))
+    (folder / "a.pth").unlink()
+    assert torch.equal(read_checkpoint(f"{url}/a.pth")["w"], torch.ones(2))
+    # The same name elsewhere is another checkpoint.
+    (folder / "other").mkdir()
+    torch.save({"w": torch.zeros(2)}, folder / "other" / "a.pth")
+    assert not read_checkpoint(f"{url}/other/a.pth")["w"].any()
+
+
+def test_addresses_without_a_whole_checkpoint_are_refused_and_not_kept(server, tmp_path):
+    url, folder = server
+    with pytest.raises(UserError, match=r"cannot download checkpoint http.*/a\.pth .*404"):
+        read_checkpoint(f"{url}/a.pth")
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    truncate(folder / "a.pth")
+    with pytest.raises(UserError, match=r"checkpoint http.*/a\.pth is truncated"):
+        read_checkpoint(f"{url}/a.pth")
+    torch.save({"w": Trap(tmp_path / "trap")}, folder / "b.pth")
+    with pytest.raises(UserError, match="holds more than tensors"):
+        read_checkpoint(f"{url}/b.pth")
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    assert read_checkpoint(f"{url}/a.pth")["w"].all()
+
+
+def test_other_schemes_are_refused(tmp_path):
+    with pytest.raises(UserError, match="allowed are a file, a work dir and http"):
+        read_checkpoint("torchvision://resnet50")

@@ -1,0 +1,192 @@
+"""init_cfg loads a backbone's weights whole and from the right network, or says what is wrong."""
+
+import pytest
+import torch
+from mmengine.model.weight_init import PretrainedInit
+from mmpretrain.models import ImageClassifier
+
+from pinas_mm.errors import UserError
+from pinas_mm.export import subnet_of, write_subnet
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.weights.initializers import load_backbone
+
+ARCH = "13-2"
+
+
+def randomized(module):
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.copy_(torch.randint_like(tensor, 100))
+    return module
+
+
+@pytest.fixture(scope="module")
+def files(space, tmp_path_factory):
+    """The supernet's checkpoint, its subnet's export, and a classifier's checkpoint of that."""
+    folder = tmp_path_factory.mktemp("files")
+    torch.save(dict(state_dict=randomized(PiNASSupernet(space)).state_dict()), folder / "super.pth")
+    backbone = subnet_of(folder / "super.pth", ARCH, space)
+    write_subnet(folder / "export.pth", backbone, folder / "super.pth")
+    state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+    state |= {"head.fc.weight": torch.zeros(10, 32), "head.fc.bias": torch.zeros(10)}
+    torch.save(dict(state_dict=state, meta=dict(epoch=3, iter=9)), folder / "classifier.pth")
+    torch.save(backbone.state_dict(), folder / "bare.pth")
+    return folder
+
+
+@pytest.fixture
+def load(files, space):
+    """Builds a backbone and initializes it from one of the files; returns its state dict."""
+
+    def load(file, arch=ARCH, kind="Pretrained", space=space, model=PiNASBackbone, **options):
+        init_cfg = dict(type=kind, checkpoint=str(files / file), **options)
+        arguments = dict(arch=arch) if model is PiNASBackbone else {}
+        module = model(space=space, init_cfg=init_cfg, **arguments)
+        module.init_weights()
+        return module.state_dict()
+
+    return load
+
+
+def equal(state, wanted):
+    assert state.keys() == wanted.keys()
+    return all(torch.equal(value, wanted[name]) for name, value in state.items())
+
+
+@pytest.fixture
+def wanted(files):
+    return torch.load(files / "bare.pth")
+
+
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("export.pth", {}),
+        ("bare.pth", {}),
+        ("classifier.pth", dict(prefix="backbone.")),
+        ("classifier.pth", dict(prefix="backbone", map_location="cpu")),
+        ("classifier.pth", {}),
+        ("super.pth", dict(kind="pinas_mm.FromSupernet")),
+        ("export.pth", dict(kind=PretrainedInit)),
+        ("export.pth", dict(kind="mmengine.Pretrained")),
+    ],
+)
+def test_all_weights_are_loaded(load, wanted, file, options):
+    assert equal(load(file, **options), wanted)
+
+
+def test_loading_has_the_last_word(files, space, wanted):
+    init_cfg = [
+        dict(type="Pretrained", checkpoint=str(files / "export.pth")),
+        dict(type="Constant", layer="Conv2d", val=0),
+    ]
+    backbone = PiNASBackbone(ARCH, space, init_cfg=init_cfg)
+    backbone.init_weights()
+    assert equal(backbone.state_dict(), wanted)
+
+
+def test_a_supernet_loads_by_either(load, files):
+    whole = torch.load(files / "super.pth")["state_dict"]
+    for kind in ("Pretrained", "pinas_mm.FromSupernet"):
+        assert equal(load("super.pth", kind=kind, model=PiNASSupernet), whole)
+
+
+def test_a_classifiers_own_initialization_loads_its_backbone(files, space, wanted):
+    init_cfg = dict(type="Pretrained", checkpoint=str(files / "export.pth"))
+    backbone = dict(type="pinas_mm.PiNASBackbone", arch=ARCH, space=space, init_cfg=init_cfg)
+    classifier = ImageClassifier(
+        backbone=backbone,
+        neck=dict(type="GlobalAveragePooling"),
+        head=dict(type="LinearClsHead", num_classes=10, in_channels=32),
+    )
+    classifier.init_weights()
+    assert equal(classifier.backbone.state_dict(), wanted)
+
+
+def test_other_strides_load_too(files, space, wanted):
+    init_cfg = dict(type="Pretrained", checkpoint=str(files / "export.pth"))
+    backbone = PiNASBackbone(ARCH, space, strides=(1, 2), dilations=(1, 2), init_cfg=init_cfg)
+    backbone.init_weights()
+    assert equal(backbone.state_dict(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("arch", "first"),
+    [
+        ("13-0", "at block 2 (layer2.0), the first that differs, it has candidate 2, not 0"),
+        ("12-2", "at block 1 (layer1.1), the first that differs, it has candidate 3, not 2"),
+        ("20-1", "at block 0 (layer1.0), the first that differs, it has candidate 1, not 2"),
+    ],
+)
+@pytest.mark.parametrize("file", ["export.pth", "classifier.pth"])
+def test_another_architecture_is_refused_by_its_first_block(load, file, arch, first):
+    with pytest.raises(UserError) as caught:
+        load(file, arch)
+    assert first in str(caught.value)
+    assert f"is of architecture 13-2, not {arch}" in str(caught.value)
+    assert "set arch='13-2'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arch", "change", "said"),
+    [
+        (ARCH, dict(stem_pool=True), "its stem_pool is False, not True"),
+        (ARCH, dict(strides=(1, 2)), r"its strides is \[2, 2\], not \[1, 2\]"),
+        ("13-22", dict(depths=(2, 2)), r"its depths is \[2, 1\], not \[2, 2\]"),
+        (ARCH, dict(widths=(16, 32)), "its widths is"),
+    ],
+)
+def test_another_space_is_refused(load, space, arch, change, said):
+    with pytest.raises(UserError, match=f"is of another search space: {said}"):
+        load("export.pth", arch, space={**space.to_dict(), **change})
+
+
+@pytest.mark.parametrize(
+    ("arch", "change", "said"),
+    [
+        ("13-22", dict(depths=(2, 2)), r"27 keys missing \(layer2\.1\."),
+        ("1-2", dict(depths=(1, 1)), r"27 left over \(layer1\.1\."),
+        ("13-2", dict(widths=(16, 32)), r"of another shape \(layer2\.0\."),
+        ("10-1", dict(candidates=[(1, 1, 32), (2, 1, 32)]), r"of another shape \(layer1\.0\."),
+    ],
+)
+def test_another_space_shows_without_a_word_of_the_file_too(load, space, arch, change, said):
+    with pytest.raises(UserError, match=said):
+        load("bare.pth", arch, space={**space.to_dict(), **change})
+
+
+def test_the_wrong_way_names_the_right_one(load):
+    with pytest.raises(UserError, match=r"holds a supernet.*type='pinas_mm\.FromSupernet'"):
+        load("super.pth")
+    with pytest.raises(UserError, match=r"holds no supernet.*type='Pretrained'"):
+        load("export.pth", kind="pinas_mm.FromSupernet")
+
+
+def test_an_unknown_prefix_tells_what_there_is(load):
+    with pytest.raises(UserError, match=r"no keys under neck\.: they begin with backbone, head"):
+        load("classifier.pth", prefix="neck.")
+
+
+@pytest.mark.parametrize("name", ["layer2.0.bn3.running_var", "conv1.0.weight", "bn1.bias"])
+def test_what_is_not_whole_is_refused(space, wanted, name):
+    backbone = PiNASBackbone(ARCH, space)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    del wanted[name]
+    with pytest.raises(UserError, match=rf"it does not fit.*1 keys missing \({name}\)"):
+        load_backbone(backbone, wanted, "it")
+    assert equal(backbone.state_dict(), before)
+
+
+def test_another_norm_is_refused(files, space):
+    init_cfg = dict(type="Pretrained", checkpoint=str(files / "export.pth"))
+    backbone = PiNASBackbone(ARCH, space, norm_cfg=dict(type="GN", num_groups=4), init_cfg=init_cfg)
+    with pytest.raises(UserError, match=r"left over \(conv1\.1\.running_mean"):
+        backbone.init_weights()
+
+
+def test_alike_candidates_are_not_taken_for_a_difference(space):
+    twins = {**space.to_dict(), "candidates": [(2, 1, 64)] * 3}
+    backbone = PiNASBackbone("12-0", twins)
+    load_backbone(backbone, PiNASBackbone("01-2", twins).state_dict(), "it")
