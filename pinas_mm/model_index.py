@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
-from mmengine.config.utils import MODULE2PACKAGE
-from mmpretrain.apis import ModelHub
+import wrapt
 
 # In a clone these are links to the repository's configs and tools, in a wheel copies.
 MIM = Path(__file__).parent / ".mim"
 
 
 def register() -> None:
-    """Makes our classifiers known to mmpretrain and our configs to mmengine.
+    """Makes our classifiers known to mmpretrain and our configs to mmengine, once these are loaded.
 
     ``mmpretrain.list_models('pinas*')`` and ``get_model`` find them by name; ``pinas_mm::NAME`` is
     a base for other configs where the package is installed from a wheel. Without the files, as
     where links cannot be made, nothing is registered.
     """
-    classifiers = MIM / "configs" / "imagenet" / "metafile.yml"
-    if classifiers.is_file():
-        ModelHub.register_model_index(classifiers, config_prefix=MIM)
-        MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+    if _classifiers().is_file():
+        wrapt.register_post_import_hook(_tell_mmpretrain, "mmpretrain")
+        wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
+
+
+def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
+    mmpretrain.apis.ModelHub.register_model_index(_classifiers(), config_prefix=MIM)
+
+
+def _tell_mmengine(utils: ModuleType) -> None:
+    utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+
+
+def _classifiers() -> Path:
+    return MIM / "configs" / "imagenet" / "metafile.yml"

@@ -1,25 +1,132 @@
-"""Child registries of mmengine's roots under the scope ``pinas_mm``.
+"""Child registries of mmengine's roots under the scope ``pinas_mm``, and registries of our own.
 
-``type='pinas_mm.PiNASBackbone'`` therefore works in mmpretrain, mmdet and mmseg configs once
-``custom_imports = dict(imports=['pinas_mm'], allow_failed_imports=False)`` is there.
+``type='pinas_mm.PiNASBackbone'`` works in mmpretrain, mmdet and mmseg configs once
+``custom_imports = dict(imports=['pinas_mm'], allow_failed_imports=False)`` is there. A registry
+imports what is registered in it when something is first looked up.
 """
 
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from mmengine import registry as root
 
-# Importing the package registers everything; mmengine would otherwise look for a `pinas_mm.utils`.
-Registry = partial(root.Registry, scope="pinas_mm", locations=["pinas_mm"])
+from pinas_mm.errors import UserError
 
-MODELS = Registry("model", parent=root.MODELS)
-DATASETS = Registry("dataset", parent=root.DATASETS)
-DATA_SAMPLERS = Registry("data sampler", parent=root.DATA_SAMPLERS)
-TRANSFORMS = Registry("transform", parent=root.TRANSFORMS)
-HOOKS = Registry("hook", parent=root.HOOKS)
-MODEL_WRAPPERS = Registry("model wrapper", parent=root.MODEL_WRAPPERS)
-LOOPS = Registry("loop", parent=root.LOOPS)
-METRICS = Registry("metric", parent=root.METRICS)
-WEIGHT_INITIALIZERS = Registry("weight initializer", parent=root.WEIGHT_INITIALIZERS)
-PATH_SAMPLERS = Registry("path sampler", parent=root.TASK_UTILS)
-SCORES = Registry("score of architectures")
-ARCH_SAMPLERS = Registry("arch sampler")
+Registry = partial(root.Registry, scope="pinas_mm")
+
+NETWORKS = ["pinas_mm.models", "pinas_mm.algorithms", "pinas_mm.data.views"]
+MODELS = Registry("model", parent=root.MODELS, locations=NETWORKS)
+DATASETS = Registry("dataset", parent=root.DATASETS, locations=["pinas_mm.data.cache"])
+DATA_SAMPLERS = Registry(
+    "data sampler",
+    parent=root.DATA_SAMPLERS,
+    locations=["pinas_mm.data.fixed_sampler"],
+)
+TRANSFORMS = Registry("transform", parent=root.TRANSFORMS, locations=["pinas_mm.data.loading"])
+HOOKS = Registry("hook", parent=root.HOOKS, locations=["pinas_mm.engine"])
+MODEL_WRAPPERS = Registry(
+    "model wrapper", parent=root.MODEL_WRAPPERS, locations=["pinas_mm.engine"]
+)
+LOOPS = Registry("loop", parent=root.LOOPS, locations=["pinas_mm.engine"])
+METRICS = Registry("metric", parent=root.METRICS, locations=["pinas_mm.engine"])
+WEIGHT_INITIALIZERS = Registry(
+    "weight initializer",
+    parent=root.WEIGHT_INITIALIZERS,
+    locations=["pinas_mm.weights.initializers"],
+)
+OPERATIONS = Registry("operation", locations=["pinas_mm.models"])
+SKELETONS = Registry("skeleton", locations=["pinas_mm.models"])
+# Functions (part of a network, its input) -> a number that adds up over the parts.
+COSTS = Registry("cost", locations=["pinas_mm.models"])
+PATH_SAMPLERS = Registry("path sampler", parent=root.TASK_UTILS, locations=["pinas_mm.models"])
+SCORES = Registry("score of architectures", locations=["pinas_mm.search.evaluation.scores"])
+ARCH_SAMPLERS = Registry("arch sampler", locations=["pinas_mm.search.samplers"])
+
+
+def find(registry: root.Registry, name: Any, what: str) -> Any:
+    """What is registered under a name, with or without our scope; a class is taken as it is.
+
+    Args:
+        registry: one of ours.
+        name: its name.
+        what: what the message calls it.
+
+    Raises:
+        UserError: there is none; the nearest names are offered, and all that there are.
+    """
+    if inspect.isclass(name) or inspect.isfunction(name):
+        return name
+    registry.import_from_location()
+    known = sorted(registry.module_dict)
+    bare = str(name).removeprefix("pinas_mm.")
+    if bare in known:
+        return registry.module_dict[bare]
+    near = difflib.get_close_matches(bare, known, 1)
+    hint = f"did you mean {_scoped(registry, near[0])}? " if near else ""
+    names = ", ".join(_scoped(registry, one) for one in known)
+    raise UserError(
+        f"{what}: {registry.name} {name} is unknown: {hint}known are {names}; one of your own is "
+        "known once its file is among the config's custom_imports"
+    )
+
+
+def _scoped(registry: root.Registry, name: str) -> str:
+    """As a config names it: what the package brings under its scope, a user's own as it is."""
+    ours = registry.module_dict[name].__module__.startswith("pinas_mm.")
+    return f"pinas_mm.{name}" if ours else name
+
+
+def built(registry: root.Registry, config: Any, what: str, kind: type) -> Any:
+    """An object from its config or its type's name.
+
+    Args:
+        registry: one of ours.
+        config: a name, or a dict with ``type`` and arguments.
+        what: what the message calls it.
+        kind: the class it must be of.
+
+    Raises:
+        UserError: the type is unknown or no such class, or does not take the arguments.
+    """
+    options = plain(config) if isinstance(config, Mapping) else dict(type=config)
+    cls = find(registry, options.pop("type", None), what)
+    if dataclasses.is_dataclass(cls):
+        # JSON knows no tuples, by which frozen descriptions compare and hash.
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    try:
+        made = cls(**options)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(cls).parameters)
+        raise UserError(
+            f"{what}: {cls.__name__} does not take {options} ({error}); it takes {takes}"
+        ) from error
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from None
+    if not isinstance(made, kind):
+        raise UserError(f"{what}: {cls.__name__} is no {kind.__name__}")
+    return made
+
+
+def plain(value: Any) -> Any:
+    """A config's dicts and lists as Python's own."""
+    if dataclasses.is_dataclass(value):
+        return value
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts of a config, however deep."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)

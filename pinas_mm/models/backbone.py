@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
-from pinas_mm.models.network import Skeleton
-from pinas_mm.operations.split_attention import SplitAttentionBlock, build_shortcut
-from pinas_mm.registry import MODELS
-from pinas_mm.space import BlockSpec, Candidate, SearchSpace
+from pinas_mm.errors import UserError
+from pinas_mm.models.network import Network, strict_init
+from pinas_mm.registry import MODELS, WEIGHT_INITIALIZERS
+from pinas_mm.space import BlockSpec, SearchSpace
 
 
 @MODELS.register_module()
-class PiNASBackbone(Skeleton):
+class PiNASBackbone(Network):
     """One architecture as an ordinary backbone for mmpretrain, mmdet and mmseg.
 
     Its state dict has a supernet's keys without the candidate index, and is the same for all
@@ -32,20 +34,24 @@ class PiNASBackbone(Skeleton):
 
     Args:
         arch: the architecture, in any form that :meth:`SearchSpace.arch` reads: text, list or the
-            name of a published one (``'pinas_cls'``, ``'pinas_trans'``).
-        space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is the paper's.
-        in_channels: channels of the input images.
+            name of a published one (``'pinas_cls'``, ``'pinas_trans'``). None is that of the file
+            in ``init_cfg``.
+        space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is that of the file in
+            ``init_cfg``, where it names one, else the paper's.
+        in_channels: channels of the input images; None is the file's, else 3.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         out_indices: stages whose outputs are returned, counted from 0; None is all.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.
-        norm_cfg: config of the norm layers, BN, SyncBN or GN; None is BN.
+        norm_cfg: config of the norm layers, BN, SyncBN or GN; None is the file's, else BN.
         norm_eval: batch norms keep their running statistics in training.
         with_cp: save memory by recomputing blocks in the backward pass.
         init_cfg: mmengine's weight initialization; None is Kaiming, norms at one.
             ``dict(type='Pretrained', checkpoint=...)`` loads an exported or converted file, or with
             ``prefix='backbone.'`` a trained model's; ``dict(type='pinas_mm.FromSupernet',
             checkpoint=...)`` cuts the architecture out of a supernet's checkpoint. Both load all
-            of it or raise :class:`~pinas_mm.errors.UserError`.
+            of it or raise :class:`~pinas_mm.errors.UserError`. A file that
+            ``tools/export.py`` or a training wrote knows architecture and space: what the config
+            does not say it says, and what the config says otherwise is refused.
 
     Raises:
         UserError: an argument does not fit the space; says what is allowed.
@@ -58,9 +64,9 @@ class PiNASBackbone(Skeleton):
 
     def __init__(
         self,
-        arch: Any,
+        arch: Any = None,
         space: SearchSpace | dict[str, Any] | None = None,
-        in_channels: int = 3,
+        in_channels: int | None = None,
         strides: Sequence[int] | None = None,
         dilations: Sequence[int] | None = None,
         out_indices: Sequence[int] | None = None,
@@ -70,11 +76,23 @@ class PiNASBackbone(Skeleton):
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
+        known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
+        arch, space, in_channels, norm_cfg = (
+            known.get(name) if value is None else value
+            for name, value in dict(
+                arch=arch, space=space, in_channels=in_channels, norm_cfg=norm_cfg
+            ).items()
+        )
+        if arch is None:
+            raise UserError(
+                "PiNASBackbone has no arch: give one, or by init_cfg=dict(type='Pretrained', "
+                "checkpoint=...) a file that knows its own, as tools/export.py writes them"
+            )
         space = SearchSpace.build(space)
         self.arch = space.arch(arch)
         super().__init__(
             space=space,
-            in_channels=in_channels,
+            in_channels=3 if in_channels is None else in_channels,
             strides=strides,
             dilations=dilations,
             out_indices=out_indices if out_indices is not None else range(len(space.depths)),
@@ -86,17 +104,19 @@ class PiNASBackbone(Skeleton):
             init_cfg=init_cfg,
         )
 
-    def candidates_at(self, number: int) -> list[Candidate]:
+    def choices_at(self, number: int) -> list[int]:
         """The architecture's one."""
-        return [self.space.candidates[self.arch[number]]]
+        return [self.arch[number]]
 
-    def build_block(self, number: int, spec: BlockSpec) -> SplitAttentionBlock:
-        """The architecture's candidate at a choice block."""
-        (candidate,) = self.candidates_at(number)
-        # Where the space strides there is a pool, also in a network that does not stride there.
-        pool = spec.stride > 1 or (spec.first and self.space.strides[spec.stage] > 1)
-        shortcut = build_shortcut(spec, self.norm_cfg)
-        return SplitAttentionBlock(spec, candidate, shortcut, pool, self.norm_cfg)
+    def place(self, candidates: dict[int, nn.Module], shortcut: nn.Module | None) -> nn.Module:
+        """The only one."""
+        (module,) = candidates.values()
+        return module
+
+    def _placed(self, specs: Iterable[BlockSpec]) -> Iterable[BlockSpec]:
+        """Where the space strides a block has what strides, also where this network does not."""
+        for spec, own in zip(specs, self.space.blocks(), strict=True):
+            yield dataclasses.replace(spec, strided=spec.strided or own.strided)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images (N, in_channels, H, W) to one feature map for each of ``out_indices``.
@@ -104,11 +124,20 @@ class PiNASBackbone(Skeleton):
         Their memory is contiguous: mmcv's operators, RoIAlign among them, take any tensor's memory
         for that, and read another's values in a wrong order.
         """
-        x = self.forward_stem(x)
-        outs = []
-        for index, stage in enumerate(self.stages[: self.out_indices[-1] + 1]):
-            for block in stage:
-                x = self.run_block(block, x)
-            if index in self.out_indices:
-                outs.append(x.contiguous())
-        return tuple(outs)
+        nothing = [None] * self.space.num_blocks
+        return tuple(out.contiguous() for out in self.forward_path(x, nothing))
+
+
+def _known(init_cfg: dict | list | None, needed: bool) -> dict[str, Any]:
+    """What the file of an ``init_cfg`` says of itself; nothing where there is none.
+
+    A run that is resumed or tested elsewhere does not need the file that it began with.
+    """
+    for cfg in strict_init(init_cfg or []):
+        if cfg["type"] in ("pinas_mm.Pretrained", "pinas_mm.FromSupernet"):
+            try:
+                return WEIGHT_INITIALIZERS.build(cfg).describe()
+            except UserError:
+                if needed:
+                    raise
+    return {}

@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """The batch norms of a module that keep running statistics."""
-    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+def batch_norms(*modules: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of modules that keep running statistics, each once."""
+    found = {m: None for module in modules for m in module.modules() if isinstance(m, _BatchNorm)}
+    return [norm for norm in found if norm.track_running_stats]
 
 
 @contextlib.contextmanager
@@ -30,13 +31,13 @@ def untracked_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def uncounted_batches(module: nn.Module) -> Iterator[None]:
+def uncounted_batches(*modules: nn.Module) -> Iterator[None]:
     """Batch norms compute as ever here, autograd included, but leave their running statistics.
 
     Where a backward pass recomputes activations: with ``track_running_stats=False`` autograd would
     keep fewer tensors than it did in the forward pass, which PyTorch refuses.
     """
-    norms = batch_norms(module)
+    norms = batch_norms(*modules)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         # A counter of its own and not None, which SyncBN refuses.

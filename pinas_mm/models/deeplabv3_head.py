@@ -12,10 +12,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from torch import nn
 
-from pinas_mm.registry import MODELS
 
-
-@MODELS.register_module()
 class DeepLabV3ReleaseHead(BaseDecodeHead):
     """DeepLabV3's head as Pi-NAS was released with it (Chen et al., arXiv:1706.05587).
 

@@ -1,23 +1,26 @@
-"""What supernet and stand-alone backbone have in common: stem, stages, freezing, checkpointing."""
+"""What supernet and stand-alone backbone have in common: skeleton, freezing, checkpointing."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule, constant_init
+from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import uncounted_batches
-from pinas_mm.operations.norms import check_norm, norm_layer
-from pinas_mm.operations.split_attention import SplitAttentionBlock
-from pinas_mm.space import BlockSpec, Candidate, SearchSpace
+from pinas_mm.models.candidate import build_candidate, named
+from pinas_mm.models.pointwise import stride_before
+from pinas_mm.operations import BlockSpec
+from pinas_mm.operations.norms import check_norm
+from pinas_mm.space import SearchSpace
 
 DEFAULT_INIT = (
     dict(type="Kaiming", layer="Conv2d"),
@@ -32,11 +35,11 @@ LOADERS = {
 }
 
 
-class Skeleton(BaseModule):
-    """Deep stem and stages ``layer1``, ``layer2``, ... of a search space.
+class Network(BaseModule):
+    """A search space's skeleton: stem, stages ``layer1``, ``layer2``, ... and what joins them.
 
-    Subclasses say which candidates stand at each place (:meth:`candidates_at`), build them
-    (:meth:`build_block`) and run a stage.
+    Subclasses say which candidates stand at each place (:meth:`choices_at`) and what becomes of
+    them there (:meth:`place`).
 
     Args:
         space: the search space or its config; None is the paper's.
@@ -48,13 +51,17 @@ class Skeleton(BaseModule):
         norm_cfg: config of the norm layers (BN, SyncBN, GN); None is BN.
         norm_eval: batch norms use their running statistics in training too.
         with_cp: recompute blocks in the backward pass instead of keeping their activations.
-        zero_init_last: the last norm of every block starts at zero.
+        zero_init_last: every block starts as its shortcut, where it has one.
         init_cfg: mmengine's weight initialization; None is Kaiming, norms at one. Of its type
             ``Pretrained``, :class:`pinas_mm.weights.initializers.Pretrained` is meant.
 
+    Attributes:
+        specs: of the choice blocks, with this network's strides and dilations.
+
     Raises:
         UserError: ``out_indices``, ``frozen_stages``, strides or dilations do not fit the stages,
-            ``norm_cfg`` not the channels.
+            ``norm_cfg`` not the channels; an operation cannot be built, or gives another shape than
+            its place asks for.
     """
 
     def __init__(
@@ -71,7 +78,7 @@ class Skeleton(BaseModule):
         zero_init_last: bool,
         init_cfg: dict | list | None,
     ) -> None:
-        super().__init__(_strict(DEFAULT_INIT if init_cfg is None else init_cfg))
+        super().__init__(strict_init(DEFAULT_INIT if init_cfg is None else init_cfg))
         self.space = SearchSpace.build(space)
         self.out_indices = self._checked_indices(out_indices)
         if not _is_whole(frozen_stages) or not -1 <= frozen_stages <= self.num_stages:
@@ -80,31 +87,30 @@ class Skeleton(BaseModule):
             )
         if not _is_whole(in_channels) or in_channels < 1:
             raise UserError(f"in_channels is {in_channels!r}: a number of at least 1 is allowed")
+        self.in_channels, self.strides, self.dilations = in_channels, strides, dilations
         self.frozen_stages = frozen_stages
         self.norm_cfg = dict(type="BN") if norm_cfg is None else norm_cfg
         self.norm_eval, self.with_cp, self.zero_init_last = norm_eval, with_cp, zero_init_last
-        specs = list(self.space.blocks(strides, dilations))
-        self._check_norm(specs)
-        self._build_stem(in_channels)
-        for stage in range(self.num_stages):
-            blocks = [
-                self.build_block(number, spec)
-                for number, spec in enumerate(specs)
-                if spec.stage == stage
-            ]
-            self.add_module(f"layer{stage + 1}", nn.ModuleList(blocks))
+        self.specs = tuple(self._placed(self.space.blocks(strides, dilations)))
+        check_norm(self.norm_cfg, self._with_batch_norms)
+        self._build()
+        stride_before(self)
         self.to(memory_format=torch.channels_last)
         for module in self._frozen_modules:
             module.requires_grad_(False)
         self.train()
 
-    def candidates_at(self, number: int) -> list[Candidate]:
+    def choices_at(self, number: int) -> list[int]:
         """The candidates at choice block ``number`` (counted through all stages)."""
-        raise NotImplementedError(f"{type(self).__name__} must define candidates_at()")
+        raise NotImplementedError(f"{type(self).__name__} must define choices_at()")
 
-    def build_block(self, number: int, spec: BlockSpec) -> nn.Module:
-        """The module at choice block ``number``."""
-        raise NotImplementedError(f"{type(self).__name__} must define build_block()")
+    def place(self, candidates: dict[int, nn.Module], shortcut: nn.Module | None) -> nn.Module:
+        """The module that stands at a choice block, of its candidates by index."""
+        raise NotImplementedError(f"{type(self).__name__} must define place()")
+
+    def _placed(self, specs: Iterable[BlockSpec]) -> Iterable[BlockSpec]:
+        """The specs as this kind of network has them."""
+        return specs
 
     @property
     def num_stages(self) -> int:
@@ -117,37 +123,98 @@ class Skeleton(BaseModule):
         return [getattr(self, f"layer{stage + 1}") for stage in range(self.num_stages)]
 
     @property
-    def stem(self) -> list[nn.Module]:
-        """The stem's modules that have parameters."""
-        return [self.conv1, self.bn1]
+    def stem_modules(self) -> list[nn.Module]:
+        """The stem's modules, in the order they run."""
+        return [getattr(self, name) for name in self._stem_names]
+
+    @property
+    def around(self) -> list[nn.Module]:
+        """What there is besides stem and blocks: between stages, and after the last."""
+        names = [*(f"transition{n + 1}" for n in range(self.num_stages)), "output"]
+        return [getattr(self, name) for name in names if hasattr(self, name)]
+
+    def block(self, number: int) -> nn.Module:
+        """The module at choice block ``number``."""
+        spec = self.specs[number]
+        return getattr(self, f"layer{spec.stage + 1}")[spec.index]
+
+    def cell(self, number: int, choice: int | None = None) -> list[nn.Module]:
+        """The modules that run at choice block ``number``, the stage's transition among them.
+
+        Args:
+            number: counted through all stages.
+            choice: the candidate, in a supernet.
+        """
+        spec, block = self.specs[number], self.block(number)
+        transition = getattr(self, f"transition{spec.stage + 1}", None) if spec.first else None
+        running = [block] if choice is None else block.running(choice)
+        return running if transition is None else [transition, *running]
 
     def forward_stem(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) to (N, stem channels, H / 4, W / 4), in channels_last."""
+        """(N, in_channels, H, W) to the stem's output, in channels_last."""
         x = x.contiguous(memory_format=torch.channels_last)
-        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for module in self.stem_modules:
+            x = module(x)
+        return x
 
-    def run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """One block, recomputed in the backward pass where ``with_cp`` says so."""
+    def forward_cell(self, x: torch.Tensor, number: int, choice: int | None = None) -> torch.Tensor:
+        """Runs a :meth:`cell`; recomputed in the backward pass where ``with_cp`` says so."""
+        spec, block = self.specs[number], self.block(number)
+        if spec.first and hasattr(self, f"transition{spec.stage + 1}"):
+            x = getattr(self, f"transition{spec.stage + 1}")(x)
+        running = [block] if choice is None else block.running(choice)
         if self.with_cp and x.requires_grad:
             return checkpoint(
-                block,
+                running[0],
                 x,
                 use_reentrant=False,
-                context_fn=lambda: (contextlib.nullcontext(), uncounted_batches(block)),
+                context_fn=lambda: (contextlib.nullcontext(), uncounted_batches(*running)),
             )
-        return block(x)
+        return running[0](x)
+
+    def returned_after(self, number: int) -> int | None:
+        """The stage whose feature map is returned after a choice block; None for none."""
+        stage = self.specs[number].stage
+        last = self.specs[number].index == self.space.depths[stage] - 1
+        return stage if last and stage in self.out_indices else None
+
+    def forward_output(self, x: torch.Tensor, stage: int) -> torch.Tensor:
+        """What a stage's feature map passes before it is returned."""
+        last = stage == self.num_stages - 1
+        return self.output(x) if last and hasattr(self, "output") else x
+
+    def forward_path(self, x: torch.Tensor, path: Sequence[int | None]) -> tuple[torch.Tensor, ...]:
+        """Images (N, in_channels, H, W) to one feature map for each of ``out_indices``.
+
+        Args:
+            x: the images.
+            path: a candidate for each choice block, or Nones where there is nothing to choose.
+        """
+        x = self.forward_stem(x)
+        outs = []
+        for number in range(self.num_running):
+            x = self.forward_cell(x, number, path[number])
+            stage = self.returned_after(number)
+            if stage is not None:
+                outs.append(self.forward_output(x, stage))
+        return tuple(outs)
+
+    @property
+    def num_running(self) -> int:
+        """Choice blocks up to the last stage whose feature map is returned."""
+        return sum(self.space.depths[: self.out_indices[-1] + 1])
 
     def init_weights(self) -> None:
-        """Initializes by ``init_cfg``; then zeroes each block's last norm if so configured."""
+        """Initializes by ``init_cfg``; then blocks start as their shortcuts if so configured."""
         fresh = not self.is_init
         super().init_weights()
         loads = any(_loader(cfg) for cfg in self.init_cfg)
         if fresh and self.zero_init_last and not loads:
             for module in self.modules():
-                if isinstance(module, SplitAttentionBlock):
-                    constant_init(module.bn3, 0)
+                if hasattr(module, "zero_residual"):
+                    module.zero_residual()
 
-    def train(self, mode: bool = True) -> Skeleton:
+    def train(self, mode: bool = True) -> Network:
         """Training mode, less what ``frozen_stages`` and ``norm_eval`` keep in evaluation mode."""
         super().train(mode)
         if mode:
@@ -161,8 +228,10 @@ class Skeleton(BaseModule):
 
     @property
     def _frozen_modules(self) -> list[nn.Module]:
-        stem = self.stem if self.frozen_stages >= 0 else []
-        return [*stem, *self.stages[: max(self.frozen_stages, 0)]]
+        stages = range(max(self.frozen_stages, 0))
+        stem = self.stem_modules if self.frozen_stages >= 0 else []
+        names = (f"{kind}{n + 1}" for n in stages for kind in ("transition", "layer"))
+        return [*stem, *(getattr(self, name) for name in names if hasattr(self, name))]
 
     def _checked_indices(self, out_indices: Sequence[int]) -> tuple[int, ...]:
         indices = list(out_indices) if isinstance(out_indices, Iterable) else out_indices
@@ -179,40 +248,59 @@ class Skeleton(BaseModule):
             )
         return tuple(indices)
 
-    def _check_norm(self, specs: Sequence[BlockSpec]) -> None:
-        channels, pooled = [*self.space.stem_widths, *self.space.out_channels], []
-        for number, spec in enumerate(specs):
-            for candidate in self.candidates_at(number):
-                width = candidate.group_width(spec.planes)
-                channels += [width, width * candidate.radix]
-                pooled.append(candidate.attention_width(spec.planes))
-        check_norm(self.norm_cfg, channels, pooled)
+    def _with_batch_norms(self) -> nn.Module:
+        """The same network without memory, its norms batch norms; asked before it is built."""
+        twin = copy.deepcopy(self)
+        twin.norm_cfg = dict(type="BN")
+        with torch.device("meta"):
+            twin._build()
+        return twin
 
-    def _build_stem(self, in_channels: int) -> None:
-        first, second, third = self.space.stem_widths
-        self.conv1 = nn.Sequential(
-            nn.Conv2d(in_channels, first, 3, self.space.stem_stride, padding=1, bias=False),
-            norm_layer(self.norm_cfg, first),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(first, second, 3, padding=1, bias=False),
-            norm_layer(self.norm_cfg, second),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(second, third, 3, padding=1, bias=False),
-        )
-        self.bn1 = norm_layer(self.norm_cfg, third)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if self.space.stem_pool else nn.Identity()
+    def _build(self) -> None:
+        space, skeleton, norm_cfg = self.space, self.space.skeleton, self.norm_cfg
+        stem = skeleton.stem(self.in_channels, space.widths, norm_cfg)
+        self._stem_names = tuple(stem)
+        for name, module in stem.items():
+            self.add_module(name, module)
+        channels = skeleton.block_channels(space.widths)
+        ins = (skeleton.stem_channels(space.widths), *channels)
+        strides = space.strides if self.strides is None else self.strides
+        for stage in range(self.num_stages):
+            transition = skeleton.transition(
+                ins[stage], channels[stage], space.strides[stage], strides[stage]
+            )
+            if transition is not None:
+                self.add_module(f"transition{stage + 1}", transition)
+            blocks = [
+                self._block(number, spec)
+                for number, spec in enumerate(self.specs)
+                if spec.stage == stage
+            ]
+            self.add_module(f"layer{stage + 1}", nn.ModuleList(blocks))
+        output = skeleton.output(space.widths, norm_cfg)
+        if output is not None:
+            # Weights are the same whatever is returned; what nothing runs does not learn.
+            self.output = output.requires_grad_(self.num_stages - 1 in self.out_indices)
+
+    def _block(self, number: int, spec: BlockSpec) -> nn.Module:
+        shortcut = self.space.skeleton.shortcut(spec, self.norm_cfg)
+        candidates = {}
+        for choice in self.choices_at(number):
+            operation = self.space.candidates[choice]
+            with named(f"candidate {choice} ({operation.label}) at block {number}", spec):
+                candidates[choice] = build_candidate(operation, spec, shortcut, self.norm_cfg)
+        return self.place(candidates, shortcut)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _strict(init_cfg: dict | Sequence[dict]) -> list[dict]:
+def strict_init(init_cfg: dict | Sequence[dict]) -> list[dict]:
     """With our initializers for those that load; they come last and win, as mmengine has it."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
     loads = [dict(cfg, type=loader) for cfg in cfgs if (loader := _loader(cfg))]
     return [*(dict(cfg) for cfg in cfgs if not _loader(cfg)), *loads]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _loader(cfg: dict) -> str | None:

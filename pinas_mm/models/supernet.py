@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from pinas_mm.models.network import Skeleton
-from pinas_mm.operations.split_attention import SplitAttentionBlock, build_shortcut
+from pinas_mm.errors import UserError
+from pinas_mm.models.choice_block import ChoiceBlock
+from pinas_mm.models.network import Network
 from pinas_mm.registry import MODELS
-from pinas_mm.space import Arch, BlockSpec, Candidate, SearchSpace
+from pinas_mm.space import Arch, SearchSpace
 
 
 @MODELS.register_module()
-class PiNASSupernet(Skeleton):
+class PiNASSupernet(Network):
     """Every candidate of every choice block; a forward pass runs one path (Pi-NAS, 3.1).
 
     Only the path's modules are run, so a step costs what the path costs, however many candidates
-    there are. The shortcut of a block is one module shared by its candidates; with the last norm
-    of every block at zero, all paths compute the same at the start. Its key appears once for each
-    candidate in the state dict, as in the release's checkpoints.
+    there are. The shortcut of a block is one module shared by its candidates (see
+    :class:`~pinas_mm.models.choice_block.ChoiceBlock`); with the last norm of every block at zero,
+    all paths compute the same at the start.
+
+    It is called with a path, or without one where :meth:`on` has set one: so it stands in any model
+    of mmpretrain, mmdet and mmseg as a backbone.
 
     Args:
         space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is the paper's.
@@ -68,40 +73,59 @@ class PiNASSupernet(Skeleton):
             init_cfg=init_cfg,
         )
 
-    def candidates_at(self, number: int) -> list[Candidate]:
-        """All of the space."""
-        return list(self.space.candidates)
+        self._path: Arch | None = None
 
-    def build_block(self, number: int, spec: BlockSpec) -> nn.ModuleList:
-        """All candidates of a choice block."""
-        shortcut = build_shortcut(spec, self.norm_cfg)
-        return nn.ModuleList(
-            SplitAttentionBlock(spec, candidate, shortcut, spec.stride > 1, self.norm_cfg)
-            for candidate in self.candidates_at(number)
-        )
+    def choices_at(self, number: int) -> list[int]:
+        """All that may stand there."""
+        return self.space.mask[number].nonzero()[0].tolist()
 
-    def forward(self, x: torch.Tensor, arch: Any) -> tuple[torch.Tensor, ...]:
+    def place(self, candidates: dict[int, nn.Module], shortcut: nn.Module | None) -> nn.Module:
+        """A choice block of them."""
+        return ChoiceBlock(candidates, shortcut)
+
+    @contextlib.contextmanager
+    def on(self, arch: Any) -> Iterator[PiNASSupernet]:
+        """Sets the path that calls without one run, in a ``with`` block.
+
+        Args:
+            arch: in any form that :meth:`SearchSpace.arch` reads.
+
+        Example:
+            >>> with supernet.on('301-3231-203213-032'):
+            ...     features = supernet(images)
+        """
+        before, self._path = self._path, self.space.arch(arch)
+        try:
+            yield self
+        finally:
+            self._path = before
+
+    def forward(self, x: torch.Tensor, arch: Any = None) -> tuple[torch.Tensor, ...]:
         """Runs one path.
 
         Args:
             x: images, shape (N, in_channels, H, W).
-            arch: the path, in any form that :meth:`SearchSpace.arch` reads.
+            arch: the path, in any form that :meth:`SearchSpace.arch` reads; None is the one that
+                :meth:`on` set. Feature maps are then contiguous, as a
+                :class:`~pinas_mm.models.PiNASBackbone`'s.
 
         Returns:
             One feature map for each of ``out_indices``; with the default space shape
             (N, 2048, H / 32, W / 32), rounded up.
+
+        Raises:
+            UserError: the path is none of the space, or none is given or set.
         """
-        choices = iter(self.space.arch(arch))
-        x = self.forward_stem(x)
-        outs = []
-        for index, stage in enumerate(self.stages[: self.out_indices[-1] + 1]):
-            for block in stage:
-                x = self.run_block(block[next(choices)], x)
-            if index in self.out_indices:
-                outs.append(x)
-        return tuple(outs)
+        path = self._path if arch is None else self.space.arch(arch)
+        if path is None:
+            raise UserError(
+                "the supernet has no path to run: call it with one, or inside "
+                "`with supernet.on(arch):`"
+            )
+        outs = self.forward_path(x, path)
+        return tuple(out.contiguous() for out in outs) if arch is None else outs
 
     def path_modules(self, arch: Arch) -> list[nn.Module]:
-        """The modules a path runs: the stem's, then one a choice block."""
-        blocks = [block for stage in self.stages for block in stage]
-        return [*self.stem, *(block[choice] for block, choice in zip(blocks, arch, strict=True))]
+        """The modules that a path runs, each once."""
+        blocks = (self.block(number).running(choice) for number, choice in enumerate(arch))
+        return [*self.stem_modules, *self.around, *(module for block in blocks for module in block)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
@@ -16,18 +16,32 @@ from pinas_mm.errors import UserError
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
 
 
-def norm_layer(norm_cfg: dict, channels: int) -> nn.Module:
-    """A norm layer by mmcv's ``norm_cfg``; the caller names it, so keys do not depend on it."""
-    return build_norm_layer(norm_cfg, channels)[1]
+def norm_layer(norm_cfg: dict, channels: int, pooled: bool = False) -> nn.Module:
+    """A norm layer by mmcv's ``norm_cfg``; the caller names it, so keys do not depend on it.
+
+    Args:
+        norm_cfg: mmcv's.
+        channels: of what it normalizes.
+        pooled: whether that is pooled to 1 x 1.
+    """
+    layer = build_norm_layer(norm_cfg, channels)[1]
+    layer.pooled = pooled
+    return layer
 
 
-def check_norm(norm_cfg: Any, channels: Sequence[int], pooled: Sequence[int]) -> None:
-    """Checks a ``norm_cfg`` before anything is built by it.
+def unsynchronized(norm_cfg: dict | None) -> dict | None:
+    """BN for SyncBN: the same weights, and what SyncBN computes in one process."""
+    if norm_cfg and norm_cfg.get("type") in ("SyncBN", "MMSyncBN"):
+        return {**norm_cfg, "type": "BN"}
+    return norm_cfg
+
+
+def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
+    """Checks a ``norm_cfg`` before a network is built by it.
 
     Args:
         norm_cfg: mmcv's, of BN, SyncBN or GN.
-        channels: of the norms on feature maps.
-        pooled: channels of the norms on what is pooled to 1 x 1.
+        twin: gives the same network with batch norms, to ask which channels its norms have.
 
     Raises:
         UserError: the type is unknown or another, an argument is wrong, or GN's groups do not
@@ -37,9 +51,11 @@ def check_norm(norm_cfg: Any, channels: Sequence[int], pooled: Sequence[int]) ->
     if not isinstance(norm_cfg, dict) or "type" not in norm_cfg:
         raise UserError(f"norm_cfg is {norm_cfg!r}: give a dict with a type, BN, SyncBN or GN")
     if norm_cfg["type"] == "GN" or "num_groups" in norm_cfg:
-        _check_groups(norm_cfg.get("num_groups"), channels, pooled)
+        norms = [m for m in twin().modules() if isinstance(m, nn.BatchNorm2d)]
+        _check_groups(norm_cfg.get("num_groups"), norms)
     try:
-        layer = norm_layer(norm_cfg, channels[0])
+        # Any number of channels will do that all allowed numbers of groups divide.
+        layer = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
     except (KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].strip("'\"")
         raise UserError(
@@ -53,12 +69,17 @@ def check_norm(norm_cfg: Any, channels: Sequence[int], pooled: Sequence[int]) ->
         )
 
 
-def _check_groups(groups: Any, channels: Sequence[int], pooled: Sequence[int]) -> None:
-    common = math.gcd(*channels, *pooled)
-    allowed = [n for n in range(1, min(pooled) // 2 + 1) if common % n == 0]
+def _check_groups(groups: Any, norms: Sequence[nn.BatchNorm2d]) -> None:
+    if not norms:  # As in ConvNeXt, where nothing is built by it.
+        return
+    common = math.gcd(*(norm.num_features for norm in norms))
+    # One channel of one pixel is its own mean. Norms of a library's module do not say.
+    pooled = [norm for norm in norms if getattr(norm, "pooled", False)]
+    most = min((norm.num_features // 2 for norm in pooled), default=common)
+    allowed = [n for n in range(1, most + 1) if common % n == 0]
     integral = isinstance(groups, numbers.Integral) and not isinstance(groups, bool)
     if not integral or groups not in allowed:
         raise UserError(
             f"norm_cfg has num_groups {groups}: allowed are {', '.join(map(str, allowed))}, which "
-            "divide the channels of every norm and leave split attention's at least 2 a group"
+            "divide the channels of every norm and leave those of pooled ones at least 2 a group"
         )

@@ -1,13 +1,18 @@
-"""The candidate operation of a choice block: ResNeSt's split-attention bottleneck."""
+"""The modules of ResNeSt's split-attention bottleneck."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pinas_mm.operations.base import BlockSpec
 from pinas_mm.operations.norms import norm_layer
-from pinas_mm.space import BlockSpec, Candidate
+
+if TYPE_CHECKING:
+    from pinas_mm.operations.resnest import ResNeStBottleneck
 
 
 class SplitAttention(nn.Module):
@@ -23,7 +28,9 @@ class SplitAttention(nn.Module):
         norm_cfg: config of the norm layers.
     """
 
-    def __init__(self, candidate: Candidate, planes: int, dilation: int, norm_cfg: dict) -> None:
+    def __init__(
+        self, candidate: ResNeStBottleneck, planes: int, dilation: int, norm_cfg: dict
+    ) -> None:
         super().__init__()
         self.radix, self.groups = candidate.radix, candidate.groups
         width, hidden = candidate.group_width(planes), candidate.attention_width(planes)
@@ -40,7 +47,7 @@ class SplitAttention(nn.Module):
         self.bn0 = norm_layer(norm_cfg, splits)
         self.relu = nn.ReLU(inplace=True)
         self.fc1 = nn.Conv2d(width, hidden, 1, groups=self.groups)
-        self.bn1 = norm_layer(norm_cfg, hidden)
+        self.bn1 = norm_layer(norm_cfg, hidden, pooled=True)
         self.fc2 = nn.Conv2d(hidden, splits, 1, groups=self.groups)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -61,27 +68,13 @@ class SplitAttention(nn.Module):
         return out
 
 
-def build_shortcut(spec: BlockSpec, norm_cfg: dict) -> nn.Sequential | None:
-    """The projection on a block's identity path: average pool, 1x1 convolution, norm.
-
-    None where the identity needs no projection.
-    """
-    if not spec.shortcut:
-        return None
-    return nn.Sequential(
-        nn.AvgPool2d(spec.stride, spec.stride, ceil_mode=True, count_include_pad=False),
-        nn.Conv2d(spec.in_channels, spec.out_channels, 1, bias=False),
-        norm_layer(norm_cfg, spec.out_channels),
-    )
-
-
 class SplitAttentionBlock(nn.Module):
     """One candidate of one choice block.
 
     Args:
         spec: where the block stands.
         candidate: which operation it is.
-        shortcut: the projection of :func:`build_shortcut`; in a supernet one module serves all
+        shortcut: the projection on the identity path; in a supernet one module serves all
             candidates of a block.
         pool: whether a 3x3 average pool of the block's stride follows the 3x3 convolution
             (ResNeSt's ``avd``).
@@ -91,7 +84,7 @@ class SplitAttentionBlock(nn.Module):
     def __init__(
         self,
         spec: BlockSpec,
-        candidate: Candidate,
+        candidate: ResNeStBottleneck,
         shortcut: nn.Module | None,
         pool: bool,
         norm_cfg: dict,
@@ -106,6 +99,13 @@ class SplitAttentionBlock(nn.Module):
         self.bn3 = norm_layer(norm_cfg, spec.out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = shortcut
+        self._rectified = spec.rectified
+        self._adds = shortcut is not None or not spec.shortcut
+
+    def zero_residual(self) -> None:
+        """Starts as the shortcut alone, where there is one."""
+        if self._adds:
+            nn.init.zeros_(self.bn3.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""
@@ -113,4 +113,6 @@ class SplitAttentionBlock(nn.Module):
         out = self.conv2(self.relu(self.bn1(self.conv1(x))))
         if self.pool is not None:
             out = self.pool(out)
-        return self.relu(self.bn3(self.conv3(out)) + identity)
+        out = self.bn3(self.conv3(out))
+        out = out + identity if self._adds else out
+        return self.relu(out) if self._rectified else out

@@ -1,6 +1,7 @@
-"""What an architecture is: the search space, its paths, their costs."""
+"""What an architecture is: the search space, its paths, their costs. No torch is loaded."""
 
+from pinas_mm.operations.base import BlockSpec
 from pinas_mm.space.arch import SYMBOLS, Arch
-from pinas_mm.space.space import PAPER_CANDIDATES, BlockSpec, Candidate, SearchSpace
+from pinas_mm.space.space import PAPER_CANDIDATES, SearchSpace
 
-__all__ = ["PAPER_CANDIDATES", "SYMBOLS", "Arch", "BlockSpec", "Candidate", "SearchSpace"]
+__all__ = ["PAPER_CANDIDATES", "SYMBOLS", "Arch", "BlockSpec", "SearchSpace"]

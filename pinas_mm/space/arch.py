@@ -95,7 +95,13 @@ def _published(name: str, space: SearchSpace) -> str:
             f"the candidate of every block, as in {_example(space)}"
         )
     paper = type(space)()
-    for part in ("candidates", "depths", "widths"):
+    if type(space.skeleton) is not type(paper.skeleton):
+        raise UserError(
+            f"architecture {name} is of the paper's search space, this one has a "
+            f"{type(space.skeleton).__name__}: give the candidate of every block, as in "
+            f"{_example(space)}"
+        )
+    for part in ("candidates", "depths", "widths", "allowed"):
         if getattr(space, part) != getattr(paper, part):
             raise UserError(
                 f"architecture {name} is of the paper's search space, this one has other "
@@ -105,7 +111,7 @@ def _published(name: str, space: SearchSpace) -> str:
 
 
 def _example(space: SearchSpace) -> str:
-    return str(Arch([0] * space.num_blocks, space.depths))
+    return str(Arch(space.mask.argmax(axis=1), space.depths))
 
 
 def _checked(value: Any, choices: Sequence[Any], space: SearchSpace) -> Arch:
@@ -121,5 +127,11 @@ def _checked(value: Any, choices: Sequence[Any], space: SearchSpace) -> Arch:
             raise UserError(
                 f"architecture {value!s} has {choice!r} at block {position}: allowed are "
                 f"candidates 0 to {SYMBOLS[space.num_candidates - 1]}"
+            )
+        if not space.mask[position, choice]:
+            allowed = (SYMBOLS[index] for index in space.mask[position].nonzero()[0])
+            raise UserError(
+                f"architecture {value!s} has {SYMBOLS[choice]} at block {position}, where it "
+                f"cannot stand: allowed there are {', '.join(allowed)}"
             )
     return Arch(choices, space.depths)

@@ -7,11 +7,13 @@ have drawn. Each sampler is called as ``sampler(space, seed, iteration)``.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from pinas_mm.errors import UserError
 from pinas_mm.space.arch import Arch
+from pinas_mm.space.cost import AdditiveCost
 from pinas_mm.space.space import SearchSpace
 
 
@@ -32,6 +34,9 @@ class PathSampler:
     def check(self, space: SearchSpace) -> None:
         """Raises :class:`UserError` where the space cannot give such paths."""
 
+    def learn_costs(self, count: Callable[[str, int], AdditiveCost]) -> None:
+        """Told, before the first step, how costs are counted: ``count('macs', image_size)``."""
+
     def __call__(self, space: SearchSpace, seed: int, iteration: int) -> list[Arch]:
         """The step's paths; the same arguments always give the same paths."""
         self.check(space)
@@ -49,49 +54,93 @@ class UniformPaths(PathSampler):
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
         """Candidate indices of shape (num_paths, blocks)."""
-        rng = np.random.default_rng([seed, iteration])
-        return rng.integers(space.num_candidates, size=(self.num_paths, space.num_blocks))
+        return space.draw(self.num_paths, np.random.default_rng([seed, iteration]))
 
 
 @dataclasses.dataclass(frozen=True)
 class CrossPaths(PathSampler):
-    """Paths that pairwise differ in every choice block (Pi-NAS, section 3.2)."""
+    """Paths that pairwise differ in every choice block (Pi-NAS, section 3.2).
+
+    A block with a single candidate is no choice: all paths have it.
+    """
 
     num_paths: int = 2
 
     def check(self, space: SearchSpace) -> None:
         """Raises :class:`UserError` where a block has fewer candidates than a step has paths."""
-        if space.num_candidates < self.num_paths:
+        choices = space.counts[space.counts > 1]
+        fewest = choices.min() if len(choices) else 1
+        if fewest < self.num_paths:
             raise UserError(
                 f"CrossPaths draws {self.num_paths} paths that differ in every block, but the "
-                f"space has {space.num_candidates} candidate(s) a block: add candidates or use "
-                "UniformPaths"
+                f"space has {fewest} candidate(s) a block: add candidates or use UniformPaths"
             )
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
         """Candidate indices of shape (num_paths, blocks)."""
         rng = np.random.default_rng([seed, iteration])
-        return _permutations(rng, space)[:, : self.num_paths].T
+        orders, blocks = _permutations(rng, space), np.arange(space.num_blocks)
+        return np.stack([orders[blocks, path % space.counts] for path in range(self.num_paths)])
 
 
 @dataclasses.dataclass(frozen=True)
 class FairPaths(PathSampler):
     """Every candidate of every block once in each group of paths (FairNAS, Chu et al., ICCV 2021).
 
-    A group has as many paths as there are candidates; it spans several steps where a step takes
-    fewer.
+    A block's group has as many paths as it has candidates; it spans several steps where a step
+    takes fewer.
     """
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
         """Candidate indices of shape (num_paths, blocks)."""
-        paths = []
-        for number in range(iteration * self.num_paths, (iteration + 1) * self.num_paths):
-            group, position = divmod(number, space.num_candidates)
-            rng = np.random.default_rng([seed, group])
-            paths.append(_permutations(rng, space)[:, position])
-        return np.stack(paths)
+        paths = np.zeros((self.num_paths, space.num_blocks), dtype=np.int64)
+        for row, number in enumerate(
+            range(iteration * self.num_paths, (iteration + 1) * self.num_paths)
+        ):
+            for count in np.unique(space.counts):
+                group, position = divmod(number, int(count))
+                orders = _permutations(np.random.default_rng([seed, group]), space)
+                paths[row] = np.where(space.counts == count, orders[:, position], paths[row])
+        return paths
+
+
+@dataclasses.dataclass(frozen=True)
+class SandwichPaths(PathSampler):
+    """The dearest and the cheapest architecture and random ones (Yu and Huang, ICCV 2019, 3.2).
+
+    They come in this order, so that a strategy can teach the others by the first.
+
+    Args:
+        num_paths: paths a step, at least 2.
+        cost: what is dear and cheap, of :data:`pinas_mm.registry.COSTS`.
+        image_size: side of the images that costs are counted for, in pixels.
+    """
+
+    num_paths: int = 4
+    cost: str = "macs"
+    image_size: int = 224
+
+    def __post_init__(self) -> None:
+        if self.num_paths < 2:
+            raise UserError(
+                f"SandwichPaths takes the dearest and the cheapest path: num_paths must be at "
+                f"least 2, not {self.num_paths}"
+            )
+
+    def learn_costs(self, count: Callable[[str, int], AdditiveCost]) -> None:
+        """Counts the one it needs."""
+        cheapest, dearest = count(self.cost, self.image_size).extremes()
+        object.__setattr__(self, "_ends", np.stack([dearest, cheapest]))
+
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+        """Candidate indices of shape (num_paths, blocks)."""
+        if not hasattr(self, "_ends"):
+            raise RuntimeError("SandwichPaths does not know the costs: learn_costs() tells them")
+        rng = np.random.default_rng([seed, iteration])
+        return np.concatenate([self._ends, space.draw(self.num_paths - 2, rng)])
 
 
 def _permutations(rng: np.random.Generator, space: SearchSpace) -> np.ndarray:
-    """A random order of the candidates for each block, shape (blocks, candidates)."""
-    return rng.random((space.num_blocks, space.num_candidates)).argsort(axis=1)
+    """A random order of each block's candidates, those it has not last; (blocks, candidates)."""
+    order = rng.random((space.num_blocks, space.num_candidates))
+    return np.where(space.mask, order, np.inf).argsort(axis=1)

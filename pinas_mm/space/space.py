@@ -1,135 +1,82 @@
-"""The search space. No torch here: costs and samplers need none."""
+"""The search space: which operation may stand where. No torch here: samplers need none."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import numbers
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pinas_mm.errors import UserError
+from pinas_mm.operations import BlockSpec, Operation, ResNeStBottleneck
+from pinas_mm.skeletons import ResNeStSkeleton, Skeleton
 from pinas_mm.space.arch import SYMBOLS, Arch, read_arch
 
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One operation a choice block can take: a ResNeSt bottleneck's free numbers.
-
-    Args:
-        radix: splits that attention weighs (1: one split, a sigmoid gate).
-        groups: cardinality.
-        base_width: width of a group at 64 planes.
-    """
-
-    radix: int
-    groups: int
-    base_width: int
-
-    def group_width(self, planes: int) -> int:
-        """Channels of the block's 3x3 convolution, before the radix multiplies them."""
-        return int(planes * self.base_width / 64) * self.groups
-
-    def attention_width(self, planes: int) -> int:
-        """Hidden channels of the split attention (ResNeSt: reduction 4, at least 32)."""
-        return max(self.group_width(planes) * self.radix // 4, 32)
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockSpec:
-    """Where a choice block stands and what all its candidates have in common."""
-
-    stage: int
-    index: int
-    in_channels: int
-    planes: int
-    out_channels: int
-    stride: int
-    dilation: int
-
-    @property
-    def first(self) -> bool:
-        """Whether it is its stage's first block."""
-        return self.index == 0
-
-    @property
-    def shortcut(self) -> bool:
-        """Whether its identity path needs a projection: stride or channels change."""
-        return self.stride != 1 or self.in_channels != self.out_channels
-
-
 PAPER_CANDIDATES = (
-    Candidate(1, 1, 64),
-    Candidate(2, 1, 64),
-    Candidate(1, 2, 42),
-    Candidate(2, 2, 40),
+    ResNeStBottleneck(1, 1, 64),
+    ResNeStBottleneck(2, 1, 64),
+    ResNeStBottleneck(1, 2, 42),
+    ResNeStBottleneck(2, 2, 40),
 )
+# What a space may say of its skeleton without naming it.
+OF_SKELETON = ("expansion", "stem_widths", "stem_stride", "stem_pool")
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """Every architecture of a ResNeSt-like skeleton; the defaults are Pi-NAS's 4^16 (paper, 4.1).
+    """Every architecture of a skeleton; the defaults are Pi-NAS's 4^16 (paper, 4.1).
 
     Args:
-        candidates: what each choice block can be, as :class:`Candidate`, dicts or
-            ``(radix, groups, base_width)``; at most 36.
+        candidates: what choice blocks can be, at most 36: an :class:`Operation`, its config with a
+            ``type``, or ``(radix, groups, base_width)`` of a ResNeSt bottleneck.
         depths: choice blocks of each stage.
-        widths: planes of each stage; a block puts out ``planes * expansion`` channels.
-        strides: stride of each stage's first block.
-        expansion: output channels per plane.
-        stem_widths: channels of the stem's three 3x3 convolutions.
-        stem_stride: stride of the stem's first convolution.
-        stem_pool: whether a 3x3 max pool of stride 2 ends the stem.
+        widths: planes of each stage, which operations take their widths from.
+        strides: of each stage.
+        expansion, stem_widths, stem_stride, stem_pool: of the skeleton, where it has them.
+        skeleton: a :class:`Skeleton`, its config or its type; of what is None in depths, widths and
+            strides it has defaults.
+        allowed: candidates by stage or block, ``{'layer1': [0, 1], 'layer2.0': [2]}``; or a list
+            of them for each block, or booleans of shape (blocks, candidates). None is wherever an
+            operation fits.
 
     Raises:
-        UserError: a number is not positive, the stages' lists differ in length, or a candidate
-            has no channels at one of the widths.
+        UserError: a number is not positive, the stages' lists differ in length, an operation or a
+            skeleton is unknown, a candidate's numbers are wrong for a block or it stands nowhere, a
+            block has no candidate left.
     """
 
-    candidates: tuple[Candidate, ...] = PAPER_CANDIDATES
-    depths: tuple[int, ...] = (3, 4, 6, 3)
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    strides: tuple[int, ...] = (1, 2, 2, 2)
-    expansion: int = 4
-    stem_widths: tuple[int, int, int] = (32, 32, 64)
-    stem_stride: int = 2
-    stem_pool: bool = True
+    candidates: tuple[Operation, ...] = PAPER_CANDIDATES
+    depths: tuple[int, ...] = None
+    widths: tuple[int, ...] = None
+    strides: tuple[int, ...] = None
+    expansion: int | None = None
+    stem_widths: tuple[int, ...] | None = None
+    stem_stride: int | None = None
+    stem_pool: bool | None = None
+    skeleton: Skeleton = ResNeStSkeleton()  # noqa: RUF009
+    allowed: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        candidates = tuple(_candidate(index, value) for index, value in enumerate(self.candidates))
-        object.__setattr__(self, "candidates", candidates)
-        if not 1 <= len(candidates) <= len(SYMBOLS):
-            raise UserError(f"a space needs 1 to {len(SYMBOLS)} candidates, not {len(candidates)}")
-        for name in ("depths", "widths", "strides", "stem_widths"):
-            object.__setattr__(self, name, _positive(name, getattr(self, name)))
-        _positive("expansion and stem_stride", (self.expansion, self.stem_stride))
+        self._set("candidates", _candidates(self.candidates))
+        of_skeleton = {name: getattr(self, name) for name in OF_SKELETON}
+        skeleton = _skeleton(self.skeleton, of_skeleton)
+        self._set("skeleton", skeleton)
+        for name in OF_SKELETON:
+            self._set(name, getattr(skeleton, name, None))
+        for name in ("depths", "widths", "strides"):
+            given = getattr(self, name)
+            self._set(name, _positive(name, getattr(skeleton, name) if given is None else given))
         if not len(self.depths) == len(self.widths) == len(self.strides):
             raise UserError(
                 "depths, widths and strides name one number a stage, but have "
                 f"{len(self.depths)}, {len(self.widths)} and {len(self.strides)}"
             )
-        if len(self.stem_widths) != 3:
-            raise UserError(f"stem_widths needs 3 numbers, not {len(self.stem_widths)}")
-        for index, candidate in enumerate(candidates):
-            for width in self.widths:
-                if candidate.group_width(width) < 1:
-                    raise UserError(
-                        f"candidate {index} has no channels at width {width}: raise its "
-                        f"base_width ({candidate.base_width})"
-                    )
-                if candidate.group_width(width) % (candidate.groups * candidate.radix):
-                    raise UserError(
-                        f"candidate {index} has {candidate.group_width(width)} channels at width "
-                        f"{width}, which {candidate.groups} groups x radix {candidate.radix} do "
-                        "not divide: choose another base_width or width"
-                    )
-                if candidate.attention_width(width) % candidate.groups:
-                    raise UserError(
-                        f"candidate {index} has {candidate.attention_width(width)} attention "
-                        f"channels at width {width}, which {candidate.groups} groups do not "
-                        "divide: choose another base_width or groups"
-                    )
+        self._set("allowed", _allowed(self.allowed, self))
+        self._check_places()
 
     @classmethod
     def build(cls, config: SearchSpace | dict[str, Any] | None) -> SearchSpace:
@@ -150,18 +97,40 @@ class SearchSpace:
 
     @property
     def num_candidates(self) -> int:
-        """Candidates of each choice block."""
+        """Candidates there are; a block can have fewer, see :attr:`mask`."""
         return len(self.candidates)
+
+    @functools.cached_property
+    def mask(self) -> np.ndarray:
+        """Which candidate may stand in which block, bools of shape (blocks, candidates)."""
+        fits = [[c.fits(spec) for c in self.candidates] for spec in self.blocks()]
+        mask = np.array(fits, dtype=bool).reshape(self.num_blocks, self.num_candidates)
+        if self.allowed is not None:
+            for row, choices in zip(mask, self.allowed, strict=True):
+                row[[c for c in range(self.num_candidates) if c not in choices]] = False
+        mask.flags.writeable = False
+        return mask
+
+    @functools.cached_property
+    def counts(self) -> np.ndarray:
+        """How many candidates each block has, shape (blocks,)."""
+        return self.mask.sum(axis=1)
 
     @property
     def size(self) -> int:
         """How many architectures there are."""
-        return self.num_candidates**self.num_blocks
+        return math.prod(self.counts.tolist())
 
     @property
     def out_channels(self) -> tuple[int, ...]:
-        """Output channels of each stage."""
-        return tuple(width * self.expansion for width in self.widths)
+        """Channels of the feature map that each stage returns."""
+        return self.skeleton.out_channels(self.widths)
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """How many times smaller than the images each stage's feature map is."""
+        stem = self.skeleton.stem_reduction
+        return tuple(stem * math.prod(self.strides[: n + 1]) for n in range(len(self.strides)))
 
     def blocks(
         self, strides: Sequence[int] | None = None, dilations: Sequence[int] | None = None
@@ -179,19 +148,22 @@ class SearchSpace:
         dilations = (1,) * len(self.depths) if dilations is None else dilations
         dilations = self._per_stage("dilations", dilations)
         self._check_projections(strides)
-        in_channels = self.stem_widths[-1]
+        channels, apart = self.skeleton.block_channels(self.widths), self.skeleton.transitions
+        in_channels = self.skeleton.stem_channels(self.widths)
         for stage, depth in enumerate(self.depths):
+            in_channels = channels[stage] if apart else in_channels
             for index in range(depth):
                 yield BlockSpec(
                     stage=stage,
                     index=index,
                     in_channels=in_channels,
                     planes=self.widths[stage],
-                    out_channels=self.out_channels[stage],
-                    stride=strides[stage] if index == 0 else 1,
+                    out_channels=channels[stage],
+                    stride=strides[stage] if index == 0 and not apart else 1,
                     dilation=max(dilations[stage] // 2, 1) if index == 0 else dilations[stage],
+                    rectified=self.skeleton.rectified,
                 )
-                in_channels = self.out_channels[stage]
+                in_channels = channels[stage]
 
     def arch(self, value: Any) -> Arch:
         """Reads an architecture in any form: text with or without separators, list, Arch, name.
@@ -200,15 +172,22 @@ class SearchSpace:
         space only; its strides and stem may differ.
 
         Raises:
-            UserError: wrong length, an index out of range, a character that names no candidate;
-                the message has the position (counted from 0), the value and what is allowed. An
-                unknown name, or a name in another space.
+            UserError: wrong length, an index out of range or of a candidate that may not stand
+                there, a character that names no candidate; the message has the position (counted
+                from 0), the value and what is allowed. An unknown name, or a name in another space.
         """
         return read_arch(value, self)
 
+    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Architectures drawn uniformly, as candidate indices of shape (number, blocks)."""
+        if self.mask.all():
+            return rng.integers(self.num_candidates, size=(number, self.num_blocks))
+        places = rng.integers(self.counts, size=(number, self.num_blocks))
+        return self._order[np.arange(self.num_blocks), places]
+
     def random(self, rng: np.random.Generator) -> Arch:
         """An architecture drawn uniformly."""
-        return Arch(rng.integers(self.num_candidates, size=self.num_blocks), self.depths)
+        return Arch(self.draw(1, rng)[0], self.depths)
 
     def sample(self, number: int, rng: np.random.Generator) -> list[Arch]:
         """Different architectures, drawn uniformly.
@@ -223,17 +202,75 @@ class SearchSpace:
             drawn[self.random(rng)] = None
         return list(drawn)
 
+    def everything(self, blocks: Sequence[int] | None = None) -> np.ndarray:
+        """All architectures, as candidate indices of shape (size, blocks); for small spaces.
+
+        Args:
+            blocks: numbers of the choice blocks to combine; None is all.
+        """
+        blocks = range(self.num_blocks) if blocks is None else blocks
+        counts = [int(self.counts[block]) for block in blocks]
+        # Not by numpy.indices, whose arrays have a dimension a block, at most 32.
+        numbers = np.arange(math.prod(counts))
+        columns = []
+        for block, count in reversed(list(zip(blocks, counts, strict=True))):
+            numbers, places = np.divmod(numbers, count)
+            columns.append(self._order[block, places])
+        return np.stack(columns[::-1], axis=1) if columns else np.zeros((1, 0), dtype=np.int64)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types only; ``SearchSpace.build(space.to_dict()) == space``."""
-        plain = dataclasses.asdict(self)
-        plain["candidates"] = list(plain["candidates"])
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+        plain = dict(
+            candidates=[candidate.to_dict() for candidate in self.candidates],
+            depths=list(self.depths),
+            widths=list(self.widths),
+            strides=list(self.strides),
+        )
+        if isinstance(self.skeleton, ResNeStSkeleton):
+            plain |= {name: _listed(getattr(self, name)) for name in OF_SKELETON}
+        else:
+            plain["skeleton"] = self.skeleton.to_dict()
+        if self.allowed is not None:
+            plain["allowed"] = [list(choices) for choices in self.allowed]
+        return plain
 
     def __str__(self) -> str:
-        return (
-            f"{self.num_candidates}^{self.num_blocks} = {float(self.size):.2g} architectures, "
-            f"stages of {'-'.join(map(str, self.depths))} blocks"
-        )
+        size = self.size
+        about = f"{float(size):.2g}" if size < 1e300 else f"10^{len(str(size)) - 1}"
+        power = f"{self.num_candidates}^{self.num_blocks} = " if self.mask.all() else ""
+        stages = "-".join(map(str, self.depths))
+        return f"{power}{about} architectures, stages of {stages} blocks"
+
+    @functools.cached_property
+    def _order(self) -> np.ndarray:
+        """Each block's candidates, ascending, before those it has not; (blocks, candidates)."""
+        return np.argsort(~self.mask, axis=1, kind="stable")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_places(self) -> None:
+        mask = self.mask
+        for number, spec in enumerate(self.blocks()):
+            if not mask[number].any():
+                chosen = (
+                    range(self.num_candidates) if self.allowed is None else self.allowed[number]
+                )
+                raise UserError(
+                    f"block {number} ({spec.name}) has no candidate left: of "
+                    f"{', '.join(map(str, chosen)) or 'none'} none fits where the stride is "
+                    f"{spec.stride} and {spec.in_channels} channels become {spec.out_channels}"
+                )
+            for choice in np.flatnonzero(mask[number]):
+                try:
+                    self.candidates[choice].check(spec)
+                except UserError as error:
+                    raise UserError(f"candidate {choice} {error}") from None
+        for choice in np.flatnonzero(~mask.any(axis=0)):
+            raise UserError(
+                f"candidate {choice} ({self.candidates[choice].label}) stands in no block: take it "
+                "out, or change strides, widths or allowed"
+            )
 
     def _per_stage(self, name: str, values: Sequence[int]) -> tuple[int, ...]:
         values = _positive(name, values)
@@ -245,7 +282,8 @@ class SearchSpace:
         return values
 
     def _check_projections(self, strides: Sequence[int]) -> None:
-        ins = (self.stem_widths[-1], *self.out_channels)
+        channels = self.skeleton.block_channels(self.widths)
+        ins = (self.skeleton.stem_channels(self.widths), *channels)
         for stage, (stride, own) in enumerate(zip(strides, self.strides, strict=True)):
             if ins[stage] == ins[stage + 1] and (stride == 1) != (own == 1):
                 why, allowed = (
@@ -259,25 +297,101 @@ class SearchSpace:
                 )
 
 
-def _candidate(index: int, value: Any) -> Candidate:
+def _candidates(values: Iterable[Any]) -> tuple[Operation, ...]:
+    values = list(values) if isinstance(values, Iterable) else [values]
+    if not 1 <= len(values) <= len(SYMBOLS):
+        raise UserError(f"a space needs 1 to {len(SYMBOLS)} candidates, not {len(values)}")
+    return tuple(_candidate(index, value) for index, value in enumerate(values))
+
+
+def _candidate(index: int, value: Any) -> Operation:
+    if isinstance(value, Operation):
+        return value
+    if isinstance(value, str) or (isinstance(value, Mapping) and "type" in value):
+        # Not above: mmengine's registry loads torch.
+        from pinas_mm.registry import OPERATIONS, built
+
+        return built(OPERATIONS, value, f"candidate {index}", Operation)
     try:
-        if isinstance(value, dict):
-            value = Candidate(**value)
-        elif not isinstance(value, Candidate):
-            value = Candidate(*value)
+        made = (
+            ResNeStBottleneck(**value) if isinstance(value, Mapping) else ResNeStBottleneck(*value)
+        )
     except TypeError:
         raise UserError(
-            f"candidate {index} is {value!r}: give radix, groups and base_width"
+            f"candidate {index} is {value!r}: give radix, groups and base_width, or an operation's "
+            "type"
         ) from None
-    _positive(f"candidate {index}", dataclasses.astuple(value))
-    return value
+    except UserError as error:
+        raise UserError(f"candidate {index}: {error}") from None
+    return made
+
+
+def _skeleton(value: Any, given: Mapping[str, Any]) -> Skeleton:
+    """The skeleton with what the space says of it."""
+    given = {name: number for name, number in given.items() if number is not None}
+    if not isinstance(value, Skeleton):
+        from pinas_mm.registry import SKELETONS, built
+
+        value = built(SKELETONS, value, "skeleton", Skeleton)
+    known = {field.name for field in dataclasses.fields(value)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UserError(
+            f"{type(value).__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
+    return dataclasses.replace(value, **given) if given else value
+
+
+def _allowed(value: Any, space: SearchSpace) -> tuple[tuple[int, ...], ...] | None:
+    if value is None:
+        return None
+    specs, everyone = list(space.blocks()), range(space.num_candidates)
+    rows: list[Any] = [list(everyone) for _ in specs]
+    if isinstance(value, Mapping):
+        named = {spec.name: [n] for n, spec in enumerate(specs)}
+        for n, spec in enumerate(specs):
+            named.setdefault(spec.name.partition(".")[0], []).append(n)
+        # Stages first: a block's own word goes before its stage's.
+        for name in sorted(value, key=lambda name: "." in str(name)):
+            if name not in named:
+                stages = [name for name in named if "." not in name]
+                raise UserError(
+                    f"allowed names {name!r}: write a stage ({', '.join(stages)}) or a block, as "
+                    f"{specs[0].name}"
+                )
+            for n in named[name]:
+                rows[n] = value[name]
+    else:
+        if not isinstance(value, Iterable):
+            raise UserError(f"allowed is {value!r}: give candidates by stage or block, or a list")
+        rows = list(value)
+        if len(rows) != len(specs):
+            raise UserError(f"allowed has {len(rows)} rows, the space {len(specs)} blocks")
+    return tuple(_row(row, spec, everyone) for row, spec in zip(rows, specs, strict=True))
+
+
+def _row(row: Any, spec: BlockSpec, everyone: Sequence[int]) -> tuple[int, ...]:
+    values = list(row) if isinstance(row, Iterable) and not isinstance(row, str) else [row]
+    if len(values) == len(everyone) and all(isinstance(v, (bool, np.bool_)) for v in values):
+        values = [choice for choice, wanted in zip(everyone, values, strict=True) if wanted]
+    for choice in values:
+        integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
+        if not integral or choice not in everyone:
+            raise UserError(
+                f"allowed has {choice!r} at {spec.name}: candidates are 0 to {len(everyone) - 1}"
+            )
+    return tuple(sorted({int(choice) for choice in values}))
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _positive(name: str, values: Iterable[Any]) -> tuple[int, ...]:
     given = list(values) if isinstance(values, Iterable) else values
     if not given or not isinstance(given, list) or not all(map(_is_count, given)):
         raise UserError(f"{name} must be whole numbers of at least 1, not {given}")
-    return tuple(given)
+    return tuple(map(int, given))
 
 
 def _is_count(value: Any) -> bool:

@@ -85,7 +85,7 @@ def test_images_of_other_channels_are_taken_where_configured(build, channels):
         (dict(arch="13-4"), "4 at block 2: allowed are candidates 0 to 3"),
         (dict(arch="resnet50"), "no known name (pinas_cls, pinas_trans)"),
         (dict(arch="pinas_cls"), "of the paper's search space, this one has other candidates"),
-        (dict(arch=None), "None is neither text nor a list"),
+        (dict(arch=None), "PiNASBackbone has no arch: give one"),
         (
             dict(out_indices=(0, 2)),
             "out_indices is [0, 2]: allowed are ascending stages from 0 to 1",

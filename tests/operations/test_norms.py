@@ -61,9 +61,13 @@ def test_groups_are_those_of_the_candidates_in_use(space):
 
 
 def test_a_pooled_norm_keeps_two_channels_a_group():
-    check_norm(dict(type="GN", num_groups=16), [64], [32])
+    def twin():
+        batch_norm = dict(type="BN")
+        return nn.ModuleList([norm_layer(batch_norm, 64), norm_layer(batch_norm, 32, pooled=True)])
+
+    check_norm(dict(type="GN", num_groups=16), twin)
     with pytest.raises(UserError, match="allowed are 1, 2, 4, 8, 16, which"):
-        check_norm(dict(type="GN", num_groups=32), [64], [32])
+        check_norm(dict(type="GN", num_groups=32), twin)
     # One channel of one pixel is its own mean.
     out = norm_layer(dict(type="GN", num_groups=32), 32)(torch.randn(2, 32, 1, 1))
     assert out.abs().max() < 1e-3

@@ -4,15 +4,18 @@ import pytest
 import torch
 from mmpretrain.models.backbones.resnest import Bottleneck, SplitAttentionConv2d
 
+from pinas_mm.operations import BlockSpec, ResNeStBottleneck
 from pinas_mm.operations.split_attention import (
     SplitAttention,
     SplitAttentionBlock,
-    build_shortcut,
 )
-from pinas_mm.space import BlockSpec, Candidate
+from pinas_mm.skeletons import ResNeStSkeleton
 
 BN = dict(type="BN")
-CANDIDATES = [Candidate(*c) for c in [(1, 1, 64), (2, 1, 64), (1, 2, 42), (2, 2, 40), (4, 2, 32)]]
+build_shortcut = ResNeStSkeleton().shortcut
+CANDIDATES = [
+    ResNeStBottleneck(*c) for c in [(1, 1, 64), (2, 1, 64), (1, 2, 42), (2, 2, 40), (4, 2, 32)]
+]
 
 
 def spec(**change):

@@ -1,16 +1,19 @@
-"""Costs from the space alone equal those counted on the real networks."""
+"""Costs equal the closed formulas, and those counted on the real networks."""
 
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from resnest_costs import formulas
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.models import PiNASBackbone
+from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.models.cost import count_costs
+from pinas_mm.registry import COSTS
+from pinas_mm.search.budget.objective import Objective
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.cost import CostTable
 
 
 def counted(space, arch, size, classes, in_channels=3):
@@ -41,7 +44,7 @@ def counted(space, arch, size, classes, in_channels=3):
 def test_the_papers_space(seed, size):
     space = SearchSpace()
     arch = space.random(np.random.default_rng(seed))
-    cost = CostTable(space, size, 1000).cost(arch)
+    cost = count_costs(space, size, 1000).cost(arch)
     assert (cost.params, cost.macs) == counted(space, arch, size, 1000)
 
 
@@ -51,29 +54,75 @@ def test_a_small_space_at_odd_sizes(space, seed, change):
     space = SearchSpace.build({**space.to_dict(), **change})
     rng = np.random.default_rng(seed)
     arch, size = space.random(rng), tuple(int(s) for s in rng.integers(1, 70, size=2))
-    cost = CostTable(space, size, num_classes=0, in_channels=1).cost(arch)
+    with torch.device("meta"):
+        supernet = PiNASSupernet(space, in_channels=1)
+    cost = count_costs(supernet, size).cost(arch)
     assert (cost.params, cost.macs) == counted(space, arch, size, 0, in_channels=1)
 
 
+@pytest.mark.parametrize("strides", [None, (1, 2, 1, 1)])
+@pytest.mark.parametrize("size", [(224, 224), (97, 61)])
+def test_what_is_counted_is_what_the_formulas_say(strides, size):
+    space = SearchSpace()
+    with torch.device("meta"):
+        supernet = PiNASSupernet(space, in_channels=4, strides=strides)
+    fixed, params, macs = formulas(space, size, 10, in_channels=4, strides=strides)
+    table = count_costs(supernet, size, 10)
+    rng, blocks = np.random.default_rng(0), np.arange(16)
+    for arch in space.sample(20, rng):
+        cost = table.cost(arch)
+        assert cost.params == fixed.params + params[blocks, list(arch)].sum()
+        assert cost.macs == fixed.macs + macs[blocks, list(arch)].sum()
+
+
+def test_output_stride_8_costs_what_is_computed():
+    # What the space's own strides cost is about a quarter of it.
+    strides, dilations = (1, 2, 1, 1), (1, 1, 2, 4)
+    with torch.device("meta"):
+        supernet = PiNASSupernet(strides=strides, dilations=dilations)
+    assert round(count_costs(supernet).cost("pinas_cls").macs / 1e9, 3) == 19.973
+    assert round(count_costs(supernet.space).cost("pinas_cls").macs / 1e9, 3) == 5.330
+
+
+def test_a_cost_of_ones_own_is_one_function(space):
+    @COSTS.register_module(name="batch_norms")
+    def batch_norms(part, x):
+        assert x.device.type == "meta"
+        assert len(x) == 1
+        return sum(isinstance(module, nn.BatchNorm2d) for module in part.modules())
+
+    try:
+        cost = count_costs(space, 32, names=("batch_norms",))["batch_norms"]
+        # Stem 3; a block 4, and 2 of 3 blocks a shortcut.
+        assert cost.of([space.arch("000")]).tolist() == [3 + 3 * 4 + 2]
+        assert Objective.parse("batch_norms").direction == "minimize"
+    finally:
+        del COSTS.module_dict["batch_norms"]
+    with pytest.raises(
+        UserError, match=r"cost batch_norm: .* is unknown: known are pinas_mm.macs, pinas_mm.params"
+    ):
+        count_costs(space, names=("batch_norm",))
+
+
 def test_the_published_architectures_cost_what_was_measured():
-    table = CostTable(SearchSpace(), num_classes=1000)
+    table = count_costs(SearchSpace(), num_classes=1000)
     cls, trans = table.cost("301-3231-203213-032"), table.cost("333-3113-330011-021")
     assert (cls.params, trans.params) == (27_046_278, 27_039_016)
     assert (round(cls.macs / 1e9, 3), round(trans.macs / 1e9, 3)) == (5.332, 5.254)
 
 
 def test_bounds_are_the_extremes_of_all_architectures(space):
-    table = CostTable(space, 32, 10)
+    table = count_costs(space, 32, 10)
     costs = [table.cost(arch) for arch in itertools.product(range(4), repeat=3)]
     low, high = table.bounds()
     assert (low.params, low.macs) == (min(c.params for c in costs), min(c.macs for c in costs))
     assert (high.params, high.macs) == (max(c.params for c in costs), max(c.macs for c in costs))
 
 
-@pytest.mark.parametrize("wrong", [dict(image_size=0), dict(num_classes=-1), dict(in_channels=0)])
+@pytest.mark.parametrize("wrong", [dict(image_size=0), dict(num_classes=-1)])
 def test_impossible_sizes_are_refused(space, wrong):
     with pytest.raises(UserError, match="must be at least 1"):
-        CostTable(space, **wrong)
+        count_costs(space, **wrong)
 
 
 def test_the_tool_prints_architecture_and_bounds(tool):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pinas_mm.errors import UserError
-from pinas_mm.space import Arch, Candidate, SearchSpace
+from pinas_mm.operations import ResNeStBottleneck
+from pinas_mm.space import Arch, SearchSpace
 
 CLS = "301-3231-203213-032"
 CHOICES = (3, 0, 1, 3, 2, 3, 1, 2, 0, 3, 2, 1, 3, 0, 3, 2)
@@ -112,8 +113,8 @@ def test_the_default_is_the_papers_space():
         [256, 256, 336, 320],
         [512, 512, 672, 640],
     ]
-    assert Candidate(1, 1, 64).attention_width(64) == 32
-    assert Candidate(2, 2, 40).attention_width(512) == 320
+    assert ResNeStBottleneck(1, 1, 64).attention_width(64) == 32
+    assert ResNeStBottleneck(2, 2, 40).attention_width(512) == 320
 
 
 def test_blocks_chain_their_channels_and_halve_a_stages_first_dilation():

@@ -1,0 +1,149 @@
+"""Costs are counted: parts of a network are run on the meta device, where nothing is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pinas_mm.errors import UserError
+from pinas_mm.models.network import Network
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.registry import COSTS, find
+from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import AdditiveCost, CostTable
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Part(nn.Module):
+    """A part of a network as a module of its own: the stem, or a candidate with what is around it.
+
+    Args:
+        modules: what it is made of.
+        run: runs it.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], run: Run) -> None:
+        super().__init__()
+        self.parts, self._run = nn.ModuleList(modules), run
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, channels, H, W) to the part's output."""
+        return self._run(x)
+
+
+def params(part: nn.Module, x: torch.Tensor) -> float:
+    """Learnable parameters."""
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def macs(part: nn.Module, x: torch.Tensor) -> float:
+    """Multiply-adds of convolutions and matrix products for one image, as PyTorch counts FLOPs."""
+    with FlopCounterMode(display=False) as counter:
+        part(x)
+    return counter.get_total_flops() // 2 // len(x)
+
+
+def count_costs(
+    network: Network | SearchSpace,
+    image_size: int | Sequence[int] = 224,
+    num_classes: int = 0,
+    names: Sequence[str] = ("params", "macs"),
+) -> CostTable:
+    """Costs of all architectures, part by part.
+
+    A cost is a function of :data:`pinas_mm.registry.COSTS`, ``cost(part, x)``: a number that adds
+    up over the parts of a network, from a part (a module) and its input on the meta device, one
+    image of shape (1, channels, height, width).
+
+    Args:
+        network: a supernet or backbone, whose strides, dilations and input channels count; of a
+            space, one with the space's own and three channels.
+        image_size: height and width of the images in pixels, or one number for both.
+        num_classes: outputs of a linear classifier on the pooled last stage; 0 for none.
+        names: of the costs.
+
+    Raises:
+        UserError: a size is below 1, or a cost is unknown.
+
+    Example:
+        >>> @COSTS.register_module()
+        ... def batch_norms(part, x):
+        ...     return sum(isinstance(m, nn.BatchNorm2d) for m in part.modules())
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or min(size) < 1 or num_classes < 0:
+        raise UserError(
+            f"image size {size}, {num_classes} classes: sizes must be at least 1, classes at "
+            "least 0"
+        )
+    functions = {name: find(COSTS, name, f"cost {name}") for name in names}
+    twin = _twin(network)
+    fixed = dict.fromkeys(names, 0.0)
+    tables = {name: np.full(twin.space.mask.shape, np.nan) for name in names}
+    known: dict[tuple, tuple[dict[str, float], torch.Tensor]] = {}
+
+    def count(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> dict[str, float]:
+        part = Part(modules, run).eval()
+        return {name: float(function(part, x)) for name, function in functions.items()}
+
+    def add(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> torch.Tensor:
+        for name, value in count(modules, run, x).items():
+            fixed[name] += value
+        return run(x)
+
+    with torch.no_grad(), _large_enough(size):
+        x = torch.zeros(1, twin.in_channels, *size, device="meta")
+        x = add(twin.stem_modules, twin.forward_stem, x)
+        for number, spec in enumerate(twin.specs):
+            for choice in twin.block(number).choices:
+                # A block like another costs the same, unless a user's operation looks at where it
+                # stands; a stage's first has a transition of its own.
+                own = spec.first or not twin.space.candidates[choice].tested
+                place = spec if own else dataclasses.replace(spec, stage=0, index=1)
+                key = place, choice, x.shape
+                if key not in known:
+                    run = partial(twin.forward_cell, number=number, choice=choice)
+                    known[key] = count(twin.cell(number, choice), run, x), run(x)
+                for name, value in known[key][0].items():
+                    tables[name][number, choice] = value
+            x = known[key][1]
+        if hasattr(twin, "output"):
+            x = add([twin.output], twin.output, x)
+        if num_classes:
+            classifier = nn.Linear(x.shape[1], num_classes, device="meta")
+            add([classifier], classifier, x.mean(dim=(2, 3)))
+    costs = [AdditiveCost(name, fixed[name], tables[name]) for name in names]
+    return CostTable(twin.space, costs)
+
+
+@contextlib.contextmanager
+def _large_enough(size: tuple[int, ...]) -> Iterator[None]:
+    """What PyTorch says of images that leave nothing of themselves, for people."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"images of {size[0]} x {size[1]} pixels do not pass the network ({reason}): costs "
+            "are counted on larger ones"
+        ) from error
+
+
+def _twin(network: Network | SearchSpace) -> PiNASSupernet:
+    """The supernet of a network, without memory."""
+    if isinstance(network, SearchSpace):
+        space, options = network, {}
+    else:
+        space = network.space
+        names = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
+        options = {name: getattr(network, name) for name in names}
+    with torch.device("meta"):
+        return PiNASSupernet(space, **options).eval()

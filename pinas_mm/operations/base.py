@@ -1,0 +1,141 @@
+"""What a choice block asks of an operation."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import numbers
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pinas_mm.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSpec:
+    """Where a choice block stands and what all its candidates have in common.
+
+    Attributes:
+        stage, index: of the block, counted from 0; the index within its stage.
+        in_channels, out_channels: of its input and output.
+        planes: the stage's width, which operations take their inner widths from.
+        stride, dilation: of its spatial convolution.
+        rectified: whether the skeleton's blocks end in a ReLU.
+        strided: whether it has the layers that stride, also in a network that takes the stride
+            away; None is where it strides.
+    """
+
+    stage: int
+    index: int
+    in_channels: int
+    planes: int
+    out_channels: int
+    stride: int
+    dilation: int
+    rectified: bool = True
+    strided: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.strided is None:
+            object.__setattr__(self, "strided", self.stride > 1)
+
+    @property
+    def first(self) -> bool:
+        """Whether it is its stage's first block."""
+        return self.index == 0
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether its identity path needs a projection: stride or channels change."""
+        return self.stride != 1 or self.in_channels != self.out_channels
+
+    @property
+    def name(self) -> str:
+        """``layer2.0``, as in state dicts."""
+        return f"layer{self.stage + 1}.{self.index}"
+
+
+class Operation(abc.ABC):
+    """One candidate of a choice block. Subclasses are frozen dataclasses of plain values.
+
+    They are described without torch; :meth:`build` imports what it needs. A subclass that is
+    registered in :data:`pinas_mm.registry.OPERATIONS` can stand in a config's ``candidates``.
+
+    Example:
+        >>> @OPERATIONS.register_module()
+        ... @dataclasses.dataclass(frozen=True)
+        ... class Conv(Operation):
+        ...     kernel: int = 3
+        ...
+        ...     def build(self, spec, shortcut, norm_cfg):
+        ...         return nn.Conv2d(spec.in_channels, spec.out_channels, self.kernel,
+        ...                          spec.stride, padding=self.kernel // 2)
+    """
+
+    # What the package brings is tested; what a user brings is run once when it is built.
+    tested: ClassVar[bool] = False
+
+    def fits(self, spec: BlockSpec) -> bool:
+        """Whether it can stand at a place; where not, the space does not have it there."""
+        return True
+
+    def check(self, spec: BlockSpec) -> None:  # noqa: B027
+        """Raises :class:`UserError` where its numbers are wrong for a place where it shall stand;
+        says which number to change.
+        """
+
+    @abc.abstractmethod
+    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+        """The module, from (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride),
+        rounded up.
+
+        Args:
+            spec: where it stands.
+            shortcut: the projection on the identity path, one for all candidates of a block, to be
+                called on the module's input; None where the skeleton has none there. Whoever needs
+                no shortcut leaves it.
+            norm_cfg: config of the norm layers.
+
+        A module with a method ``zero_residual()`` is asked in a supernet to start as its shortcut,
+        so that all paths agree at the start.
+        """
+
+    def numbers(self) -> tuple[float, ...]:
+        """What predictors may order candidates of the same class by; as many for each of them.
+
+        These are its fields; what is no number counts as 0.
+        """
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(float(v) if isinstance(v, numbers.Real) else 0.0 for v in values)
+
+    @property
+    def label(self) -> str:
+        """A few characters for pages and figures."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return " ".join([type(self).__name__, *map(str, values)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its config: plain values, and a ``type`` that the registry knows."""
+        scope = "pinas_mm." if type(self).__module__.startswith("pinas_mm.") else ""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return dict(type=f"{scope}{type(self).__name__}", **fields)
+
+
+def check_counts(owner: Any, *names: str, least: int = 1) -> None:
+    """Raises :class:`UserError` unless fields are whole numbers of at least ``least``."""
+    for name in names:
+        value = getattr(owner, name)
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+            raise UserError(
+                f"{type(owner).__name__} has {name}={value!r}: a whole number of at least {least} "
+                "is allowed"
+            )
+
+
+def check_kernel(owner: Any) -> None:
+    """Raises :class:`UserError` unless the field ``kernel`` is odd, so that sizes stay."""
+    check_counts(owner, "kernel")
+    if owner.kernel % 2 == 0:
+        raise UserError(f"{type(owner).__name__} has kernel={owner.kernel}: odd ones are allowed")

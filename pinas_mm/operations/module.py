@@ -1,0 +1,99 @@
+"""Any block of the OpenMMLab libraries or of a user's as an operation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from pinas_mm.errors import UserError
+from pinas_mm.operations.base import BlockSpec, Operation
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Module(Operation):
+    """A module of the registry ``MODELS``, by its config.
+
+    Args:
+        cfg: its config, less what depends on the place.
+        in_channels, out_channels, stride, dilation, norm_cfg: what it calls these arguments; of
+            one that is None it has none, so that without ``out_channels`` it stands where channels
+            stay, and without ``stride`` where nothing strides.
+        residual: whether the skeleton's shortcut is added to what it computes, and the sum
+            rectified where the skeleton's blocks are; False is a module that is the whole block.
+        scale: with ``residual``, the parameter that scales what it adds, as ``bn3.weight``; in a
+            supernet it starts at zero, so that paths agree.
+        name: for pages and figures; None is its type's.
+
+    Example:
+        >>> dict(type='pinas_mm.Module', norm_cfg='norm_cfg',
+        ...      cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
+    """
+
+    cfg: dict[str, Any]
+    in_channels: str = "in_channels"
+    out_channels: str | None = "out_channels"
+    stride: str | None = "stride"
+    dilation: str | None = None
+    norm_cfg: str | None = None
+    residual: bool = False
+    scale: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cfg, dict) or "type" not in self.cfg:
+            raise UserError(f"Module has cfg={self.cfg!r}: give a module's config, with its type")
+        # Plain values, so that spaces compare and are written down.
+        object.__setattr__(self, "cfg", {**self.cfg})
+
+    def __hash__(self) -> int:
+        # Equal configs can be of any order.
+        return hash(repr(self.cfg["type"]))
+
+    def fits(self, spec: BlockSpec) -> bool:
+        """Where stride and channels can be told to it."""
+        strides = self.stride is not None or spec.stride == 1
+        return strides and (self.out_channels is not None or spec.in_channels == spec.out_channels)
+
+    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+        """The registry's module; with ``residual`` as a branch beside the shortcut."""
+        from pinas_mm.operations.residual import Residual
+        from pinas_mm.registry import MODELS
+
+        known = dict(
+            in_channels=spec.in_channels,
+            out_channels=spec.out_channels,
+            stride=spec.stride,
+            dilation=spec.dilation,
+            norm_cfg=norm_cfg,
+        )
+        arguments = {getattr(self, name): value for name, value in known.items()}
+        arguments.pop(None, None)
+        module = MODELS.build({**self.cfg, **arguments})
+        if not self.residual:
+            return module
+        if self.scale and self.scale not in dict(module.named_parameters()):
+            raise UserError(f"{self.label} has no parameter {self.scale}: give scale another name")
+        scale = f"branch.{self.scale}" if self.scale else None
+        return Residual({"branch": module}, spec, shortcut, scale)
+
+    def numbers(self) -> tuple[float, ...]:
+        """None: a config's numbers mean anything."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        kind = self.cfg["type"]
+        return self.name or (kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is not a default."""
+        given = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.default is dataclasses.MISSING or getattr(self, field.name) != field.default
+        }
+        return dict(type="pinas_mm.Module", **given)
