@@ -32,7 +32,7 @@ from pinas_mm.export import (
     write_torchscript,
 )
 from pinas_mm.models.batch_norm import batch_norms
-from pinas_mm.space.cost import CostTable
+from pinas_mm.models.cost import count_costs
 
 
 def parse_args() -> argparse.Namespace:
@@ -129,7 +129,7 @@ def cut_out(args: argparse.Namespace) -> Deployable:
     if args.out:
         write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
-    cost = CostTable(backbone.space, args.size, in_channels=backbone.conv1[0].in_channels)
+    cost = count_costs(backbone, args.size)
     print(f"backbone: {cost.cost(backbone.arch)} at {args.size} x {args.size}")
     if batches:
         print(f"batch-norm statistics: recomputed on {batches} batches")

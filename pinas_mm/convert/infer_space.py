@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from pinas_mm.convert.block_shape import BlockShape, conv_shape, measure
 from pinas_mm.convert.layout import Layout
 from pinas_mm.errors import UserError
-from pinas_mm.space import PAPER_CANDIDATES, Arch, Candidate, SearchSpace
-from pinas_mm.weights.block_shape import Operation, conv_shape, measure
+from pinas_mm.operations import ResNeStBottleneck
+from pinas_mm.space import PAPER_CANDIDATES, Arch, SearchSpace
 
 
 def infer_space(
@@ -78,13 +79,13 @@ def _strides(
 
 
 def _candidates(
-    rows: list[list[Operation]], skeleton: dict, supernet: bool
-) -> tuple[Candidate, ...] | None:
+    rows: list[list[BlockShape]], skeleton: dict, supernet: bool
+) -> tuple[ResNeStBottleneck, ...] | None:
     """Candidates that give all blocks' operations; None if there are none."""
     widths = skeleton["widths"]
     if _fit(rows, PAPER_CANDIDATES, widths, supernet) and _valid(PAPER_CANDIDATES, skeleton):
         return PAPER_CANDIDATES
-    families: list[list[Operation]] = []
+    families: list[list[BlockShape]] = []
     if supernet:
         families = [list(column) for column in zip(*rows, strict=True)]
     else:
@@ -100,8 +101,8 @@ def _candidates(
 
 
 def _fit(
-    rows: list[list[Operation]],
-    candidates: Sequence[Candidate],
+    rows: list[list[BlockShape]],
+    candidates: Sequence[ResNeStBottleneck],
     widths: Sequence[int],
     supernet: bool,
 ) -> bool:
@@ -120,7 +121,7 @@ def _fit(
     )
 
 
-def _base_widths(family: Sequence[Operation], widths: Sequence[int]) -> range:
+def _base_widths(family: Sequence[BlockShape], widths: Sequence[int]) -> range:
     """The base widths that one candidate can have to be all these operations."""
     if len({(op.radix, op.groups) for op in family}) > 1:
         return range(0)
@@ -128,15 +129,15 @@ def _base_widths(family: Sequence[Operation], widths: Sequence[int]) -> range:
     return range(max(r.start for r in ranges), min(r.stop for r in ranges))
 
 
-def _candidate(family: Sequence[Operation], skeleton: dict) -> Candidate | None:
+def _candidate(family: Sequence[BlockShape], skeleton: dict) -> ResNeStBottleneck | None:
     for base_width in _base_widths(family, skeleton["widths"]):
-        candidate = Candidate(family[0].radix, family[0].groups, base_width)
+        candidate = ResNeStBottleneck(family[0].radix, family[0].groups, base_width)
         if _valid((candidate,), skeleton):
             return candidate
     return None
 
 
-def _valid(candidates: tuple[Candidate, ...], skeleton: dict) -> bool:
+def _valid(candidates: tuple[ResNeStBottleneck, ...], skeleton: dict) -> bool:
     """Whether groups and radix divide the channels also of stages they were not seen in."""
     try:
         SearchSpace(candidates=candidates, **skeleton)
@@ -145,7 +146,7 @@ def _valid(candidates: tuple[Candidate, ...], skeleton: dict) -> bool:
     return True
 
 
-def _arch(rows: list[list[Operation]], space: SearchSpace) -> Arch:
+def _arch(rows: list[list[BlockShape]], space: SearchSpace) -> Arch:
     return space.arch(
         [
             next(

@@ -44,7 +44,7 @@ class Training(Kind):
     ) -> nn.Module:
         """The algorithm; any sampler will do, samplers have no weights."""
         dim, queue_size = len(state["neck.mlp.2.bias"]), state["head.pair.queue"].shape[-1]
-        pair = dict(type="pinas_mm.MeanTeacherHead", dim=dim, queue_size=queue_size)
+        pair = dict(type="pinas_mm.InfoNCEHead", dim=dim, queue_size=queue_size)
         return PiNAS(
             backbone=dict(type="pinas_mm.PiNASSupernet", space=space, in_channels=in_channels),
             neck=dict(

@@ -13,9 +13,11 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.export.subnet import network_config, preprocessor_config
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
+from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
 from pinas_mm.weights.checkpoint import state_dict as weights_of
 from pinas_mm.weights.initializers import PREFIX, load_backbone
@@ -58,7 +60,7 @@ class Deployable:
         return cls(
             module=module.eval().requires_grad_(False),
             outputs=("logits",) if whole else stages,
-            channels=backbone.conv1[0].in_channels,
+            channels=backbone.in_channels,
             metadata={"arch": str(backbone.arch), **_normalization(cfg)},
         )
 
@@ -109,24 +111,24 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
             f"{source} does not say its architecture, as files of tools/export.py do: "
             "--config gives a config whose model.backbone has it, with --backbone-only"
         )
-    return PiNASBackbone(
-        meta["arch"], meta["space"], in_channels(state), norm_cfg=meta.get("norm_cfg")
-    )
+    space = SearchSpace.build(meta["space"])
+    channels = meta.get("in_channels") or in_channels(state, space)
+    return PiNASBackbone(meta["arch"], space, channels, norm_cfg=meta.get("norm_cfg"))
 
 
 def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:
     """The config's model, or its backbone; without a process group, so without SyncBN."""
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     model = cfg.get("model") or {}
-    if not model.get("backbone"):
-        raise UserError(f"config {cfg.filename} has no model.backbone: give a model's config")
-    built = revert_sync_batchnorm(MODELS.build(model.backbone if backbone_only else model))
-    backbone = built if backbone_only else getattr(built, "backbone", None)
-    if isinstance(backbone, PiNASSupernet):
+    if str(network_config(cfg).get("type")).rpartition(".")[2] == PiNASSupernet.__name__:
         raise UserError(
             f"config {cfg.filename} is a supernet's: cut an architecture out of it with --arch or "
             "--best and --supernet"
         )
+    if not model.get("backbone"):
+        raise UserError(f"config {cfg.filename} has no model.backbone: give a model's config")
+    built = revert_sync_batchnorm(MODELS.build(model.backbone if backbone_only else model))
+    backbone = built if backbone_only else getattr(built, "backbone", None)
     if not isinstance(backbone, PiNASBackbone):
         raise UserError(
             f"the backbone of config {cfg.filename} is {model.backbone.type}: allowed is "
@@ -144,9 +146,7 @@ def _normalization(cfg: Config | None) -> dict[str, Any]:
     """What a config's data preprocessor does to images."""
     if cfg is None:
         return {}
-    # The runner takes a preprocessor beside the model where the model has none.
-    model = cfg.get("model") or {}
-    preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    preprocessor = preprocessor_config(cfg)
     known: dict[str, Any] = {
         name: [float(value) for value in preprocessor[name]]
         for name in ("mean", "std")

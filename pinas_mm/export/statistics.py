@@ -13,6 +13,7 @@ from mmengine.runner import Runner, set_random_seed
 
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.registry import MODELS
@@ -46,7 +47,7 @@ def recompute_statistics(
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     set_random_seed(seed)
     device, home = torch.device(get_device()), next(backbone.parameters()).device
-    preprocessor = cfg.model.get("data_preprocessor") or dict(type="BaseDataPreprocessor")
+    preprocessor = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
     preprocessor = MODELS.build(preprocessor).to(device)
     loaded = Runner.build_dataloader(loader, seed=seed)
     backbone.to(device).eval()

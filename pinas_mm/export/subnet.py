@@ -13,19 +13,41 @@ from mmengine.config import Config
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_output
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.operations.norms import unsynchronized
+from pinas_mm.registry import dicts
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
 from pinas_mm.weights.subnet import in_channels
 
 
+def network_config(cfg: Config) -> dict[str, Any]:
+    """The config of the supernet or backbone in a config's model; empty where it has none."""
+    networks, model = ("PiNASSupernet", "PiNASBackbone"), cfg.get("model") or {}
+    for part in dicts(model):
+        if str(part.get("type")).rpartition(".")[2] in networks:
+            return part
+    return model.get("backbone") or {}
+
+
+def preprocessor_config(cfg: Config) -> dict[str, Any]:
+    """The config of the data preprocessor of a config's model; empty where there is none."""
+    model = cfg.get("model") or {}
+    # A SinglePath asks its model first; the runner takes one beside a model that has none.
+    for part in (model.get("model") or {}, model, cfg):
+        if part.get("data_preprocessor"):
+            # mmpretrain's classifiers need not name it.
+            return {"type": "mmpretrain.ClsDataPreprocessor", **part["data_preprocessor"]}
+    return {}
+
+
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
-    """The search space of a config and its ``norm_cfg``, both of ``model.backbone`` if it has one.
+    """The search space of a config and its ``norm_cfg``, both of its model's network if it has one.
 
     Raises:
         UserError: the config has no space.
     """
-    backbone = (cfg.get("model") or {}).get("backbone") or {}
+    backbone = network_config(cfg)
     space = backbone.get("space") or cfg.get("space")
     if space is None:
         raise UserError(
@@ -33,11 +55,7 @@ def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
             "the supernet was trained with"
         )
     plain = space.to_dict() if hasattr(space, "to_dict") else space
-    norm_cfg = backbone.get("norm_cfg")
-    if norm_cfg and norm_cfg.get("type") in ("SyncBN", "MMSyncBN"):
-        # The same weights; in one process, and on the CPU, plain BN is what it computes.
-        norm_cfg = {**norm_cfg, "type": "BN"}
-    return SearchSpace.build(plain), norm_cfg
+    return SearchSpace.build(plain), unsynchronized(backbone.get("norm_cfg"))
 
 
 def subnet_of(
@@ -62,7 +80,8 @@ def subnet_of(
     """
     path = find_checkpoint(checkpoint)
     state = inner_state(state_dict(read_checkpoint(path)), PREFIX)
-    backbone = PiNASBackbone(arch, space, in_channels(state), norm_cfg=norm_cfg)
+    space = SearchSpace.build(space)
+    backbone = PiNASBackbone(arch, space, in_channels(state, space), norm_cfg=norm_cfg)
     load_subnet(backbone, state, f"checkpoint {path}")
     return backbone.eval()
 
@@ -72,9 +91,10 @@ def write_subnet(
 ) -> None:
     """Writes a backbone's weights, whole or not at all, for ``PiNASBackbone`` to load.
 
-    The file holds ``state_dict`` and ``meta``: ``arch``, ``space``, ``norm_cfg``, ``source`` (name
-    and SHA-256 of the supernet's file), ``calibration_batches`` (0: the statistics are the
-    supernet's); plain values and tensors, so that ``torch.load(..., weights_only=True)`` reads it.
+    The file holds ``state_dict`` and ``meta``: ``arch``, ``space``, ``in_channels``, ``norm_cfg``,
+    ``source`` (name and SHA-256 of the supernet's file), ``calibration_batches`` (0: the statistics
+    are the supernet's); plain values and tensors, so that ``torch.load(..., weights_only=True)``
+    reads it.
 
     Args:
         path: the file.
@@ -94,6 +114,7 @@ def write_subnet(
     meta = dict(
         arch=str(backbone.arch),
         space=backbone.space.to_dict(),
+        in_channels=backbone.in_channels,
         norm_cfg=dict(backbone.norm_cfg),
         source=dict(file=source.name, sha256=digest),
         calibration_batches=calibrated,

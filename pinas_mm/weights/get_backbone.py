@@ -29,7 +29,7 @@ def get_backbone(name: Any, pretrained: str | Path | None = None, **options: Any
             architecture or search space.
 
     Example:
-        >>> backbone = pinas_mm.weights.get_backbone('pinas_trans').eval()
+        >>> backbone = pinas_mm.get_backbone('pinas_trans').eval()
         >>> [tuple(out.shape) for out in backbone(torch.zeros(1, 3, 224, 224))]
         [(1, 256, 56, 56), (1, 512, 28, 28), (1, 1024, 14, 14), (1, 2048, 7, 7)]
     """

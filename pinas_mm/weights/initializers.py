@@ -15,11 +15,11 @@ from mmengine.model import update_init_info
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.models.network import Skeleton
+from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.operations.norms import unsynchronized
 from pinas_mm.registry import WEIGHT_INITIALIZERS
 from pinas_mm.space import Arch, SearchSpace
-from pinas_mm.weights.block_shape import measure
 from pinas_mm.weights.checkpoint import (
     check_fits,
     find_checkpoint,
@@ -56,8 +56,12 @@ def load_backbone(
             "cut out of it by init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)"
         )
     _check_space(backbone.space, meta or {}, source)
-    _check_arch(backbone, state, source)
-    check_fits(backbone, state, source)
+    _check_arch(backbone, _said_arch(backbone, meta or {}), source)
+    try:
+        check_fits(backbone, state, source)
+    except UserError:
+        _check_arch(backbone, _shown_arch(backbone, state), source)
+        raise
     backbone.load_state_dict(state)
 
 
@@ -78,11 +82,7 @@ def load_subnet(backbone: PiNASBackbone, supernet: Mapping[str, torch.Tensor], s
             "layer1.0.2.conv1.weight has. A stand-alone network's weights load by "
             "init_cfg=dict(type='Pretrained', checkpoint=...)"
         )
-    with torch.device("meta"):
-        whole = PiNASSupernet(
-            backbone.space, backbone.conv1[0].in_channels, norm_cfg=backbone.norm_cfg
-        )
-    check_fits(whole, supernet, source)
+    check_fits(_supernet_of(backbone), supernet, source)
     backbone.load_state_dict(subnet_state(supernet, backbone.arch, backbone.space))
 
 
@@ -109,7 +109,11 @@ class Pretrained:
     ) -> None:
         self.checkpoint, self.prefix, self.map_location = checkpoint, prefix, map_location
 
-    def __call__(self, module: Skeleton) -> None:
+    def describe(self) -> dict[str, Any]:
+        """What the file says of the network: ``arch``, ``space``, ``in_channels``, ``norm_cfg``."""
+        return _described(self.checkpoint, "arch", "space", "in_channels", "norm_cfg")
+
+    def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
         checkpoint, source = read_checkpoint(path), f"checkpoint {path}"
@@ -141,7 +145,11 @@ class FromSupernet:
     def __init__(self, checkpoint: str | Path, prefix: str = PREFIX) -> None:
         self.checkpoint, self.prefix = checkpoint, prefix
 
-    def __call__(self, module: Skeleton) -> None:
+    def describe(self) -> dict[str, Any]:
+        """What the file says of the supernet: ``space``, ``in_channels``, ``norm_cfg``."""
+        return _described(self.checkpoint, "space", "in_channels", "norm_cfg")
+
+    def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
         state = inner_state(state_dict(read_checkpoint(path)), self.prefix)
@@ -158,7 +166,8 @@ def _under(
     state: dict[str, torch.Tensor], prefix: str | None, source: str
 ) -> dict[str, torch.Tensor]:
     if prefix is None:
-        return inner_state(state, PREFIX) if "conv1.0.weight" not in state else state
+        bare = any(key.startswith("layer1.") for key in state)
+        return state if bare else inner_state(state, PREFIX)
     prefix = prefix if prefix.endswith(".") else f"{prefix}."
     if not any(key.startswith(prefix) for key in state):
         known = sorted({key.split(".")[0] for key in state})
@@ -166,7 +175,7 @@ def _under(
     return inner_state(state, prefix)
 
 
-def _tell(module: Skeleton, text: str) -> None:
+def _tell(module: Network, text: str) -> None:
     print_log(text, logger="current")
     if hasattr(module, "_params_init_info"):  # Only while init_weights() runs.
         update_init_info(module, init_info=text)
@@ -177,43 +186,73 @@ def _check_space(space: SearchSpace, meta: Mapping[str, Any], source: str) -> No
     # A converted file's space was read off the shapes and says no more than they do.
     if "space" not in meta or "kind" in meta:
         return
-    ours, theirs = space.to_dict(), SearchSpace.build(meta["space"]).to_dict()
+    # The one that a space has unless it says otherwise.
+    usual = dict(skeleton="pinas_mm.ResNeStSkeleton")
+    ours, theirs = (usual | s.to_dict() for s in (space, SearchSpace.build(meta["space"])))
     for part, value in ours.items():
-        if theirs[part] != value:
+        # What else may stand in a block changes no weight of what does.
+        if part != "allowed" and theirs[part] != value:
             raise UserError(
                 f"{source} is of another search space: its {part} is {theirs[part]}, not {value}; "
                 "give the backbone the space that the supernet was trained with"
             )
 
 
-def _check_arch(backbone: PiNASBackbone, state: Mapping[str, torch.Tensor], source: str) -> None:
-    theirs, ours = _arch_of(state, backbone), backbone.arch
+def _said_arch(backbone: PiNASBackbone, meta: Mapping[str, Any]) -> Arch | None:
+    """The architecture that a file of the same space names."""
+    if not meta.get("arch") or not meta.get("space"):
+        return None
+    theirs = SearchSpace.build(meta["space"])
+    same = (theirs.candidates, theirs.depths) == (backbone.space.candidates, backbone.space.depths)
+    return theirs.arch(meta["arch"]) if same else None
+
+
+def _check_arch(backbone: PiNASBackbone, theirs: Arch | None, source: str) -> None:
+    ours = backbone.arch
     if theirs is None or theirs == ours:
         return
     number = next(
         n for n, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other
     )
-    spec = list(backbone.space.blocks())[number]
     raise UserError(
-        f"{source} is of architecture {theirs}, not {ours}: at block {number} (layer"
-        f"{spec.stage + 1}.{spec.index}), the first that differs, it has candidate "
+        f"{source} is of architecture {theirs}, not {ours}: at block {number} "
+        f"({backbone.specs[number].name}), the first that differs, it has candidate "
         f"{theirs[number]}, not {ours[number]}; set arch='{theirs}', or give another checkpoint"
     )
 
 
-def _arch_of(state: Mapping[str, torch.Tensor], backbone: PiNASBackbone) -> Arch | None:
+def _shown_arch(backbone: PiNASBackbone, state: Mapping[str, torch.Tensor]) -> Arch | None:
     """The architecture that shapes show; None where blocks are missing or of another space."""
-    space, choices = backbone.space, []
-    for spec, asked in zip(space.blocks(), backbone.arch, strict=True):
-        prefix = f"layer{spec.stage + 1}.{spec.index}."
-        if not {prefix + "conv1.weight", prefix + "conv2.conv.weight"} <= state.keys():
-            return None
-        operation = measure(state, spec.stage, prefix)
+    shapes = {name: value.shape for name, value in state.items()}
+    wanted = {name: value.shape for name, value in _supernet_of(backbone).state_dict().items()}
+    choices = []
+    for spec, asked, allowed in zip(
+        backbone.specs, backbone.arch, backbone.space.mask, strict=True
+    ):
+        block = _under_prefix(shapes, f"{spec.name}.")
         # Two candidates of a space can be alike.
-        for choice in (asked, *range(space.num_candidates)):
-            if operation.is_candidate(space.candidates[choice], spec.planes):
+        for choice in (asked, *allowed.nonzero()[0].tolist()):
+            if _under_prefix(wanted, f"{spec.name}.{choice}.") == block:
                 choices.append(choice)
                 break
         else:
             return None
-    return Arch(choices, space.depths)
+    return Arch(choices, backbone.space.depths)
+
+
+def _under_prefix(shapes: Mapping[str, torch.Size], prefix: str) -> dict[str, torch.Size]:
+    return {k.removeprefix(prefix): v for k, v in shapes.items() if k.startswith(prefix)}
+
+
+def _supernet_of(backbone: PiNASBackbone) -> PiNASSupernet:
+    """The supernet that a backbone can come from, without memory."""
+    with torch.device("meta"):
+        return PiNASSupernet(backbone.space, backbone.in_channels, norm_cfg=backbone.norm_cfg)
+
+
+def _described(checkpoint: str | Path, *names: str) -> dict[str, Any]:
+    meta = read_checkpoint(checkpoint, mmap=True).get("meta") or {}
+    known = {name: meta[name] for name in names if meta.get(name) is not None}
+    if "norm_cfg" in known:
+        known["norm_cfg"] = unsynchronized(known["norm_cfg"])
+    return known

@@ -21,9 +21,9 @@ def is_supernet(names: Mapping[str, object]) -> bool:
     return any(CHOICE.fullmatch(name) for name in names)
 
 
-def in_channels(state: Mapping[str, torch.Tensor]) -> int:
+def in_channels(state: Mapping[str, torch.Tensor], space: SearchSpace) -> int:
     """Channels of the images that a network of these weights takes; 3 where it has no stem."""
-    stem = state.get("conv1.0.weight")
+    stem = state.get(space.skeleton.input_weight)
     return stem.shape[1] if stem is not None and stem.ndim == 4 else 3
 
 

@@ -46,7 +46,7 @@ def test_training_checkpoint_loads_strictly(space):
         hid_channels=published.HIDDEN,
         out_channels=published.DIM,
     )
-    pair = dict(type="pinas_mm.MeanTeacherHead", dim=published.DIM, queue_size=published.QUEUE)
+    pair = dict(type="pinas_mm.InfoNCEHead", dim=published.DIM, queue_size=published.QUEUE)
     model = PiNAS(
         dict(type="pinas_mm.PiNASSupernet", space=SPACES[space]),
         neck,

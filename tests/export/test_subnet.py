@@ -79,6 +79,7 @@ def test_file_says_where_it_comes_from(checkpoint, space, tmp_path):
     assert content["meta"] == dict(
         arch="31-2",
         space=space.to_dict(),
+        in_channels=3,
         norm_cfg=dict(type="BN"),
         source=dict(file="epoch_1.pth", sha256=digest),
         calibration_batches=7,

@@ -1,10 +1,7 @@
 """Checkpoints are read whole, without running code, and only into what they were made for."""
 
-import functools
 import os
 import pickle
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -191,20 +188,6 @@ def test_a_file_without_a_dict_of_weights_is_refused(tmp_path):
     torch.save(torch.ones(2), path)
     with pytest.raises(UserError, match="holds a Tensor, not a dict of weights"):
         read_checkpoint(path)
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """An HTTP server of a folder, and PyTorch's cache; returns the address and the folder."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("no_proxy", "*")
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
 
 
 def test_an_address_is_downloaded_once(server):

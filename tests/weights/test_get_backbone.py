@@ -12,7 +12,7 @@ from pinas_mm.space.arch import PUBLISHED
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_ones_come_by_name(name):
     with torch.device("meta"):
-        backbone = pinas_mm.weights.get_backbone(name, out_indices=(1, 3))
+        backbone = pinas_mm.get_backbone(name, out_indices=(1, 3))
         outs = backbone(torch.zeros(2, 3, 224, 224))
     assert str(backbone.arch) == PUBLISHED[name]
     assert [tuple(out.shape) for out in outs] == [(2, 512, 28, 28), (2, 2048, 7, 7)]
@@ -23,7 +23,7 @@ def test_published_ones_come_by_name(name):
 
 def test_fresh_weights_are_initialized_without_a_word_for_each(space, capfd):
     torch.manual_seed(0)
-    backbone = pinas_mm.weights.get_backbone("13-2", space=space)
+    backbone = pinas_mm.get_backbone("13-2", space=space)
     torch.manual_seed(0)
     wanted = PiNASBackbone("13-2", space)
     wanted.init_weights()
@@ -31,7 +31,7 @@ def test_fresh_weights_are_initialized_without_a_word_for_each(space, capfd):
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, wanted.state_dict()[name]), name
     assert backbone.training
-    pinas_mm.weights.get_backbone("13-2", space=space)
+    pinas_mm.get_backbone("13-2", space=space)
     assert capfd.readouterr() == ("", "")
 
 
@@ -39,15 +39,15 @@ def test_fresh_weights_are_initialized_without_a_word_for_each(space, capfd):
 def test_weights_come_from_a_file(space, tmp_path, prefix):
     state = PiNASBackbone("13-2", space).state_dict()
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "weights.pth")
-    backbone = pinas_mm.weights.get_backbone("13-2", tmp_path / "weights.pth", space=space)
+    backbone = pinas_mm.get_backbone("13-2", tmp_path / "weights.pth", space=space)
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, state[name]), name
     with pytest.raises(UserError, match="is of architecture 13-2, not 13-1"):
-        pinas_mm.weights.get_backbone("13-1", tmp_path / "weights.pth", space=space)
+        pinas_mm.get_backbone("13-1", tmp_path / "weights.pth", space=space)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "pinas", "Pinas_cls", "pinas_cls "])
 def test_unknown_names_are_refused_with_those_that_are_known(name):
     with pytest.raises(UserError, match=r"no known name \(pinas_cls, pinas_trans\)") as caught:
-        pinas_mm.weights.get_backbone(name)
+        pinas_mm.get_backbone(name)
     assert "\n" not in str(caught.value)

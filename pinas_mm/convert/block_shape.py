@@ -1,4 +1,4 @@
-"""What the shapes of a block's weights say about its operation."""
+"""What the shapes of a ResNeSt block's weights say about its numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 
 from pinas_mm.errors import UserError
-from pinas_mm.space import Candidate
+from pinas_mm.operations import ResNeStBottleneck
 
 
 @dataclasses.dataclass(frozen=True)
-class Operation:
+class BlockShape:
     """What the shapes of a candidate's weights say about it; widths are in channels a group."""
 
     stage: int
@@ -24,13 +24,13 @@ class Operation:
         """The base widths that give this width at a stage's planes."""
         return range(-(-64 * self.width // planes), -(-64 * (self.width + 1) // planes))
 
-    def is_candidate(self, candidate: Candidate, planes: int) -> bool:
+    def is_candidate(self, candidate: ResNeStBottleneck, planes: int) -> bool:
         """Whether a candidate looks like this at a stage's planes."""
         same = (candidate.radix, candidate.groups) == (self.radix, self.groups)
         return same and candidate.group_width(planes) == self.width * self.groups
 
 
-def measure(state: Mapping[str, torch.Tensor], stage: int, prefix: str) -> Operation:
+def measure(state: Mapping[str, torch.Tensor], stage: int, prefix: str) -> BlockShape:
     """Measures a block.
 
     Args:
@@ -51,7 +51,7 @@ def measure(state: Mapping[str, torch.Tensor], stage: int, prefix: str) -> Opera
             f", which no radix and groups give after {width} channels of {prefix}conv1.weight"
         )
     groups = width // (inner * radix)
-    return Operation(stage, radix, groups, width // groups)
+    return BlockShape(stage, radix, groups, width // groups)
 
 
 def conv_shape(state: Mapping[str, torch.Tensor], name: str) -> torch.Size:
