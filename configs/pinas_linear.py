@@ -1,31 +1,20 @@
 # A linear classifier on the frozen supernet, a uniform random path a step (Peng et al., ICCV 2021):
 # 8 GPUs of 32 images, 100 epochs.
-_base_ = ["_base_/runtime.py", "_base_/space.py", "_base_/imagenet_labels.py"]
+_base_ = [
+    "_base_/runtime.py",
+    "_base_/space.py",
+    "_base_/imagenet_labels.py",
+    "_base_/single_path.py",
+]
 
 model = dict(
-    type="pinas_mm.SupernetClassifier",
-    data_preprocessor=dict(
-        type="ClsDataPreprocessor",
-        num_classes=1000,
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
+    model=dict(
+        backbone=dict(
+            space={{_base_.space}},
+            # A work dir means its last checkpoint; a file can be given as well.
+            init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/pinas_supernet"),
+        )
     ),
-    backbone=dict(
-        type="pinas_mm.PiNASSupernet",
-        space={{_base_.space}},
-        # A work dir means its last checkpoint; a file can be given as well.
-        init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/pinas_supernet"),
-    ),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(
-        type="LinearClsHead",
-        num_classes=1000,
-        in_channels=2048,
-        loss=dict(type="CrossEntropyLoss", loss_weight=1.0),
-        topk=(1, 5),
-    ),
-    paths=dict(type="pinas_mm.UniformPaths", num_paths=1),
     freeze_backbone=True,
 )
 

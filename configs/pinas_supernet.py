@@ -28,16 +28,14 @@ model = dict(
     head=dict(
         type="pinas_mm.CrossPathHead",
         cross=True,
-        pair=dict(type="pinas_mm.MeanTeacherHead", dim=128, queue_size=49152, temperature=0.2),
+        pair=dict(type="pinas_mm.InfoNCEHead", dim=128, queue_size=49152, temperature=0.2),
     ),
     teacher=dict(type="pinas_mm.MeanTeacher", momentum=0.999),
     paths=dict(type="pinas_mm.CrossPaths", num_paths=2),
 )
 
 # A step leaves most candidates without gradient: neither decay nor momentum moves them.
-model_wrapper_cfg = dict(
-    type="MMDistributedDataParallel", find_unused_parameters=True, broadcast_buffers=False
-)
+model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",

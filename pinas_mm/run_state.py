@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from mmengine.dist import broadcast_object_list, get_world_size
 from mmengine.logging import MessageHub
+
+# Where rank 0's seed is kept, beside the process's own.
+SHARED = "pinas_mm_shared_seed"
 
 
 class RunState(NamedTuple):
-    """Seed of the run and number of training iterations finished before this one."""
+    """Seed of the run, rank 0's, and number of training iterations finished before this one."""
 
     seed: int
     iteration: int
@@ -19,12 +23,23 @@ class RunState(NamedTuple):
 def run_state() -> RunState:
     """The state of the runner at work, as mmengine's RuntimeInfoHook publishes it.
 
+    With ``randomness=dict(diff_rank_seed=True)`` each process has a seed of its own. What ranks
+    must agree on comes from rank 0's, which all learn when all ask for the first time.
+
     Raises:
         RuntimeError: no runner is training.
     """
     info = MessageHub.get_current_instance().runtime_info
     if "iter" in info and "seed" in info:
-        return RunState(int(info["seed"]), int(info["iter"]))
+        own = int(info["seed"])
+        if get_world_size() > 1:
+            if info.get(SHARED, {}).get("of") != own:
+                seeds = [own]
+                broadcast_object_list(seeds)
+                hub = MessageHub.get_current_instance()
+                hub.update_info(SHARED, {"of": own, "seed": seeds[0]})
+            own = info[SHARED]["seed"]
+        return RunState(own, int(info["iter"]))
     raise RuntimeError(
         "no mmengine runner is training here, so there is no seed and no iteration to draw from: "
         "pass what is to be drawn explicitly (loss(..., paths=[...]))"

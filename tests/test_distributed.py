@@ -92,7 +92,7 @@ def test_queues_and_teachers_and_students_are_bit_equal(ranks):
 def candidate(name):
     """Block and candidate of a parameter of the supernet, None where all paths share it."""
     parts = name.removeprefix("backbone.").split(".")
-    if not parts[0].startswith("layer") or "downsample" in parts:
+    if not parts[0].startswith("layer") or "shortcut" in parts:
         return None
     block = {("layer1", "0"): 0, ("layer1", "1"): 1, ("layer2", "0"): 2}[tuple(parts[:2])]
     return block, int(parts[2])

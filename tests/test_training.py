@@ -76,7 +76,8 @@ def test_ablations_train_from_config_alone(train, variant, tmp_path):
     ids=["SPOS", "FairNAS"],
 )
 def test_supernets_with_labels_train(train, variant, tmp_path, paths):
-    model = f"freeze_backbone=False, paths={paths}, backbone=dict(init_cfg=None)"
+    inner = "model=dict(backbone=dict(init_cfg=None))"
+    model = f"freeze_backbone=False, paths={paths}, {inner}"
     config = variant("small_linear.py", model)
     rows = train(config, tmp_path / "work", options=TWO_STEPS)
     assert [row["step"] for row in rows] == [1, 2]
@@ -132,7 +133,7 @@ def test_a_config_of_the_library_itself_trains(run_process, digits, tmp_path):
 
 def test_a_trained_supernet_is_probed_and_both_are_tested(train, tool, tmp_path):
     train("small_supernet.py", tmp_path / "supernet", options=TWO_STEPS)
-    checkpoint = {"model.backbone.init_cfg.checkpoint": tmp_path / "supernet"}
+    checkpoint = {"model.model.backbone.init_cfg.checkpoint": tmp_path / "supernet"}
     rows = train("small_linear.py", tmp_path / "linear", options={**TWO_STEPS, **checkpoint})
     assert len(rows) == 2
     for name, metrics in (

@@ -4,9 +4,13 @@ _base_ = ["../pinas_linear.py", "digits.py"]
 space = {{_base_.demo_space}}
 
 model = dict(
-    data_preprocessor=dict(num_classes=10),
-    backbone=dict(space={{_base_.demo_space}}, init_cfg=dict(checkpoint="work_dirs/demo/supernet")),
-    head=dict(num_classes=10, in_channels=64),
+    model=dict(
+        data_preprocessor=dict(num_classes=10),
+        backbone=dict(
+            space={{_base_.demo_space}}, init_cfg=dict(checkpoint="work_dirs/demo/supernet")
+        ),
+        head=dict(num_classes=10, in_channels=64),
+    )
 )
 
 train_dataloader = dict(

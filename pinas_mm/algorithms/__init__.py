@@ -1,16 +1,19 @@
 """How a supernet is trained; importing this registers the algorithms."""
 
-from pinas_mm.algorithms.heads import CrossPathHead, MeanTeacherHead, PiModelHead
+from pinas_mm.algorithms.base import Step, SupernetAlgorithm
+from pinas_mm.algorithms.heads import CrossPathHead, InfoNCEHead, PiModelHead
 from pinas_mm.algorithms.pinas import PiNAS
-from pinas_mm.algorithms.supernet_classifier import SupernetClassifier
+from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.algorithms.teacher import MeanTeacher, SelfTeacher
 
 __all__ = [
     "CrossPathHead",
+    "InfoNCEHead",
     "MeanTeacher",
-    "MeanTeacherHead",
     "PiModelHead",
     "PiNAS",
     "SelfTeacher",
-    "SupernetClassifier",
+    "SinglePath",
+    "Step",
+    "SupernetAlgorithm",
 ]

@@ -50,8 +50,8 @@ class InfoNCE(torch.autograd.Function):
         )
 
 
-@MODELS.register_module()
-class MeanTeacherHead(BaseModule):
+@MODELS.register_module(name=["InfoNCEHead", "MeanTeacherHead"])
+class InfoNCEHead(BaseModule):
     """InfoNCE of a query and its key against a queue of earlier keys (Pi-NAS, eq. 5; MoCo).
 
     Args:
@@ -128,7 +128,7 @@ class CrossPathHead(BaseModule):
     not normalized again, goes to the pair head.
 
     Args:
-        pair: the pair head or its config: MeanTeacherHead, PiModelHead.
+        pair: the pair head or its config: InfoNCEHead, PiModelHead.
         cross: False compares each path's queries with its own keys (the paper's ablation without
             cross-path learning).
         init_cfg: mmengine's weight initialization; unused, the head has no weights.

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmpretrain.models import BaseSelfSupervisor
 
+from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.errors import UserError
-from pinas_mm.registry import MODELS, PATH_SAMPLERS
+from pinas_mm.registry import MODELS
 from pinas_mm.run_state import run_state
 
 
 @MODELS.register_module()
-class PiNAS(BaseSelfSupervisor):
+class PiNAS(SupernetAlgorithm):
     """Cross-path learning with a mean teacher (Peng et al., ICCV 2021, section 3).
 
     A step takes P paths and 2P views of each image: the student sees view 2p along path p, the
@@ -39,6 +39,8 @@ class PiNAS(BaseSelfSupervisor):
         UserError: the space cannot give the sampler's paths.
     """
 
+    couples_paths = True
+
     def __init__(
         self,
         backbone: dict,
@@ -49,15 +51,14 @@ class PiNAS(BaseSelfSupervisor):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
-        self.paths = PATH_SAMPLERS.build(paths or dict(type="pinas_mm.CrossPaths"))
-        self.paths.check(self.backbone.space)
+        paths = dict(type="pinas_mm.CrossPaths") if paths is None else paths
+        super().__init__(paths, data_preprocessor, init_cfg)
+        self.backbone = MODELS.build(backbone)
+        # Not above: the libraries are loaded where something of them is built.
+        from mmpretrain.registry import MODELS as MMPRETRAIN
+
+        self.neck, self.head = MMPRETRAIN.build(neck), MMPRETRAIN.build(head)
+        self.check_paths()
         teacher = dict(teacher or dict(type="pinas_mm.MeanTeacher"))
         self.teacher = MODELS.build(dict(teacher, backbone=self.backbone, neck=self.neck))
 
@@ -66,9 +67,42 @@ class PiNAS(BaseSelfSupervisor):
         super().init_weights()
         self.teacher.copy_student(self.backbone, self.neck)
 
+    def forward(
+        self,
+        inputs: Sequence[torch.Tensor],
+        data_samples: Any = None,
+        mode: str = "tensor",
+        arch: Any = None,
+    ) -> Any:
+        """The loss of a step in ``mode='loss'``; else the student's feature maps.
+
+        Args:
+            inputs: view batches for the loss, images (N, C, H, W) for feature maps.
+            data_samples: unused, there are no labels.
+            mode: ``loss`` or ``tensor``.
+            arch: the path for feature maps.
+
+        Raises:
+            UserError: predictions are asked for.
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples)
+        if mode == "predict":
+            raise UserError(
+                "PiNAS predicts nothing: validate it by pinas_mm.RetrievalLoop, or train a "
+                "classifier on it (configs/pinas_linear.py)"
+            )
+        return self.extract_feat(inputs, arch)
+
     def extract_feat(self, inputs: torch.Tensor, arch: Any) -> tuple[torch.Tensor, ...]:
         """The student's feature maps of images (N, C, H, W) along a path."""
         return self.backbone(inputs, arch)
+
+    @property
+    def teacher_networks(self) -> tuple[torch.nn.Module, torch.nn.Module]:
+        """Backbone and neck that give the keys: the student's where it is its own teacher."""
+        owner = self.teacher if hasattr(self.teacher, "backbone") else self
+        return owner.backbone, owner.neck
 
     def embed(self, inputs: torch.Tensor, arch: Any) -> torch.Tensor:
         """The student's unit embeddings (N, dim) of images (N, C, H, W) along a path."""
@@ -101,7 +135,7 @@ class PiNAS(BaseSelfSupervisor):
         space = self.backbone.space
         if paths is None:
             seed, iteration = run_state()
-            archs = self.paths(space, seed, iteration)
+            archs = self.step_paths(seed, iteration)
         else:
             seed, iteration = 0, 0
             archs = [space.arch(path) for path in paths]

@@ -6,11 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import all_gather_object
+from torch import nn
 
 from pinas_mm.algorithms.heads import embedding_spread
 from pinas_mm.algorithms.pinas import PiNAS
-from pinas_mm.models.batch_norm import batch_statistics
+from pinas_mm.algorithms.teacher import embed
+from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
+
+Network = tuple[nn.Module, nn.Module]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,26 +36,45 @@ class Retrieval:
 
 
 def cross_path_retrieval(
-    model: PiNAS, views: Sequence[torch.Tensor], num_pairs: int = 8, seed: int = 0
+    model: PiNAS, views: Sequence[Sequence[torch.Tensor]], num_pairs: int = 8, seed: int = 0
 ) -> Retrieval:
     """Measures a self-supervised model on held-out images.
 
-    Batch norms use the statistics of the images given; nothing of the model changes.
+    Batch norms use the statistics of the images given, recomputed for each path; nothing of the
+    model changes. In a distributed run each rank has a part of the images, and all get the result
+    over all of them.
 
     Args:
         model: the algorithm with student and teacher.
-        views: two augmented, normalized views of the same N images, each (N, 3, H, W).
+        views: batches of two augmented, normalized views of the same images, each (N, C, H, W).
         num_pairs: pairs of paths to average over.
         seed: of the pairs drawn.
     """
     hits, spreads = [], []
-    with batch_statistics(model):
-        for number in range(num_pairs):
-            path, other = CrossPaths()(model.backbone.space, seed, number)
-            queries = model.embed(views[0], path)
-            keys = model.teacher_embed(views[1], other)
-            # Of equal similarities the first wins, so collapsed embeddings score like chance.
-            nearest = (queries @ keys.T).argmax(dim=1)
-            hits.append((nearest == torch.arange(len(keys), device=keys.device)).float().mean())
-            spreads.append(embedding_spread(queries))
+    for number in range(num_pairs):
+        path, other = CrossPaths()(model.backbone.space, seed, number)
+        queries = _embedded((model.backbone, model.neck), [batch[0] for batch in views], path)
+        keys = _embedded(model.teacher_networks, [batch[1] for batch in views], other)
+        # Of equal similarities the first wins, so collapsed embeddings score like chance.
+        nearest = (queries @ keys.T).argmax(dim=1)
+        hits.append((nearest == torch.arange(len(keys))).float().mean())
+        spreads.append(embedding_spread(queries))
     return Retrieval(float(torch.stack(hits).mean()), float(torch.stack(spreads).mean()))
+
+
+def _embedded(network: Network, batches: Sequence[torch.Tensor], arch: Arch) -> torch.Tensor:
+    """Unit embeddings of all ranks' images, on the CPU."""
+    module = nn.ModuleList(network)
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        return embed(*network, images, arch)
+
+    modes = {m: m.training for m in module.modules()}
+    try:
+        with Statistics(module, run, batches).applied(), torch.no_grad():
+            module.eval()
+            own = torch.cat([run(images) for images in batches]).float().cpu()
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    return torch.cat(all_gather_object(own))

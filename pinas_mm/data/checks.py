@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pinas_mm.errors import UserError
+from pinas_mm.registry import dicts
 
 
 def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
@@ -51,13 +52,3 @@ def _parts(dataset: dict) -> Iterator[str]:
 
 def _is_missing(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-
-
-def dicts(node: object) -> Iterator[dict]:
-    """All dicts of a config, however deep."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)

@@ -57,11 +57,13 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         Returns:
             ``inputs``: list of tensors (N, 3, H, W), one a view; ``data_samples`` as they were.
         """
-        crops = self.batches(data)
-        if training:
-            views = self.make_views(crops, *run_state())
-        else:
-            views = [self.normalize(crop) for crop in crops]
+        # Whatever the step's precision, colors and coordinates need more than half of one.
+        with torch.autocast(self.mean.device.type, enabled=False):
+            crops = self.batches(data)
+            if training:
+                views = self.make_views(crops, *run_state())
+            else:
+                views = [self.normalize(crop) for crop in crops]
         return dict(inputs=views, data_samples=data.get("data_samples"))
 
     def batches(self, data: dict) -> list[torch.Tensor]:

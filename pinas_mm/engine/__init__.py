@@ -9,7 +9,11 @@ from pinas_mm.engine.hooks import (
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
 from pinas_mm.engine.search_hook import ArchSearchHook
-from pinas_mm.engine.sync_bn import CPUDistributedDataParallel, SyncBNOnCPUHook
+from pinas_mm.engine.wrappers import (
+    CPUDistributedDataParallel,
+    SupernetDataParallel,
+    SyncBNOnCPUHook,
+)
 
 __all__ = [
     "ArchSearchHook",
@@ -19,6 +23,7 @@ __all__ = [
     "LastValidationHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
+    "SupernetDataParallel",
     "SupernetTestLoop",
     "SupernetValLoop",
     "SyncBNOnCPUHook",

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import HOOKS
 from pinas_mm.weights.checkpoint import check_fits
@@ -72,9 +73,18 @@ class SafeCheckpointHook(Hook):
     priority = "VERY_LOW"
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replaces what is neither a tensor nor a plain value."""
+        """Replaces what is neither a tensor nor a plain value; says what network it is."""
         for part in ("meta", "message_hub"):
             checkpoint[part] = _plain(checkpoint[part])
+        network = getattr(unwrapped(runner.model), "backbone", None)
+        if isinstance(network, Network):
+            checkpoint["meta"] |= dict(
+                space=network.space.to_dict(),
+                in_channels=network.in_channels,
+                norm_cfg=_plain(dict(network.norm_cfg)),
+            )
+        if isinstance(network, PiNASBackbone):
+            checkpoint["meta"]["arch"] = str(network.arch)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the weights, restores history buffers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,9 +19,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
 
-from pinas_mm.data.checks import check_data, dicts
+from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable
+from pinas_mm.registry import MODELS, dicts
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -144,7 +147,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     """
     for split in splits:
         check_data(split, cfg.get(f"{split}_dataloader") or {})
-    if cfg.get("load_from") and "://" not in cfg.load_from:
+    if cfg.get("load_from"):
         path = find_checkpoint(cfg.load_from)
         checkpoint = read_checkpoint(path, mmap=True)
         if cfg.get("resume") and not {"iter", "epoch"} <= set(checkpoint.get("meta") or {}):
@@ -153,6 +156,12 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
                 f"--cfg-options load_from={path}"
             )
         cfg.load_from = str(path)
+    kind = MODELS.get(str(cfg.model.get("type"))) if cfg.get("model") else None
+    if inspect.isclass(kind) and issubclass(kind, SupernetAlgorithm):
+        # A step leaves parameters unused, which mmengine's default wrapper does not expect.
+        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict())
+        if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
+            wrapper.type = "pinas_mm.SupernetDataParallel"
     _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
     _add_hook(cfg, "pinas_mm.LastValidationHook")
     if not torch.cuda.is_available():
@@ -184,8 +193,7 @@ def _for_cpu(cfg: Config) -> None:
         wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
         if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
             wrapper.type = "pinas_mm.CPUDistributedDataParallel"
-        wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
-        wrapper.device_ids = None
+            wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
     _add_hook(cfg, "pinas_mm.SyncBNOnCPUHook")
     optimizer = cfg.get("optim_wrapper") or ConfigDict()
     if optimizer.get("type") == "AmpOptimWrapper":

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop, ValLoop, autocast
 from mmengine.runner.base_loop import BaseLoop
 
-from pinas_mm.algorithms.supernet_classifier import SupernetClassifier
+from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
@@ -23,7 +24,7 @@ from pinas_mm.space import Arch
 
 
 class _SupernetLoop:
-    """Evaluates architectures of a SupernetClassifier, each with its own batch-norm statistics.
+    """Evaluates architectures of a :class:`SinglePath`, each with batch-norm statistics of its own.
 
     The statistics of all architectures are computed first, so that the images to be scored are
     read once for all of them.
@@ -85,14 +86,15 @@ class _SupernetLoop:
         hook(f"after_{stage}")
         return metrics
 
-    def _statistics(self, model: SupernetClassifier) -> list[Statistics]:
+    def _statistics(self, model: SinglePath) -> list[Statistics]:
         loaded = zip(range(self.calibration_batches), self.calibration, strict=False)
         # As loaded: uint8 on the CPU is small, and decoded once for all architectures.
         batches = [data for _, data in loaded]
 
         def run(data: dict, arch: Arch) -> None:
+            # All that predictions go through: neck and heads have batch norms too.
             with autocast(enabled=self.fp16):
-                model.backbone(model.data_preprocessor(data, False)["inputs"], arch)
+                model.test_step(data, arch)
 
         return [Statistics(model, partial(run, arch=arch), batches) for arch in self.archs]
 
@@ -125,12 +127,12 @@ class SupernetTestLoop(_SupernetLoop, TestLoop):
 
 @LOOPS.register_module()
 class RetrievalLoop(BaseLoop):
-    """Validation without labels: cross-path retrieval on held-out images.
+    """Validation or test without labels: cross-path retrieval on held-out images.
 
     Args:
         runner, dataloader: as for mmengine's loops.
         evaluator: unused; mmengine hands one to every loop.
-        num_images: how many images to use, of the loader's first ones.
+        num_images: how many images to use, of the loader's first ones, of all ranks together.
         num_pairs: pairs of paths to average over.
         seed: of views and paths, the same for every run, so that runs compare.
         fp16: unused; mmengine sets it with ``--amp``.
@@ -150,24 +152,28 @@ class RetrievalLoop(BaseLoop):
         self.num_images, self.num_pairs, self.seed = num_images, num_pairs, seed
 
     def run(self) -> dict[str, float]:
-        """``retrieval/top1`` in percent and ``retrieval/spread``."""
-        self.runner.call_hook("before_val")
-        self.runner.call_hook("before_val_epoch")
+        """``retrieval/top1`` in percent and ``retrieval/spread``, the same on all ranks."""
+        stage = "test" if self.runner._test_loop is self else "val"
+        self.runner.call_hook(f"before_{stage}")
+        self.runner.call_hook(f"before_{stage}_epoch")
         model = unwrapped(self.runner.model)
         result = cross_path_retrieval(model, self._views(model), self.num_pairs, self.seed)
         metrics = {"retrieval/top1": 100 * result.top1, "retrieval/spread": result.spread}
-        self.runner.call_hook("after_val_epoch", metrics=metrics)
-        self.runner.call_hook("after_val")
+        self.runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
+        self.runner.call_hook(f"after_{stage}")
         return metrics
 
-    def _views(self, model: torch.nn.Module) -> list[torch.Tensor]:
+    @torch.no_grad()
+    def _views(self, model: torch.nn.Module) -> list[list[torch.Tensor]]:
+        """Batches of two views of this rank's images."""
         preprocessor = model.data_preprocessor
-        collected: list[list[torch.Tensor]] = []
-        number = 0
+        wanted = -(-self.num_images // get_world_size())
+        batches: list[list[torch.Tensor]] = []
         for index, data in enumerate(self.dataloader):
             crops = preprocessor.batches(data)
-            collected.append(preprocessor.make_views(crops, self.seed, index)[:2])
-            number += len(crops[0])
-            if number >= self.num_images:
+            views = preprocessor.make_views(crops, self.seed, index)[:2]
+            batches.append([view[:wanted] for view in views])
+            wanted -= len(crops[0])
+            if wanted <= 0:
                 break
-        return [torch.cat(view)[: self.num_images] for view in zip(*collected, strict=True)]
+        return batches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,22 @@ from rich.console import Console
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
+from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
 from pinas_mm.search.display import Display
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.report.report import best_table
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
-from pinas_mm.search.workers import helpers, parent_lives
+from pinas_mm.search.workers import helpers, parent_died
 
 
 def run_search(
-    cfg: Config, checkpoint: str, given: Mapping[str, Any], command: list[str], worker: int = 0
+    cfg: Config,
+    checkpoint: str,
+    given: Mapping[str, Any] | None = None,
+    command: Sequence[str] = (),
+    worker: int = 0,
 ) -> Findings | None:
     """Runs a search, or one more worker of it.
 
@@ -32,7 +37,8 @@ def run_search(
         cfg: config with model, work_dir and ``search``.
         checkpoint: of the trained model, a file or a work dir.
         given: settings that go before those of ``search``.
-        command: command line that starts another worker on this machine.
+        command: command line that starts another worker on this machine, where the settings ask
+            for several.
         worker: 0 for the process that shows and reports, else a joining worker's number.
 
     Returns:
@@ -43,7 +49,7 @@ def run_search(
     """
     if not cfg.get("search"):
         raise UserError("the config has no `search`: start from configs/pinas_search.py")
-    cfg.search = {**cfg.search, **given}
+    cfg.search = {**cfg.search, **(given or {})}
     settings = SearchSettings.parse(cfg.search)
     if settings.workers > 1 and cfg.get("launcher", "none") != "none":
         raise UserError(
@@ -56,7 +62,7 @@ def run_search(
     runner = _runner(cfg, checkpoint, worker)
     search = Search(unwrapped(runner.model), settings, work_dir, str(checkpoint))
     if worker:
-        search.run(go_on=parent_lives)
+        search.run(should_stop=parent_died)
         return None
     if not is_main_process():
         search.run()
@@ -81,7 +87,7 @@ def run_search(
 
 def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:
     # The checkpoint has all weights: what the model was initialized from need not be there.
-    cfg.model.backbone.pop("init_cfg", None)
+    network_config(cfg).pop("init_cfg", None)
     cfg.load_from, cfg.resume = str(checkpoint), False
     if worker:
         cfg.work_dir = str(Path(cfg.work_dir) / "workers" / str(worker))

@@ -47,15 +47,17 @@ class ArchSearchHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Checks the settings, and finishes the search that the run was broken off in."""
-        from pinas_mm.search.search import check_settings
-
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             raise UserError(
                 "ArchSearchHook counts epochs, and this training is iteration-based: train by "
                 "epochs, or search afterwards by tools/search.py"
             )
         # A typing error must not show after the last epoch.
-        check_settings(self.settings, unwrapped(runner.model))
+        from pinas_mm.search.samplers import build_sampler
+
+        model = unwrapped(runner.model)
+        self.settings.check(model)
+        build_sampler(self.settings.sampler, model.backbone.space)
         self.settings.check_data()
         if 0 < runner.epoch < runner.max_epochs and self._is_due(runner.epoch, runner):
             self._search(runner, runner.epoch)

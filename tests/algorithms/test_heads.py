@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pinas_mm.algorithms import CrossPathHead, MeanTeacherHead, PiModelHead
+from pinas_mm.algorithms import CrossPathHead, InfoNCEHead, PiModelHead
 from pinas_mm.algorithms.heads import embedding_spread
 from pinas_mm.errors import UserError
 
-QUEUE = dict(type="pinas_mm.MeanTeacherHead", dim=6, queue_size=10, temperature=0.2)
+QUEUE = dict(type="pinas_mm.InfoNCEHead", dim=6, queue_size=10, temperature=0.2)
 
 
 def units(number, seed, dim=6):
@@ -30,7 +30,7 @@ def gradients(loss, *tensors):
 
 @pytest.mark.parametrize("temperature", [0.05, 0.2, 1.0])
 def test_infonce_and_its_gradients_are_those_of_cross_entropy(temperature):
-    head = MeanTeacherHead(dim=6, queue_size=10, temperature=temperature).double()
+    head = InfoNCEHead(dim=6, queue_size=10, temperature=temperature).double()
     queries, keys = units(4, 0).requires_grad_(), units(4, 1).requires_grad_()
     ours, theirs = head(queries, keys), infonce(queries, keys, head.queue.clone(), temperature)
     torch.testing.assert_close(ours, theirs)
@@ -39,7 +39,7 @@ def test_infonce_and_its_gradients_are_those_of_cross_entropy(temperature):
 
 
 def test_the_queue_may_change_before_the_backward_pass():
-    head = MeanTeacherHead(dim=6, queue_size=10).double()
+    head = InfoNCEHead(dim=6, queue_size=10).double()
     queries, keys = units(4, 0).requires_grad_(), units(4, 1)
     (expected,) = gradients(infonce(queries, keys, head.queue.clone(), 0.2), queries)
     loss = head(queries, keys)
@@ -50,7 +50,7 @@ def test_the_queue_may_change_before_the_backward_pass():
 
 
 def test_in_mixed_precision_the_loss_is_computed_in_float32():
-    head = MeanTeacherHead(dim=6, queue_size=10)
+    head = InfoNCEHead(dim=6, queue_size=10)
     queries, keys = units(4, 0).bfloat16(), units(4, 1).bfloat16()
     expected = infonce(queries.float(), keys.float(), head.queue, 0.2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -61,14 +61,14 @@ def test_in_mixed_precision_the_loss_is_computed_in_float32():
 
 
 def test_the_queue_starts_with_unit_vectors():
-    head = MeanTeacherHead(dim=6, queue_size=50)
+    head = InfoNCEHead(dim=6, queue_size=50)
     torch.testing.assert_close(head.queue.norm(dim=0), torch.ones(50))
     assert torch.linalg.matrix_rank(head.queue) == 6
 
 
 @pytest.mark.parametrize("sizes", [[4, 4, 4, 4], [3, 5, 1], [10, 10], [7, 13], [23], [1] * 12])
 def test_the_queue_is_a_ring_of_the_newest_keys(sizes):
-    head = MeanTeacherHead(dim=6, queue_size=10)
+    head = InfoNCEHead(dim=6, queue_size=10)
     ring, end = head.queue.clone(), 0
     for step, size in enumerate(sizes):
         keys = units(size, step).float()
@@ -81,7 +81,7 @@ def test_the_queue_is_a_ring_of_the_newest_keys(sizes):
 
 
 def test_the_queue_goes_through_a_state_dict():
-    head, twin = (MeanTeacherHead(dim=6, queue_size=10) for _ in range(2))
+    head, twin = (InfoNCEHead(dim=6, queue_size=10) for _ in range(2))
     head.update(units(7, 0).float())
     twin.load_state_dict(head.state_dict())
     for each in (head, twin):
@@ -131,7 +131,7 @@ def test_cross_needs_two_paths():
 @pytest.mark.parametrize("wrong", [dict(dim=0), dict(queue_size=0), dict(temperature=0.0)])
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(UserError, match="must be above 0"):
-        MeanTeacherHead(**wrong)
+        InfoNCEHead(**wrong)
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point():

@@ -20,9 +20,15 @@ def move(teacher, student, arch, momentum):
     for ours, theirs in (
         (teacher.conv1, student.backbone.conv1),
         (teacher.bn1, student.backbone.bn1),
-        (teacher.layer1[0][arch[0]], student.backbone.layer1[0][arch[0]]),
-        (teacher.layer1[1][arch[1]], student.backbone.layer1[1][arch[1]]),
-        (teacher.layer2[0][arch[2]], student.backbone.layer2[0][arch[2]]),
+        *(
+            pair
+            for number, choice in enumerate(arch)
+            for pair in zip(
+                teacher.block(number).running(choice),
+                student.backbone.block(number).running(choice),
+                strict=True,
+            )
+        ),
         (teacher.neck, student.neck),
     ):
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -122,7 +128,7 @@ def test_untouched_parameters_see_neither_decay_nor_momentum(build_pinas, views)
         stem = {n for n in names if ".conv1.0." in n or n.startswith("backbone.conv1")}
         assert stem & own
         blocks = {n for n in own if n.startswith("backbone.layer")}
-        choices = {n.split(".")[3] for n in blocks if "downsample" not in n}
+        choices = {n.split(".")[3] for n in blocks} - {"shortcut"}
         # Candidates 0 and 1 have momentum from the first step and still rest in the second.
         assert choices == ({"0", "1"} if step == 0 else {"2", "3"})
         assert len(blocks) > 20

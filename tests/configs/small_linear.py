@@ -14,9 +14,11 @@ small_space = dict(
 space = dict(_delete_=True, **small_space)
 
 model = dict(
-    data_preprocessor=dict(num_classes=10),
-    backbone=dict(space=dict(_delete_=True, **small_space)),
-    head=dict(num_classes=10, in_channels=32),
+    model=dict(
+        data_preprocessor=dict(num_classes=10),
+        backbone=dict(space=dict(_delete_=True, **small_space)),
+        head=dict(num_classes=10, in_channels=32),
+    )
 )
 pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
 loader = dict(

@@ -11,6 +11,7 @@ from shrink import STEPS, random_weights, shrink
 
 from pinas_mm.engine import launch
 from pinas_mm.engine.run_search import run_search
+from pinas_mm.export.subnet import network_config
 
 CONFIGS = REPOSITORY / "configs"
 FILES = [path for path in sorted(CONFIGS.rglob("*.py")) if path.parent.name != "_base_"]
@@ -44,7 +45,7 @@ def test_what_is_left_out_is_a_part_of_others():
 @pytest.mark.parametrize("name", [str(path.relative_to(CONFIGS)) for path in CONFIG_FILES])
 def test_config(name, load, tmp_path):
     config = load(name)
-    backbone = config.model.backbone
+    backbone = network_config(config)
     if "init_cfg" in backbone:
         untrained = Config(dict(model=dict(backbone), default_scope="mmpretrain"))
         untrained.model.pop("init_cfg")

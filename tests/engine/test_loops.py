@@ -13,7 +13,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.space.paths import CrossPaths
 
 LINEAR = {
-    "model.backbone.init_cfg": None,
+    "model.model.backbone.init_cfg": None,
     "val_cfg.archs": ["00-0", "31-2"],
     # In order, so that the first batches are known.
     "val_cfg.calibration_dataloader.sampler.shuffle": False,
@@ -79,7 +79,7 @@ def accuracy(model, arch, calibration, scored):
         right = number = 0
         for data in scored:
             images = model.data_preprocessor(data, False)["inputs"]
-            logits = model.head.fc(model.backbone(images, arch)[0].mean((2, 3)))
+            logits = model.model.head.fc(model.backbone(images, arch)[0].mean((2, 3)))
             labels = torch.cat([sample.gt_label for sample in data["data_samples"]])
             right += int((logits.argmax(1) == labels).sum())
             number += len(labels)

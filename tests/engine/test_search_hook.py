@@ -119,7 +119,7 @@ def test_what_does_not_suit_the_model_is_refused_before_the_training(run, runner
         (dict(constraints=["macs=5"]), "constraint 'macs=5'"),
         (dict(pruner="NopePruner"), "NopePruner is unknown"),
         (dict(memory="much"), "memory is 'much'"),
-        (dict(score=linear["score"], objectives=["accuracy/top1"]), "SupernetClassifier"),
+        (dict(score=linear["score"], objectives=["accuracy/top1"]), "SinglePath"),
         (dict(dataloader=dict(dataset=dict(data_root="/none"))), "/none of the search set"),
     ):
         with pytest.raises(UserError, match=message):

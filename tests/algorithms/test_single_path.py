@@ -17,11 +17,15 @@ LABELS = [1, 0, 4, 2]
 def build(space):
     def build(freeze=False, paths=None):
         torch.manual_seed(0)
-        config = dict(
-            type="pinas_mm.SupernetClassifier",
+        classifier = dict(
+            type="ImageClassifier",
             backbone=dict(type="pinas_mm.PiNASSupernet", space=space.to_dict()),
             neck=dict(type="GlobalAveragePooling"),
             head=dict(type="LinearClsHead", num_classes=5, in_channels=32),
+        )
+        config = dict(
+            type="pinas_mm.SinglePath",
+            model=classifier,
             paths=paths,
             freeze_backbone=freeze,
             data_preprocessor=dict(type="ClsDataPreprocessor", num_classes=5),
@@ -42,7 +46,7 @@ def samples():
 
 def cross_entropy(model, path):
     features = model.backbone(X, path)[0].mean((2, 3))
-    return F.cross_entropy(model.head.fc(features), torch.tensor(LABELS))
+    return F.cross_entropy(model.model.head.fc(features), torch.tensor(LABELS))
 
 
 def test_the_loss_is_the_mean_of_the_steps_paths(build, at_iteration):
@@ -70,7 +74,7 @@ def test_a_frozen_supernet_keeps_its_weights_and_its_batch_statistics(build, at_
     model(X, samples(), mode="loss")["loss"].backward()
     optimizer.step()
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
-    assert changed == {"head.fc.weight", "head.fc.bias"}
+    assert changed == {"model.head.fc.weight", "model.head.fc.bias"}
     assert model.backbone.bn1.training
     assert int(model.backbone.bn1.num_batches_tracked) == 1
 
@@ -90,9 +94,10 @@ def test_predictions_are_an_architectures(build):
     model = build().eval()
     data = dict(inputs=list(X), data_samples=samples())
     for arch in ("00-0", "32-1"):
-        logits = model.head.fc(model.backbone(X, arch)[0].mean((2, 3)))
+        logits = model.model.head.fc(model.backbone(X, arch)[0].mean((2, 3)))
         for step in (model.test_step, model.val_step):
             scores = torch.stack([s.pred_score for s in step(data, arch=arch)])
             torch.testing.assert_close(scores, logits.softmax(1))
         torch.testing.assert_close(model(X, arch=arch), logits)
-    assert model.extract_feat(X, stage="backbone", arch=arch)[0].shape == (4, 32, 4, 4)
+    with model.backbone.on(arch):
+        assert model.model.extract_feat(X, stage="backbone")[0].shape == (4, 32, 4, 4)

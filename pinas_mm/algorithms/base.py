@@ -1,0 +1,172 @@
+"""What training a supernet asks of an algorithm."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from pinas_mm.models.cost import count_costs
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.registry import MODELS, PATH_SAMPLERS
+from pinas_mm.run_state import run_state
+from pinas_mm.space import Arch
+from pinas_mm.space.cost import AdditiveCost
+
+
+@dataclasses.dataclass
+class Step:
+    """A training step, as its paths see it one after the other.
+
+    Attributes:
+        paths: all of them.
+        number: of the path in work, from 0.
+        memory: what a path leaves for those after it, as its predictions.
+    """
+
+    paths: Sequence[Arch]
+    number: int = 0
+    memory: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class SupernetAlgorithm(BaseModel):
+    """How a supernet is trained: paths are drawn, each gives a loss, their mean is minimized.
+
+    A subclass defines :meth:`path_loss`, and may define :meth:`step_paths`. Each path has a
+    backward pass of its own, so that a step needs the memory of one path however many it takes;
+    gradients are those of the mean. An algorithm whose paths depend on each other's graphs sets
+    ``couples_paths`` and defines :meth:`loss`, which is then one graph.
+
+    Under DistributedDataParallel the wrapper is
+    :class:`~pinas_mm.engine.wrappers.SupernetDataParallel`: a step leaves parameters unused.
+
+    Args:
+        paths: the path sampler or its config; None is one uniform path a step.
+        data_preprocessor, init_cfg: mmengine's.
+
+    Attributes:
+        backbone: the supernet.
+    """
+
+    couples_paths: ClassVar[bool] = False
+    backbone: PiNASSupernet
+
+    def __init__(
+        self,
+        paths: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if isinstance(data_preprocessor, dict):
+            data_preprocessor = MODELS.build(data_preprocessor)
+        super().__init__(data_preprocessor, init_cfg)
+        paths = dict(type="pinas_mm.UniformPaths") if paths is None else paths
+        self.paths = PATH_SAMPLERS.build(paths) if isinstance(paths, dict) else paths
+
+    def step_paths(self, seed: int, iteration: int) -> list[Arch]:
+        """The paths of a step: a function of the run's seed, the same on all ranks, and the
+        iteration, so that all ranks agree and a resumed run draws what the unbroken one would have.
+        """
+        return self.paths(self.backbone.space, seed, iteration)
+
+    def path_loss(self, batch: dict[str, Any], arch: Arch, step: Step) -> dict[str, torch.Tensor]:
+        """Losses of one path, and what else is to be logged.
+
+        Args:
+            batch: as the data preprocessor gives it: ``inputs`` and ``data_samples``.
+            arch: the path.
+            step: that it is part of.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define path_loss()")
+
+    def loss(
+        self, inputs: Any, data_samples: Any = None, paths: Sequence[Any] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """A whole step as one graph: the mean of the paths' losses.
+
+        Args:
+            inputs, data_samples: of the batch.
+            paths: explicit paths in place of the step's.
+        """
+        step = self._begin(paths)
+        batch = dict(inputs=inputs, data_samples=data_samples)
+        losses = []
+        for step.number, arch in enumerate(step.paths):  # noqa: B020
+            found = self.path_loss(batch, arch, step)
+            losses.append({name: _scalar(loss) for name, loss in found.items()})
+        return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, torch.Tensor]:
+        """mmengine's method: one step up to the optimizer's."""
+        return self.run_step(self, data, optim_wrapper)
+
+    def run_step(
+        self, call: Callable[..., Any], data: Any, optim_wrapper: OptimWrapper
+    ) -> dict[str, torch.Tensor]:
+        """A step through the distributed wrapper around this model.
+
+        Args:
+            call: the wrapper, or the model itself.
+            data: of the loader.
+            optim_wrapper: mmengine's.
+
+        Returns:
+            What is logged, averaged over the paths.
+        """
+        with optim_wrapper.optim_context(call):
+            batch = self.data_preprocessor(data, True)
+        step = self._begin(None) if not self.couples_paths else None
+        if step is None or len(step.paths) == 1:
+            options = {} if step is None else dict(arch=step.paths[0], step=step)
+            with optim_wrapper.optim_context(call):
+                losses = call(**batch, mode="loss", **options)
+            loss, log = self.parse_losses(losses)
+            optim_wrapper.update_params(loss)
+            return log
+        logs = []
+        for number, arch in enumerate(step.paths):
+            step.number, last = number, number == len(step.paths) - 1
+            # Gradients add up here, and go to the other ranks with the last path's.
+            alone = getattr(call, "no_sync", contextlib.nullcontext)
+            with contextlib.nullcontext() if last else alone(), optim_wrapper.optim_context(call):
+                losses = call(**batch, mode="loss", arch=arch, step=step)
+            loss, log = self.parse_losses(losses)
+            loss = loss / len(step.paths)
+            logs.append(log)
+            if last:
+                optim_wrapper.update_params(loss)
+            else:
+                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+                # The backward passes of a step are one to gradient accumulation.
+                optim_wrapper._inner_count -= 1
+        return {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+
+    def check_paths(self) -> None:
+        """To be called when the supernet is there.
+
+        Raises:
+            UserError: the space cannot give the sampler's paths.
+        """
+        self.paths.check(self.backbone.space)
+        self.paths.learn_costs(self._count)
+
+    def _count(self, name: str, image_size: int) -> AdditiveCost:
+        return count_costs(self.backbone, image_size, names=(name,))[name]
+
+    def _begin(self, paths: Sequence[Any] | None) -> Step:
+        if paths is None:
+            return Step(self.step_paths(*run_state()))
+        return Step([self.backbone.space.arch(path) for path in paths])
+
+
+def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """A loss of a model, which has a list of them where it has several feature maps, as
+    ``parse_losses`` counts it.
+    """
+    return sum(part.mean() for part in loss) if isinstance(loss, list) else loss.mean()

@@ -1,0 +1,142 @@
+"""Any model with a supernet as its backbone, trained along single paths."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_mm.algorithms.base import Step, SupernetAlgorithm
+from pinas_mm.errors import UserError
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.registry import MODELS
+from pinas_mm.space import Arch
+
+INNER = "model."
+
+
+@MODELS.register_module()
+class SinglePath(SupernetAlgorithm):
+    """Trains a model of mmpretrain, mmdet or mmseg whose backbone is a :class:`PiNASSupernet`.
+
+    With UniformPaths it is SPOS (Guo et al., ECCV 2020), with FairPaths FairNAS (Chu et al., ICCV
+    2021), with SandwichPaths the sandwich rule (Yu and Huang, ICCV 2019), with
+    ``freeze_backbone=True`` the linear probe: the supernet's parameters stay, its batch norms use
+    batch statistics.
+
+    Its state dict is the model's own, so that checkpoints with and without it are the same.
+
+    Running statistics of a supernet mix those of all paths; to test one architecture, recompute
+    them with :class:`~pinas_mm.models.batch_norm.Statistics` (the supernet loops do).
+
+    Args:
+        model: config of the model.
+        paths: config of the path sampler; the losses of several paths a step are averaged.
+        freeze_backbone: train what is not the supernet only.
+        data_preprocessor: for the model, where its own config has none.
+        init_cfg: mmengine's weight initialization.
+
+    Raises:
+        UserError: the model has not exactly one supernet, or the space cannot give the paths.
+
+    Example:
+        >>> model = dict(type='pinas_mm.SinglePath', model=dict(
+        ...     type='mmdet.FCOS', backbone=dict(type='pinas_mm.PiNASSupernet', ...), ...))
+    """
+
+    def __init__(
+        self,
+        model: dict | nn.Module,
+        paths: dict | None = None,
+        freeze_backbone: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if isinstance(model, dict):
+            if data_preprocessor is not None and not model.get("data_preprocessor"):
+                model = {**model, "data_preprocessor": data_preprocessor}
+            model = MODELS.build(model)
+        super().__init__(paths, model.data_preprocessor, init_cfg)
+        # The model has it: here it would be listed a second time.
+        del self._modules["data_preprocessor"]
+        self.model = model
+        found = [n for n, m in model.named_modules() if isinstance(m, PiNASSupernet)]
+        if len(found) != 1:
+            backbone = type(getattr(model, "backbone", None)).__name__
+            raise UserError(
+                f"SinglePath needs a model with one supernet, {type(model).__name__} has "
+                f"{len(found)} and its backbone is a {backbone}: give it "
+                "backbone=dict(type='pinas_mm.PiNASSupernet', ...)"
+            )
+        self._place = found[0]
+        self.check_paths()
+        self.freeze_backbone = freeze_backbone
+        if freeze_backbone:
+            self.backbone.requires_grad_(False)
+        self._register_state_dict_hook(_without_inner)
+        self._register_load_state_dict_pre_hook(_with_inner, with_module=True)
+
+    @property
+    def backbone(self) -> PiNASSupernet:
+        """The supernet, wherever the model has it."""
+        return self.model.get_submodule(self._place)
+
+    @property
+    def data_preprocessor(self) -> nn.Module:
+        """The model's."""
+        return self.model.data_preprocessor
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: list | None = None,
+        mode: str = "tensor",
+        arch: Any = None,
+        step: Step | None = None,
+    ) -> Any:
+        """The model's, along a path.
+
+        Args:
+            inputs, data_samples, mode: as for the model.
+            arch: the path; None is the step's in ``mode='loss'``, and elsewhere the one that
+                ``backbone.on(arch)`` has set.
+            step: that a loss is part of.
+        """
+        if mode == "loss":
+            if step is None:
+                return self.loss(inputs, data_samples, None if arch is None else [arch])
+            batch = dict(inputs=inputs, data_samples=data_samples)
+            # On a GPU DistributedDataParallel makes a plain tuple of it.
+            return self.path_loss(batch, self.backbone.space.arch(arch), step)
+        with contextlib.nullcontext() if arch is None else self.backbone.on(arch):
+            return self.model(inputs, data_samples, mode=mode)
+
+    def path_loss(self, batch: dict[str, Any], arch: Arch, step: Step) -> dict[str, torch.Tensor]:
+        """The model's losses along a path."""
+        with self.backbone.on(arch):
+            return self.model(**batch, mode="loss")
+
+    def val_step(self, data: Any, arch: Any = None) -> list:
+        """Predictions of one architecture."""
+        return self.test_step(data, arch)
+
+    def test_step(self, data: Any, arch: Any = None) -> list:
+        """Predictions of one architecture."""
+        return self(**self.data_preprocessor(data, False), mode="predict", arch=arch)
+
+
+def _without_inner(
+    module: SinglePath, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
+) -> None:
+    for key in [key for key in state if key.startswith(prefix + INNER)]:
+        state[prefix + key.removeprefix(prefix + INNER)] = state.pop(key)
+
+
+def _with_inner(module: SinglePath, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    own = {name for name in module._modules if f"{name}." != INNER}
+    for key in [key for key in state if key.startswith(prefix)]:
+        inner = key.removeprefix(prefix)
+        if inner.partition(".")[0] not in own:
+            state[prefix + INNER + inner] = state.pop(key)

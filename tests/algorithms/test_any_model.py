@@ -1,0 +1,224 @@
+"""Detectors and segmentors train, predict, are averaged and save memory in a SinglePath."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.testing import demo_mm_inputs
+from mmengine.config import ConfigDict
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
+from mmengine.utils import import_modules_from_strings
+from mmseg.structures import SegDataSample
+from single_paths import Recording, gradients, single_path, supernet
+
+from pinas_mm.errors import UserError
+
+import_modules_from_strings(["mmdet.models", "mmseg.models"])
+
+ARCH, OTHER = "01-2", "32-0"
+TWO = dict(type="pinas_mm.FairPaths", num_paths=2)
+
+
+def detector(space, **backbone):
+    channels = 8
+    norm = dict(type="GN", num_groups=2)
+    return ConfigDict(
+        type="FCOS",
+        _scope_="mmdet",
+        data_preprocessor=dict(
+            type="DetDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3, pad_size_divisor=16
+        ),
+        backbone=supernet(space, out_indices=(0, 1), **backbone),
+        neck=dict(
+            type="FPN",
+            in_channels=list(space.out_channels),
+            out_channels=channels,
+            num_outs=3,
+            add_extra_convs="on_output",
+        ),
+        bbox_head=dict(
+            type="FCOSHead",
+            num_classes=4,
+            in_channels=channels,
+            feat_channels=channels,
+            stacked_convs=1,
+            strides=[4, 8, 16],
+            regress_ranges=((-1, 16), (16, 32), (32, 1e8)),
+            norm_cfg=norm,
+        ),
+        test_cfg=dict(
+            nms_pre=50, score_thr=0.0, nms=dict(type="nms", iou_threshold=0.6), max_per_img=9
+        ),
+    )
+
+
+def detections():
+    return demo_mm_inputs(2, [(3, 48, 64), (3, 64, 56)], num_items=[2, 3], num_classes=4)
+
+
+def segmentor(space, **backbone):
+    return ConfigDict(
+        type="EncoderDecoder",
+        _scope_="mmseg",
+        data_preprocessor=dict(
+            type="SegDataPreProcessor",
+            mean=[120.0] * 3,
+            std=[60.0] * 3,
+            size=(32, 48),
+            seg_pad_val=255,
+        ),
+        backbone=supernet(space, dilations=(1, 2), **backbone),
+        decode_head=dict(
+            type="FCNHead",
+            in_channels=space.out_channels[-1],
+            in_index=0,
+            channels=8,
+            num_convs=1,
+            num_classes=3,
+            dropout_ratio=0.0,
+            norm_cfg=dict(type="BN"),
+        ),
+        test_cfg=dict(mode="whole"),
+    )
+
+
+def segments():
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 32, 48), generator=random).byte()
+    samples = []
+    for labels in torch.randint(0, 3, (2, 1, 32, 48), generator=random):
+        shape = dict(img_shape=(32, 48), ori_shape=(32, 48))
+        sample = SegDataSample(metainfo=shape)
+        sample.gt_sem_seg = PixelData(data=labels)
+        samples.append(sample)
+    return dict(inputs=list(images), data_samples=samples)
+
+
+KINDS = pytest.mark.parametrize(
+    ("config", "data"), [(detector, detections), (segmentor, segments)], ids=["mmdet", "mmseg"]
+)
+
+
+def predictions(kind, samples):
+    """All numbers that were predicted."""
+    if kind is segmentor:
+        return [sample.seg_logits.data for sample in samples]
+    found = [sample.pred_instances for sample in samples]
+    return [torch.cat([f.bboxes, f.scores[:, None]], dim=1) for f in found]
+
+
+@KINDS
+def test_a_step_trains_what_is_on_its_path(space, at_iteration, config, data):
+    model = single_path(config(space), torch.float32)
+    optimizer = Recording(model)
+    at_iteration(0, 3)
+    (arch,) = model.step_paths(0, 3)
+    log = model.train_step(data(), OptimWrapper(optimizer))
+    assert len(log) > 1
+    assert all(torch.as_tensor(value).isfinite().all() for value in log.values())
+    (found,) = optimizer.steps
+    on_path = {p for module in model.backbone.path_modules(arch) for p in module.parameters()}
+    elsewhere = set(model.parameters()) - set(model.backbone.parameters())
+    names = {name for name, p in model.named_parameters() if p in on_path | elsewhere}
+    assert set(found) == names
+    assert len(on_path) < len(set(model.backbone.parameters())) / 2
+    for name, value in found.items():
+        assert value.isfinite().all(), name
+    learning = [name for name in found if found[name].any() and "backbone" in name]
+    assert len(learning) > 15
+
+
+@KINDS
+def test_several_paths_a_step_are_the_mean(space, at_iteration, config, data):
+    model = single_path(config(space), torch.float32, paths=TWO)
+    at_iteration(0, 0)
+    twin = copy.deepcopy(model)
+    batch = twin.data_preprocessor(data(), True)
+    loss, expected_log = twin.parse_losses(twin(**batch, mode="loss"))
+    loss.backward()
+    optimizer = Recording(model)
+    log = model.train_step(data(), OptimWrapper(optimizer))
+    assert log.keys() == expected_log.keys()
+    for name, value in log.items():
+        torch.testing.assert_close(value, expected_log[name])
+    assert optimizer.steps[0].keys() == gradients(twin).keys()
+    for name, value in gradients(twin).items():
+        torch.testing.assert_close(optimizer.steps[0][name], value, rtol=1e-4, atol=1e-5, msg=name)
+    for (name, value), (_, other) in zip(model.named_buffers(), twin.named_buffers(), strict=True):
+        assert torch.equal(value, other), name
+
+
+@KINDS
+def test_predictions_are_of_the_architecture_that_is_set_or_given(space, config, data):
+    model = single_path(config(space), torch.float32).eval()
+    found = {}
+    for arch in (ARCH, OTHER):
+        with torch.no_grad():
+            with model.backbone.on(arch):
+                batch = model.data_preprocessor(data(), False)
+                inside = model(**batch, mode="predict")
+                # As any tool would that knows nothing of supernets.
+                plain = model.model.test_step(data())
+                step = model.test_step(data())
+            given = model.test_step(data(), arch=arch)
+            validated = model.val_step(data(), arch=arch)
+        found[arch] = predictions(config, inside)
+        for other in (plain, step, given, validated):
+            for value, expected in zip(predictions(config, other), found[arch], strict=True):
+                assert torch.equal(value, expected)
+    assert not torch.equal(found[ARCH][0], found[OTHER][0])
+    with pytest.raises(UserError, match=r"no path to run"):
+        model.test_step(data())
+
+
+@KINDS
+def test_an_average_of_the_weights(space, at_iteration, config, data):
+    model = single_path(config(space), torch.float32)
+    average = ExponentialMovingAverage(model, momentum=0.25)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    expected = None
+    for iteration in range(3):
+        at_iteration(0, iteration)
+        model.train_step(data(), optimizer)
+        average.update_parameters(model)
+        now = {name: p.detach().clone() for name, p in model.named_parameters()}
+        before = now if expected is None else expected
+        expected = {name: torch.lerp(before[name], p, 0.25) for name, p in now.items()}
+    assert any(not torch.equal(value, now[name]) for name, value in expected.items())
+    for name, parameter in average.module.named_parameters():
+        torch.testing.assert_close(parameter, expected[name], msg=name)
+    for (name, value), (_, own) in zip(
+        model.named_buffers(), average.module.named_buffers(), strict=True
+    ):
+        assert torch.equal(value, own), name
+    # It has a supernet of its own, and predicts.
+    assert average.module.backbone is not model.backbone
+    own, others = (m.eval().test_step(data(), arch=ARCH) for m in (average.module, model))
+    assert not torch.equal(predictions(config, own)[0], predictions(config, others)[0])
+    # Its keys are those of the model under mmengine's prefix, and load.
+    assert list(average.state_dict()) == ["steps", *(f"module.{n}" for n in model.state_dict())]
+    other = ExponentialMovingAverage(single_path(config(space), torch.float32))
+    other.load_state_dict(average.state_dict(), strict=True)
+    for name, value in average.module.state_dict().items():
+        assert torch.equal(value, other.module.state_dict()[name]), name
+
+
+@KINDS
+@pytest.mark.parametrize("paths", [None, TWO], ids=["one path", "two paths"])
+def test_recomputing_blocks_changes_no_number(space, at_iteration, config, data, paths):
+    results = []
+    for with_cp in (False, True):
+        model = single_path(config(space, with_cp=with_cp), torch.float32, paths=paths)
+        optimizer = Recording(model, lr=0.1)
+        for iteration in range(2):
+            at_iteration(0, iteration)
+            log = model.train_step(data(), OptimWrapper(optimizer))
+        results.append((log, optimizer.steps, model.state_dict()))
+    (log, steps, state), (other_log, other_steps, other_state) = results
+    assert log == other_log
+    for ours, theirs in zip([*steps, state], [*other_steps, other_state], strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert torch.equal(value, theirs[name]), name
