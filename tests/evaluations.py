@@ -15,12 +15,11 @@ CLASSES = 7
 def classifier(space, **backbone):
     """A seeded linear probe whose paths differ, with statistics of no use."""
     torch.manual_seed(0)
-    config = dict(
-        type="pinas_mm.SupernetClassifier",
+    inner = dict(
+        type="ImageClassifier",
         backbone=dict(type="pinas_mm.PiNASSupernet", space=space.to_dict(), **backbone),
         neck=dict(type="GlobalAveragePooling"),
         head=dict(type="LinearClsHead", num_classes=CLASSES, in_channels=space.out_channels[-1]),
-        freeze_backbone=True,
         data_preprocessor=dict(
             type="ClsDataPreprocessor",
             num_classes=CLASSES,
@@ -29,6 +28,7 @@ def classifier(space, **backbone):
             to_rgb=True,
         ),
     )
+    config = dict(type="pinas_mm.SinglePath", model=inner, freeze_backbone=True)
     return shaken(MODELS.build(dict(config, _scope_="mmpretrain")))
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port
+from made_findings import counted
 
-from pinas_mm.search.budget.budget import Budget, additive_costs
+from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import parse_objectives
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.samplers import build_sampler
-from pinas_mm.space.cost import CostTable
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,8 @@ def open_record(space):
 
     def build(url: str, **changes) -> Record:
         objectives = parse_objectives(changes.pop("objectives", "score"))
-        budget = Budget(space, additive_costs(CostTable(space)), changes.pop("constraints", ()))
+        costs = list(counted(space).costs.values())
+        budget = Budget(space, costs, changes.pop("constraints", ()))
         sampler = changes.pop("sampler", "EvolutionSampler")
         settings = dict(study="search", trials=20, identity={"made": "for tests"}, heartbeat=1)
         settings |= dict(grace=60) | changes

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import is_main_process
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget.additive_cost import AdditiveCost, additive_costs
+from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.budget import Budget
-from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.latency import cached_latency
-from pinas_mm.search.budget.objective import COSTS, Objective, parse_objectives
-from pinas_mm.search.evaluation.build import build_evaluator, build_score
-from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.budget.objective import LATENCY, cost_names
+from pinas_mm.search.evaluation.build import build_evaluator
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
 from pinas_mm.search.samplers import build_sampler
-from pinas_mm.search.settings import SearchSettings
+from pinas_mm.search.settings import SearchSettings, options_of
 from pinas_mm.search.worker import work
-from pinas_mm.space.cost import CostTable
+from pinas_mm.space.cost import AdditiveCost
 
+# Costs that are counted whether or not somebody asked for them.
+ALWAYS = ("params", "macs")
 RECORD = "search.db"
 
 
@@ -37,7 +37,7 @@ class Search:
     In a distributed run all ranks make one; only rank 0 has the record.
 
     Args:
-        model: a trained :class:`SupernetClassifier` or :class:`PiNAS`, on its device.
+        model: a trained :class:`SinglePath` or :class:`PiNAS`, on its device.
         settings: the ``search`` dict of a config, read.
         work_dir: where record and report go.
         checkpoint: where the model's weights come from, for the report.
@@ -55,8 +55,10 @@ class Search:
         self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
-        self.objectives = check_settings(settings, model)
-        space = model.backbone.space
+        settings.check(model)
+        self.objectives, space = settings.objectives, model.backbone.space
+        # It knows no budget yet: what it is told wrongly is said before images are read.
+        self.sampler = build_sampler(settings.sampler, space, None, self.objectives, settings.seed)
         self._latency: dict[str, Any] | None = None
         self.evaluator = build_evaluator(
             model,
@@ -68,22 +70,30 @@ class Search:
             memory=settings.memory,
             seed=settings.seed,
         )
-        self.cost_table = CostTable(
-            space, settings.image_size or self.evaluator.image_size, self._num_classes(model)
+        named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
+        self.cost_table = count_costs(
+            model.backbone,
+            settings.image_size or self.evaluator.image_size,
+            self._num_classes(model),
+            names=tuple(dict.fromkeys([*ALWAYS, *sorted(named & set(cost_names()) - {LATENCY})])),
         )
-        self.budget = Budget(space, self._costs(model), settings.constraints)
+        costs = list(self.cost_table.costs.values())
+        if settings.latency is not None or LATENCY in named:
+            costs.append(self._measured(model))
+        self.budget = Budget(space, costs, settings.constraints)
+        self.sampler.budget = self.budget
         self.record = self._open_record(model) if is_main_process() else None
 
     def run(
         self,
-        told: Callable[[float], None] = lambda fraction: None,
-        go_on: Callable[[], bool] = lambda: True,
+        progress: Callable[[float], None] = lambda fraction: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Findings | None:
         """Searches until the record is full; goes on where it ends.
 
         Args:
-            told: called now and then with the share of the batch in work that is done, 0 to 1.
-            go_on: asked before each batch; False ends this process's part.
+            progress: called now and then with the share of the batch in work that is done, 0 to 1.
+            should_stop: asked before each batch; True ends this process's part.
 
         Returns:
             All that is found; None on other ranks than 0.
@@ -95,15 +105,16 @@ class Search:
                 self.record,
                 self.evaluator,
                 self.settings.batch,
-                told,
-                go_on,
+                progress,
+                should_stop,
                 prunes=self.settings.pruner is not None,
             )
         return self.findings() if self.record else None
 
     def findings(self) -> Findings:
         """What is found so far."""
-        return self.record.findings(self.checkpoint, _name(self.settings.sampler))
+        sampler = options_of(self.settings.sampler).get("type", "")
+        return self.record.findings(self.checkpoint, str(sampler).rpartition(".")[2])
 
     def write(self) -> None:
         """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir.
@@ -123,37 +134,31 @@ class Search:
     def _num_classes(self, model: nn.Module) -> int:
         if self.settings.num_classes is not None:
             return self.settings.num_classes
-        return getattr(model.head, "num_classes", 0)
+        head = getattr(getattr(model, "model", model), "head", None)
+        return getattr(head, "num_classes", 0)
 
-    def _costs(self, model: nn.Module) -> list[AdditiveCost]:
-        costs = additive_costs(self.cost_table)
-        named = {objective.name for objective in self.objectives}
-        named |= {Constraint.parse(constraint).name for constraint in self.settings.constraints}
-        if self.settings.latency is None and "latency" not in named:
-            return costs
-        options = dict(self.settings.latency or {})
+    def _measured(self, model: nn.Module) -> AdditiveCost:
+        backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
-        device = next(model.parameters()).device
-        table = cached_latency(
-            self.work_dir / "latency.json", model.backbone.space, device=device, **options
-        )
+        options.setdefault("in_channels", backbone.in_channels)
+        for name in ("strides", "dilations"):
+            options.setdefault(name, getattr(backbone, name))
+        options["device"] = options.get("device", next(model.parameters()).device)
+        table = cached_latency(self.work_dir / "latency.json", backbone.space, **options)
         self._latency = {key: value for key, value in table.setting.items() if key != "space"}
-        return [*costs, table.additive()]
+        return table.additive()
 
     def _open_record(self, model: nn.Module) -> Record:
         settings = self.settings
-        sampler = build_sampler(
-            settings.sampler, model.backbone.space, self.budget, self.objectives, settings.seed
-        )
         return Record(
             url=settings.storage or f"sqlite:///{(self.work_dir / RECORD).resolve()}",
             study=settings.study,
             objectives=self.objectives,
             budget=self.budget,
-            sampler=sampler,
+            sampler=self.sampler,
             identity=self._identity(model),
             trials=settings.trials,
-            pruner=_build_pruner(settings.pruner),
+            pruner=copy.deepcopy(settings.pruner),
             heartbeat=settings.heartbeat,
             grace=settings.grace,
         )
@@ -166,7 +171,7 @@ class Search:
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),
             objectives=[str(objective) for objective in self.objectives],
-            score=_options(settings.score),
+            score=settings.score_config,
             images=settings.images,
             dataloader=_of_images(settings.dataloader),
             calibration_batches=settings.calibration_batches,
@@ -176,41 +181,6 @@ class Search:
             latency=self._latency if objective else None,
             seed=settings.seed,
         )
-
-
-def check_settings(settings: SearchSettings, model: nn.Module) -> tuple[Objective, ...]:
-    """Checks all that needs no image and no measurement, and returns the objectives.
-
-    Raises:
-        UserError: the settings contradict each other or do not suit the model, or something named
-            in them is unknown.
-    """
-    objectives = parse_objectives(settings.objectives)
-    score = build_score(settings.score)
-    score.check(model)
-    if score.names is not None:
-        known = (*score.names, *COSTS)
-        unknown = [objective.name for objective in objectives if objective.name not in known]
-        if unknown:
-            raise UserError(
-                f"objective {', '.join(unknown)} is not among what "
-                f"{_name(settings.score)} gives: {', '.join(known)}"
-            )
-    if all(objective.name in COSTS for objective in objectives):
-        raise UserError("the objectives are costs alone, which need no search: add a metric")
-    if _build_pruner(settings.pruner) is not None:
-        if len(objectives) > 1:
-            raise UserError("pruning compares one metric: give one objective, or no pruner")
-        if get_world_size() > 1:
-            raise UserError(
-                "pruning compares all architectures after each batch, but ranks take different "
-                "ones: search without a pruner, or by --workers instead of --launcher"
-            )
-    for constraint in settings.constraints:
-        Constraint.parse(constraint)
-    build_sampler(settings.sampler, model.backbone.space, None, objectives, settings.seed)
-    parse_bytes(settings.memory)
-    return objectives
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -234,25 +204,3 @@ def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
 
     names = ("dataset", "batch_size", "collate_fn")
     return {name: plain(dataloader[name]) for name in names if name in dataloader}
-
-
-def _build_pruner(config: str | dict[str, Any] | None) -> optuna.pruners.BasePruner | None:
-    if config is None:
-        return None
-    options = _options(config)
-    name = options.pop("type", None)
-    known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")
-    if name not in known:
-        raise UserError(f"pruner {name} is unknown: Optuna has {', '.join(known)}")
-    try:
-        return getattr(optuna.pruners, name)(**options)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"pruner {name} does not take {options}: {error}") from None
-
-
-def _options(config: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": config} if isinstance(config, str) else dict(config)
-
-
-def _name(config: str | Mapping[str, Any]) -> str:
-    return str(_options(config).get("type", "")).rpartition(".")[2]

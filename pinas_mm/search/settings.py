@@ -1,4 +1,4 @@
-"""The ``search`` dict of a config."""
+"""The ``search`` dict of a config, read once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import optuna
+from mmengine.dist import get_world_size
+from torch import nn
+
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.search.budget.constraint import Constraint
+from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
+from pinas_mm.search.evaluation.build import build_score
+from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.evaluation.scores import Score
 
 COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
 
@@ -17,19 +26,20 @@ class SearchSettings:
     """What a search is told; the defaults are the paper's where it gives one.
 
     Args:
-        score: config of the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``.
+        score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
         images: how many images to score on, drawn by the seed; None is all of the data set.
         calibration_batches: batches for the statistics.
-        objectives: metric and cost names; ``name:min`` where less is better.
+        objectives: metrics and costs; in a config their names, ``name:min`` where less is better.
         constraints: budgets, such as ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``.
         trials: architectures to evaluate in all.
         sampler: config or name, ours or Optuna's.
-        batch: architectures a worker takes on at a time; what they share is computed once.
-        memory: most bytes of activations kept for sharing, as number or text (``2G``).
-        pruner: config of an Optuna pruner; hopeless architectures then stop after a part of the
-            images.
+        batch: architectures that a worker, and each rank of a distributed one, takes on at a time;
+            what they share is computed once.
+        memory: most bytes of activations kept for sharing; in a config also as text (``2G``).
+        pruner: an Optuna pruner, in a config its config; hopeless architectures then stop after a
+            part of the images.
         latency: arguments of :func:`~pinas_mm.search.budget.latency.measure_latency`, which
             measures each candidate block here; None measures where a constraint or an objective
             is on latency. A machine that joins a search keeps a bound on latency by its own
@@ -44,20 +54,21 @@ class SearchSettings:
         heartbeat, grace: seconds between a worker's signs of life, and without one until its
             trials are given to others.
         best: how many architectures ``best.json`` lists.
+        score_config: what the score was made of.
     """
 
-    score: dict[str, Any]
+    score: Score
     dataloader: dict[str, Any]
     calibration_dataloader: dict[str, Any]
     images: int | None = None
     calibration_batches: int = 49
-    objectives: str | Sequence[str] = ("accuracy/top1",)
-    constraints: str | Sequence[str] = ()
+    objectives: tuple[Objective, ...] = (Objective("accuracy/top1", "maximize"),)
+    constraints: tuple[Constraint, ...] = ()
     trials: int = 1000
     sampler: str | dict[str, Any] = "pinas_mm.PredictorSampler"
     batch: int = 8
-    memory: int | str = "2G"
-    pruner: str | dict[str, Any] | None = None
+    memory: int = 2 * 1024**3
+    pruner: optuna.pruners.BasePruner | None = None
     latency: dict[str, Any] | None = None
     image_size: int | tuple[int, int] | None = None
     num_classes: int | None = None
@@ -68,15 +79,16 @@ class SearchSettings:
     heartbeat: int = 20
     grace: int = 90
     best: int = 10
+    score_config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> SearchSettings:
-        """Reads a config dict.
+        """Reads a config dict: what it names is built here, and nowhere else.
 
         Raises:
-            UserError: a setting is unknown, missing or out of range.
+            UserError: a setting is unknown, missing or out of range, or names something unknown.
         """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
+        fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "score_config"}
         unknown = sorted(set(config) - set(fields))
         if unknown:
             raise UserError(f"search has no {', '.join(unknown)}; it has {', '.join(fields)}")
@@ -87,9 +99,11 @@ class SearchSettings:
         ]
         if missing:
             raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
-        settings = cls(**config)
-        if isinstance(settings.constraints, str):
-            settings.constraints = [settings.constraints]
+        read = dict(config, score_config=options_of(config["score"]))
+        for name, reader in READERS.items():
+            if name in config:
+                read[name] = reader(config[name])
+        settings = cls(**read)
         for name in COUNTS:
             value = getattr(settings, name)
             if not isinstance(value, int) or value < 1:
@@ -101,9 +115,66 @@ class SearchSettings:
             )
         if not isinstance(settings.seed, int) or settings.seed < 0:
             raise UserError(f"search.seed is {settings.seed!r}: it must be a number of at least 0")
+        if all(objective.name in cost_names() for objective in settings.objectives):
+            raise UserError("the objectives are costs alone, which need no search: add a metric")
+        if settings.pruner is not None and len(settings.objectives) > 1:
+            raise UserError("pruning compares one metric: give one objective, or no pruner")
         return settings
+
+    def check(self, model: nn.Module) -> None:
+        """Checks what needs the model, but no image and no measurement.
+
+        Raises:
+            UserError: score, objectives or pruner do not suit the model or the run.
+        """
+        self.score.check(model)
+        known = (*(self.score.names or ()), *cost_names())
+        unknown = [objective.name for objective in self.objectives if objective.name not in known]
+        if unknown and self.score.names is not None:
+            raise UserError(
+                f"objective {', '.join(unknown)} is not among what "
+                f"{type(self.score).__name__} gives: {', '.join(known)}"
+            )
+        if self.pruner is not None and get_world_size() > 1:
+            raise UserError(
+                "pruning compares all architectures after each batch, but ranks take different "
+                "ones: search without a pruner, or by --workers instead of --launcher"
+            )
 
     def check_data(self) -> None:
         """Raises :class:`UserError` where images to score or to calibrate on are missing."""
         for name in ("dataloader", "calibration_dataloader"):
             check_data("search", getattr(self, name), f"search.{name}")
+
+
+def options_of(config: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A config as a dict with a type."""
+    return {"type": config} if isinstance(config, str) else dict(config)
+
+
+def _constraints(texts: str | Sequence[str | Constraint]) -> tuple[Constraint, ...]:
+    return tuple(map(Constraint.parse, [texts] if isinstance(texts, str) else texts))
+
+
+def _pruner(config: str | Mapping[str, Any] | None) -> optuna.pruners.BasePruner | None:
+    if config is None:
+        return None
+    options = options_of(config)
+    name = options.pop("type", None)
+    known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")
+    if name not in known:
+        raise UserError(f"pruner {name} is unknown: Optuna has {', '.join(known)}")
+    try:
+        return getattr(optuna.pruners, name)(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"pruner {name} does not take {options}: {error}") from None
+
+
+# Settings that are more than a number or a name.
+READERS = dict(
+    score=build_score,
+    objectives=parse_objectives,
+    constraints=_constraints,
+    memory=parse_bytes,
+    pruner=_pruner,
+)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 
 from pinas_mm.search.budget.objective import check_given
 from pinas_mm.search.evaluation.evaluator import Evaluator
@@ -22,8 +22,8 @@ def work(
     record: Record | None,
     evaluator: Evaluator,
     batch: int,
-    told: Callable[[float], None] = lambda fraction: None,
-    go_on: Callable[[], bool] = lambda: True,
+    progress: Callable[[float], None] = lambda fraction: None,
+    should_stop: Callable[[], bool] = lambda: False,
     prunes: bool = False,
 ) -> None:
     """Works until the search is finished.
@@ -34,27 +34,28 @@ def work(
     Args:
         record: the search's record; None on other ranks than 0.
         evaluator: what scores architectures.
-        batch: architectures to claim at a time.
-        told: called now and then, also while other workers have all that is left, with the share
-            of the batch in work that is done, 0 to 1.
-        go_on: asked before each batch.
+        batch: architectures to claim at a time for each rank.
+        progress: called now and then, also while other workers have all that is left, with the
+            share of the batch in work that is done, 0 to 1.
+        should_stop: asked before each batch.
         prunes: whether the record's pruner is asked after each batch of images.
     """
+    batch *= get_world_size()
     while True:
-        claims, over = _next(record, batch, go_on) if is_main_process() else ([], False)
+        claims, over = _next(record, batch, should_stop) if is_main_process() else ([], False)
         archs, over = _shared(([claim.arch for claim in claims], over))
         if over:
             return
         if not archs:
             # Other workers have what is left. All ranks wait alike: none sits in a collective
             # operation that times out.
-            told(0.0)
+            progress(0.0)
             time.sleep(POLL)
             continue
         try:
             with record.beating(claims) if claims else nullcontext():
                 pruning = _Pruning(record, claims) if prunes else None
-                metrics = evaluator.evaluate(archs, on_batch=pruning, progress=told)
+                metrics = evaluator.evaluate(archs, on_batch=pruning, progress=progress)
                 if record is not None:
                     for index, claim in enumerate(claims):
                         pruned = pruning is not None and index in pruning.dropped
@@ -65,9 +66,9 @@ def work(
             raise
 
 
-def _next(record: Record, batch: int, go_on: Callable[[], bool]) -> tuple[list[Claim], bool]:
+def _next(record: Record, batch: int, should_stop: Callable[[], bool]) -> tuple[list[Claim], bool]:
     """The next claims, and whether this was all; no claims while only other workers have some."""
-    if not go_on():
+    if should_stop():
         return [], True
     claims = record.claim(batch)
     return claims, not claims and record.finished()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 
 
 @contextlib.contextmanager
-def helpers(command: list[str], number: int, logs: Path) -> Iterator[None]:
+def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
     """Runs ``number`` more workers beside a ``with`` block and waits for their end.
 
     Each has its share of the cores and, where there are GPUs, one of them in turn. One that dies
@@ -48,9 +48,9 @@ def helpers(command: list[str], number: int, logs: Path) -> Iterator[None]:
                 process.wait()
 
 
-def parent_lives(parent: int = os.getppid()) -> bool:
-    """Whether the process that started this one is still there."""
-    return os.getppid() == parent
+def parent_died(parent: int = os.getppid()) -> bool:
+    """Whether the process that started this one is gone."""
+    return os.getppid() != parent
 
 
 def _start(command: list[str], index: int, threads: int, logs: Path) -> subprocess.Popen:

@@ -18,7 +18,9 @@ class Found(Search):
     """A search of which only findings and report are asked."""
 
     def __init__(self, work_dir, space):
-        self.settings = SearchSettings(score={}, dataloader={}, calibration_dataloader={}, trials=9)
+        self.settings = SearchSettings(
+            score=None, dataloader={}, calibration_dataloader={}, trials=9
+        )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
 
     def findings(self):

@@ -28,7 +28,7 @@ def evaluator(digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PINAS_DATA", str(digits))
         cfg = Config.fromfile(CONFIGS / "small_search.py")
-    cfg.model.backbone.pop("init_cfg")
+    cfg.model.model.backbone.pop("init_cfg")
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

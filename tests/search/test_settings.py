@@ -5,6 +5,8 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.budget.constraint import Constraint
+from pinas_mm.search.evaluation.scores import Score
 from pinas_mm.search.settings import SearchSettings
 
 NEEDED = dict(score=dict(type="pinas_mm.ProbeScore"), dataloader={}, calibration_dataloader={})
@@ -14,11 +16,13 @@ NEEDED = dict(score=dict(type="pinas_mm.ProbeScore"), dataloader={}, calibration
 def test_every_search_config_is_read(path):
     settings = SearchSettings.parse(Config.fromfile(path).search)
     assert settings.trials >= 100
-    assert settings.score["type"].startswith("pinas_mm.")
+    assert settings.score_config["type"].startswith("pinas_mm.")
+    assert isinstance(settings.score, Score)
 
 
 def test_one_constraint_may_be_text():
-    assert SearchSettings.parse(NEEDED | {"constraints": "macs<=5G"}).constraints == ["macs<=5G"]
+    settings = SearchSettings.parse(NEEDED | {"constraints": "macs<=5G"})
+    assert settings.constraints == (Constraint("macs", "<=", 5e9),)
 
 
 @pytest.mark.parametrize(

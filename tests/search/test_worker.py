@@ -29,16 +29,16 @@ class Made:
 
 def test_works_until_the_record_is_full(open_record, sqlite):
     record, evaluator, told = open_record(sqlite), Made(), []
-    work(record, evaluator, batch=8, told=told.append)
+    work(record, evaluator, batch=8, progress=told.append)
     assert len(evaluator.seen) == len(set(evaluator.seen)) == 20
     assert told == [1.0] * 3
     assert record.finished()
 
 
-def test_go_on_is_asked_before_each_batch(open_record, sqlite):
+def test_whether_to_stop_is_asked_before_each_batch(open_record, sqlite):
     answers = iter([True, False])
     record = open_record(sqlite)
-    work(record, Made(), batch=8, go_on=lambda: next(answers))
+    work(record, Made(), batch=8, should_stop=lambda: not next(answers))
     assert record.findings().states["complete"] == 8
 
 

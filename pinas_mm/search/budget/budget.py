@@ -8,13 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget.additive_cost import AdditiveCost, additive_costs
 from pinas_mm.search.budget.constraint import Constraint, readable
-from pinas_mm.search.budget.objective import COSTS
+from pinas_mm.search.budget.objective import cost_names
 from pinas_mm.search.budget.selection import Selection
 from pinas_mm.space import Arch, SearchSpace
-
-__all__ = ["AdditiveCost", "Budget", "Constraint", "additive_costs"]
+from pinas_mm.space.cost import AdditiveCost
 
 # Spaces up to this size are listed where drawing at random finds too few.
 LISTED = 65_536
@@ -28,7 +26,7 @@ class Budget:
     Args:
         space: the search space.
         costs: all costs that are known, each under its own name.
-        constraints: ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``; all must be met.
+        constraints: that all must be met; texts as ``macs<=5.3G`` are read.
 
     Attributes:
         names: of the costs.
@@ -57,8 +55,11 @@ class Budget:
             self._check_together()
 
     def feasible(self, choices: np.ndarray) -> np.ndarray:
-        """Which architectures keep to the constraints: candidate indices (n, blocks) to (n,)."""
-        met = np.ones(len(choices), dtype=bool)
+        """Which architectures are of the space and keep to the constraints: candidate indices
+        (n, blocks) to (n,).
+        """
+        choices = np.asarray(choices, dtype=np.int64).reshape(-1, self.space.num_blocks)
+        met = self.space.mask[np.arange(self.space.num_blocks), choices].all(axis=1)
         for constraint in self.constraints:
             met &= constraint.met(self._costs[constraint.name].of(choices))
         return met
@@ -117,7 +118,7 @@ class Budget:
         # In a big space without constraints there is always more to find, and not for long.
         endless = not small and not self.constraints
         while len(drawn) < number and (draws > 0 or endless):
-            choices = rng.integers(self.space.num_candidates, size=(size, self.space.num_blocks))
+            choices = self.space.draw(size, rng)
             draws -= size
             for row in choices[self.feasible(choices)].tolist():
                 if len(drawn) < number and tuple(row) not in seen:
@@ -161,8 +162,7 @@ class Budget:
 
     @cached_property
     def _all(self) -> np.ndarray:
-        shape = (self.space.num_candidates,) * self.space.num_blocks
-        choices = np.indices(shape, dtype=np.int8).reshape(len(shape), -1).T
+        choices = self.space.everything()
         return choices[self.feasible(choices)]
 
     def _selection(self, constraints: Sequence[Constraint]) -> Selection:
@@ -178,7 +178,7 @@ class Budget:
             )
         raise UserError(
             f"constraint {constraint} is on {constraint.name}, which is no cost here: allowed are "
-            f"{', '.join(COSTS)}"
+            f"{', '.join(cost_names())}"
         )
 
     def _check_alone(self, constraint: Constraint) -> None:

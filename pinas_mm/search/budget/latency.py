@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import json
 import math
@@ -11,7 +12,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ import numpy as np
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
-from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.search.budget.additive_cost import AdditiveCost
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.cost import AdditiveCost
 
 WARM_UP = 3
 # Seconds that one measurement takes at least: clocks and synchronization cost microseconds.
@@ -40,9 +40,9 @@ class LatencyTable:
     Args:
         setting: what was measured where, plain values: device, torch, threads, space, image_size,
             batch_size, in_channels, repeats.
-        fixed: seconds of the stem for one batch.
-        table: seconds of each candidate of each block, shape (blocks, candidates); a block's
-            shortcut and pool are in it.
+        fixed: seconds of the stem, and of what ends the network, for one batch.
+        table: seconds of each candidate of each block with what stands around it, shape (blocks,
+            candidates); NaN where it may not stand.
     """
 
     setting: dict[str, Any]
@@ -55,7 +55,9 @@ class LatencyTable:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types, from which :meth:`from_dict` makes an equal table."""
-        return dict(setting=self.setting, fixed=self.fixed, table=self.table.tolist())
+        # JSON has no NaN.
+        table = [[None if math.isnan(x) else x for x in row] for row in self.table.tolist()]
+        return dict(setting=self.setting, fixed=self.fixed, table=table)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LatencyTable:
@@ -66,8 +68,7 @@ class LatencyTable:
         """
         space = SearchSpace.build(content["setting"]["space"])
         fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
-        shape = space.num_blocks, space.num_candidates
-        if table.shape != shape or not (table > 0).all() or not fixed > 0:
+        if table.shape != space.mask.shape or not ((table > 0) == space.mask).all() or fixed <= 0:
             raise ValueError("not one positive number a candidate of each block")
         return cls(content["setting"], fixed, table)
 
@@ -80,6 +81,8 @@ def measure_latency(
     device: str | torch.device | None = None,
     repeats: int = 20,
     num_threads: int | None = None,
+    strides: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> LatencyTable:
     """Times each candidate of each block alone, in float32 and as the stand-alone backbone has it.
@@ -96,34 +99,52 @@ def measure_latency(
         repeats: measurements of each, after a warm-up; their median counts.
         num_threads: of PyTorch on the CPU; None is one for each core that the process may use,
             whatever its workers share them out to.
+        strides, dilations: of each stage; None takes the space's strides, no dilation.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
         UserError: a number is below 1.
     """
-    setting = _setting(space, image_size, batch_size, in_channels, device, repeats, num_threads)
+    setting = _setting(
+        space,
+        image_size,
+        batch_size,
+        in_channels,
+        device,
+        repeats,
+        num_threads,
+        strides,
+        dilations,
+    )
     height, width = setting["image_size"]
     device = _device(device)
     told = progress or (lambda fraction: None)
-    table = np.zeros((space.num_blocks, space.num_candidates))
+    table = np.full(space.mask.shape, np.nan)
+    first, done = space.mask.argmax(axis=1), 0
     measured: dict[tuple, tuple[float, torch.Size]] = {}
     with _threads(setting["threads"]), torch.random.fork_rng(devices=[]), torch.inference_mode():
         for choice in range(space.num_candidates):
-            backbone = PiNASBackbone([choice] * space.num_blocks, space, in_channels)
+            arch = np.where(space.mask[:, choice], choice, first)
+            backbone = PiNASBackbone(arch, space, in_channels, strides, dilations)
             backbone.eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
                 fixed, stem_shape = _seconds(backbone.forward_stem, shape, device, repeats)
-            blocks = [block for stage in backbone.stages for block in stage]
             shape = stem_shape
-            for number, (spec, block) in enumerate(zip(space.blocks(), blocks, strict=True)):
-                # Where it stands matters only by its input and by whether it pools.
-                same = dataclasses.replace(spec, stage=0, index=0)
-                key = choice, same, block.pool is not None, shape
+            for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
+                # Where a block stands matters only by its input; a transition is a stage's own.
+                apart = space.skeleton.transitions and spec.first
+                place = spec if apart else dataclasses.replace(spec, stage=0, index=0)
+                key = int(here), place, shape
                 if key not in measured:
-                    measured[key] = _seconds(block, shape, device, repeats)
-                table[number, choice], shape = measured[key]
-                told((choice * space.num_blocks + number + 1) / table.size)
+                    run = functools.partial(backbone.forward_cell, number=number)
+                    measured[key] = _seconds(run, shape, device, repeats)
+                seconds, shape = measured[key]
+                if here == choice:
+                    table[number, choice], done = seconds, done + 1
+                told(done / space.mask.sum())
+            if choice == 0 and hasattr(backbone, "output"):
+                fixed += _seconds(backbone.output, shape, device, repeats)[0]
     return LatencyTable(setting, fixed, table)
 
 
@@ -189,6 +210,8 @@ def _setting(
     device: str | torch.device | None = None,
     repeats: int = 20,
     num_threads: int | None = None,
+    strides: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """All that a measurement depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
@@ -207,11 +230,13 @@ def _setting(
     device = _device(device)
     # As JSON has it: lists, no tuples.
     plain = json.loads(json.dumps(space.to_dict()))
+    other = dict(strides=strides, dilations=dilations)
+    numbers |= {name: list(value) for name, value in other.items() if value is not None}
     return dict(device=_name(device), torch=torch.__version__, space=plain, **numbers)
 
 
 def _seconds(
-    run: nn.Module | Callable[[torch.Tensor], torch.Tensor],
+    run: Callable[[torch.Tensor], torch.Tensor],
     shape: torch.Size,
     device: torch.device,
     repeats: int,

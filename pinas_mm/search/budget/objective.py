@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pinas_mm.errors import UserError
+from pinas_mm.registry import COSTS
 
-COSTS = ("params", "macs", "latency")
+LATENCY = "latency"
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 
 
@@ -16,7 +17,7 @@ class Objective:
     """A metric or a cost, and which way is better.
 
     Args:
-        name: a metric of the score, or one of ``params``, ``macs``, ``latency``.
+        name: a metric of the score, or a cost, see :func:`cost_names`.
         direction: ``maximize`` or ``minimize``.
     """
 
@@ -31,7 +32,7 @@ class Objective:
             UserError: neither min nor max stands after the colon.
         """
         name, _, way = text.strip().partition(":")
-        way = way or ("min" if name in COSTS else "max")
+        way = way or ("min" if name in cost_names() else "max")
         if not name or way not in DIRECTIONS:
             raise UserError(
                 f"objective {text!r} is no metric: write its name, or name:min where less is better"
@@ -45,6 +46,12 @@ class Objective:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.direction})"
+
+
+def cost_names() -> tuple[str, ...]:
+    """The costs that there are: ``params`` and ``macs``, a user's own, and measured latency."""
+    COSTS.import_from_location()
+    return (*COSTS.module_dict, LATENCY)
 
 
 def check_given(name: str, known: Mapping[str, float]) -> None:

@@ -9,8 +9,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget.additive_cost import AdditiveCost
 from pinas_mm.search.budget.constraint import Constraint
+from pinas_mm.space.cost import AdditiveCost
 
 # Numbers that are not whole are brought to this size, where the solver's tolerances are small.
 SCALE = 1e6
@@ -33,7 +33,10 @@ class Selection:
     def __init__(self, costs: Sequence[AdditiveCost], constraints: Sequence[Constraint]) -> None:
         self.costs = {cost.name: cost for cost in costs}
         self.constraints = tuple(constraints)
-        self.shape = next(iter(self.costs.values())).table.shape
+        tables = np.stack([cost.table for cost in self.costs.values()])
+        self.shape = tables.shape[1:]
+        # A candidate that may not stand in a block has no cost there.
+        self._there = (~np.isnan(tables).any(axis=0)).ravel().astype(float)
         blocks, candidates = self.shape
         one_each = csr_array(np.kron(np.eye(blocks), np.ones(candidates)))
         self._rows = [LinearConstraint(one_each, 1, 1)]
@@ -60,7 +63,7 @@ class Selection:
             result = milp(
                 objective.ravel(),
                 integrality=np.ones(objective.size),
-                bounds=Bounds(0, 1),
+                bounds=Bounds(0, self._there),
                 constraints=[*self._rows, *self._cuts(cuts)],
                 options=dict(mip_rel_gap=gap, time_limit=PATIENCE),
             )
@@ -97,7 +100,7 @@ class Selection:
     def _row(self, constraint: Constraint) -> LinearConstraint:
         cost = self.costs[constraint.name]
         table, unit = _whole(cost)
-        bound = (constraint.bound - cost.fixed - cost.table.min(axis=1).sum()) / unit
+        bound = (constraint.bound - cost.fixed - np.nanmin(cost.table, axis=1).sum()) / unit
         # Sums of whole numbers keep a distance of at least a half from this bound.
         slack = SLACK if not _is_whole(cost) else 0.5 + abs(bound) * 1e-12
         row = csr_array(table.reshape(1, -1))
@@ -125,12 +128,13 @@ class Selection:
 
 
 def _is_whole(cost: AdditiveCost) -> bool:
-    return bool((cost.table == np.rint(cost.table)).all()) and cost.fixed == np.rint(cost.fixed)
+    table = cost.table[~np.isnan(cost.table)]
+    return bool((table == np.rint(table)).all()) and cost.fixed == np.rint(cost.fixed)
 
 
 def _whole(cost: AdditiveCost) -> tuple[np.ndarray, float]:
     """What each candidate costs above its block's cheapest, in a unit of a handy size."""
-    above = cost.table - cost.table.min(axis=1, keepdims=True)
+    above = np.nan_to_num(cost.table - np.nanmin(cost.table, axis=1, keepdims=True))
     if not above.any():
         return above, 1.0
     if _is_whole(cost):

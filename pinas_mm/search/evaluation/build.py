@@ -8,33 +8,24 @@ from typing import Any
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.registry import SCORES
+from pinas_mm.registry import SCORES, built
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import load_batches, num_images
 from pinas_mm.search.evaluation.scores import Score
 
 
-def build_score(config: str | Mapping[str, Any]) -> Score:
+def build_score(config: str | Mapping[str, Any] | Score) -> Score:
     """A score from its config or name.
 
     Raises:
         UserError: there is none of that name, or it does not take the arguments.
     """
-    options = dict(type=config) if isinstance(config, str) else dict(config)
-    name = str(options.pop("type", None))
-    cls = SCORES.module_dict.get(name.removeprefix("pinas_mm."))
-    if cls is None:
-        known = ", ".join(f"pinas_mm.{known}" for known in sorted(SCORES.module_dict))
-        raise UserError(f"score {name} is unknown: known are {known}")
-    try:
-        return cls(**options)
-    except TypeError as error:
-        raise UserError(f"score {name} does not take {options}: {error}") from error
+    return config if isinstance(config, Score) else built(SCORES, config, "search.score", Score)
 
 
 def build_evaluator(
     model: nn.Module,
-    score: str | Mapping[str, Any],
+    score: str | Mapping[str, Any] | Score,
     dataloader: Mapping[str, Any],
     calibration_dataloader: Mapping[str, Any],
     images: int | None = None,
@@ -45,8 +36,8 @@ def build_evaluator(
     """Loads the images and makes an evaluator of them.
 
     Args:
-        model: a trained :class:`SupernetClassifier` or :class:`PiNAS`, on its device.
-        score: config of the score; where it takes a seed of its own, the default stays.
+        model: a trained :class:`SinglePath` or :class:`PiNAS`, on its device.
+        score: the score or its config; where it takes a seed of its own, the default stays.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
         images: how many images to score on, drawn by the seed; None is all, in their order.

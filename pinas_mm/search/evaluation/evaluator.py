@@ -68,7 +68,7 @@ class Evaluator:
         self._model, self._calibration, self._images = model, calibration, images
         if not images:
             raise UserError("there are no images to score on: give at least one batch")
-        if batch_norms(self.backbone):
+        if batch_norms(self.backbone, *score.following):
             if not calibration:
                 raise UserError(
                     "there are no images to recompute batch-norm statistics on: give at least one "
@@ -142,7 +142,8 @@ class Evaluator:
                 self._begun = True
             if not archs:
                 return []
-            subnets = Subnets(self.backbone, archs, self.memory)
+            score = self.score
+            subnets = Subnets(self.backbone, archs, self.memory, score.following, score.follow)
             calibration = self._calibration if subnets.has_norms else []
             steps = _Steps(len(calibration) + len(self._images), progress)
             for number, batch in enumerate(calibration):

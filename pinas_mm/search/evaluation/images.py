@@ -5,46 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.runner import Runner
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from pinas_mm.errors import UserError
-from pinas_mm.registry import DATA_SAMPLERS, DATASETS
-from pinas_mm.run_state import generator
-
-
-@DATA_SAMPLERS.register_module()
-class FixedSampler(Sampler[int]):
-    """The same samples on every rank and in every epoch.
-
-    Args:
-        dataset: what to choose from.
-        seed: of the choice.
-        images: how many; None, or more than there are, takes all.
-        shuffle: True draws them at random, False takes the first.
-    """
-
-    def __init__(
-        self,
-        dataset: Sized,
-        seed: int | None = None,
-        images: int | None = None,
-        shuffle: bool = False,
-    ) -> None:
-        total = len(dataset)
-        chosen = torch.randperm(total, generator=generator(seed or 0)) if shuffle else range(total)
-        self.indices = [int(index) for index in chosen[:images]]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
+from pinas_mm.registry import DATASETS
 
 
 def load_batches(

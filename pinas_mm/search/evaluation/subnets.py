@@ -63,29 +63,39 @@ class Subnets:
         backbone: the supernet.
         archs: the subnets; equal ones are allowed.
         limit: most bytes of activations kept for prefixes that branch.
+        following: networks that run after the supernet, as neck and head; their batch norms have
+            statistics of each subnet's own too.
+        follow: runs them on a subnet's feature maps.
 
     Attributes:
         tree: the prefixes up to the last stage whose output is returned.
     """
 
-    def __init__(self, backbone: PiNASSupernet, archs: Sequence[Arch], limit: float) -> None:
-        self._backbone, self._limit = backbone, limit
-        stages = backbone.stages[: backbone.out_indices[-1] + 1]
-        self._blocks = [block for stage in stages for block in stage]
-        ends = [sum(len(stage) for stage in stages[: i + 1]) for i in backbone.out_indices]
-        self._returned = set(ends)
-        self.tree = PrefixTree(arch[: len(self._blocks)] for arch in archs)
+    def __init__(
+        self,
+        backbone: PiNASSupernet,
+        archs: Sequence[Arch],
+        limit: float,
+        following: Sequence[nn.Module] = (),
+        follow: Callable[[tuple[torch.Tensor, ...]], object] | None = None,
+    ) -> None:
+        self._backbone, self._limit, self._follow = backbone, limit, follow
+        self.tree = PrefixTree(arch[: backbone.num_running] for arch in archs)
         # What is to be found in modules is found here, once.
         self._norms: dict[tuple[int, int | None], list[_BatchNorm]] = {
-            (0, None): [norm for module in backbone.stem for norm in batch_norms(module)]
+            (0, None): batch_norms(*backbone.stem_modules)
         }
+        self._following = batch_norms(*following)
+        self._leaves: dict[int, int] = {}
         for node in self.tree.nodes():
             place = node.depth, node.choice
             if place not in self._norms:
-                self._norms[place] = batch_norms(self._blocks[node.depth - 1][node.choice])
+                self._norms[place] = batch_norms(*self._modules(node))
+            self._leaves |= dict.fromkeys(node.archs, node.number)
         # A block's candidates have one shortcut in common.
-        self._all_norms = list({norm: None for norms in self._norms.values() for norm in norms})
-        self._statistics: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        norms = [norm for norms in self._norms.values() for norm in norms]
+        self._all_norms = list(dict.fromkeys([*norms, *self._following]))
+        self._statistics: dict[object, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self._batches = 0
 
     @property
@@ -100,12 +110,18 @@ class Subnets:
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
             # Counted in its first run only.
-            for norm in self._attach(node):
+            for norm in self._attach(node.number, self._norms[node.depth, node.choice]):
                 norm.momentum = 0.0 if again else factor
             return self._run(node, x)
 
+        def end(archs: list[int], maps: Maps) -> None:
+            if self._following:
+                for norm in self._attach_following(archs):
+                    norm.momentum = factor
+                self._follow(maps[:-1])
+
         self._train(True)
-        return self.tree.walk(images, run, lambda archs, maps: None, _nbytes, self._limit)
+        return self.tree.walk(images, run, end, _nbytes, self._limit)
 
     def run(
         self, images: torch.Tensor, end: Callable[[list[int], tuple[torch.Tensor, ...]], None]
@@ -118,37 +134,53 @@ class Subnets:
         """
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
-            self._attach(node)
+            self._attach(node.number, self._norms[node.depth, node.choice])
             return self._run(node, x)
 
+        def ended(archs: list[int], maps: Maps) -> None:
+            self._attach_following(archs)
+            end(archs, maps[:-1])
+
         self._train(False)
-        return self.tree.walk(
-            images, run, lambda archs, maps: end(archs, maps[:-1]), _nbytes, self._limit
-        )
+        return self.tree.walk(images, run, ended, _nbytes, self._limit)
 
     def drop(self, archs: Iterable[int]) -> None:
         """Leaves out subnets from here on; the others keep their indices and statistics."""
         self.tree = self.tree.without(archs)
 
+    def _modules(self, node: Node) -> list[nn.Module]:
+        """What a node runs."""
+        network, number = self._backbone, node.depth - 1
+        ends = network.returned_after(number) == network.num_stages - 1
+        output = [network.output] if ends and hasattr(network, "output") else []
+        return [*network.cell(number, node.choice), *output]
+
     def _run(self, node: Node, x: Maps | torch.Tensor) -> Maps:
         if not node.depth:
             return (self._backbone.forward_stem(x),)
-        out = self._backbone.run_block(self._blocks[node.depth - 1][node.choice], x[-1])
-        return (*x[:-1], out, out) if node.depth in self._returned else (*x[:-1], out)
+        number = node.depth - 1
+        out = self._backbone.forward_cell(x[-1], number, node.choice)
+        stage = self._backbone.returned_after(number)
+        if stage is None:
+            return (*x[:-1], out)
+        return (*x[:-1], self._backbone.forward_output(out, stage), out)
 
-    def _attach(self, node: Node) -> list[_BatchNorm]:
-        """Swaps in a node's statistics: a change of references, nothing is copied."""
-        norms = self._norms[node.depth, node.choice]
-        statistics = self._statistics.get(node.number)
+    def _attach(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
+        """Swaps in the statistics of a place: a change of references, nothing is copied."""
+        statistics = self._statistics.get(key)
         if statistics is None:
             statistics = [
                 (torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var))
                 for norm in norms
             ]
-            self._statistics[node.number] = statistics
+            self._statistics[key] = statistics
         for norm, (mean, var) in zip(norms, statistics, strict=True):
             norm.running_mean, norm.running_var = mean, var
         return norms
+
+    def _attach_following(self, archs: list[int]) -> list[_BatchNorm]:
+        """Swaps in what follows the subnets that end at one node."""
+        return self._attach(("following", self._leaves[archs[0]]), self._following)
 
     def _train(self, mode: bool) -> None:
         for norm in self._all_norms:

@@ -15,8 +15,9 @@ def parameter_names(space: SearchSpace) -> list[str]:
 
 def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
     """What Optuna draws from: candidate indices of each block."""
-    choices = tuple(range(space.num_candidates))
-    return {name: CategoricalDistribution(choices) for name in parameter_names(space)}
+    rows = (tuple(row.nonzero()[0].tolist()) for row in space.mask)
+    names = parameter_names(space)
+    return {n: CategoricalDistribution(row) for n, row in zip(names, rows, strict=True)}
 
 
 def parameters(arch: Arch, space: SearchSpace) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.space import Arch, SearchSpace
 
@@ -41,7 +42,7 @@ class Findings:
     Attributes:
         space: the search space.
         objectives: what was looked for.
-        constraints: in text form, such as ``macs<=5.3G``.
+        constraints: what bounded it, such as ``macs<=5.3G``.
         sampler: name of the sampler.
         evaluated: complete trials within the constraints, in the order of their ends.
         states: number of trials by state: complete, pruned, fail, running, waiting.
@@ -50,7 +51,7 @@ class Findings:
 
     space: SearchSpace
     objectives: tuple[Objective, ...]
-    constraints: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
     sampler: str
     evaluated: tuple[Evaluated, ...]
     states: dict[str, int]
@@ -86,7 +87,7 @@ class Findings:
             checkpoint=self.checkpoint,
             space=self.space.to_dict(),
             objectives=[dataclasses.asdict(objective) for objective in self.objectives],
-            constraints=list(self.constraints),
+            constraints=list(map(str, self.constraints)),
             sampler=self.sampler,
             trials=dict(self.states),
             best=[

@@ -218,7 +218,7 @@ class Record:
         return Findings(
             space=self.space,
             objectives=self.objectives,
-            constraints=tuple(map(str, self.budget.constraints)),
+            constraints=self.budget.constraints,
             sampler=sampler,
             evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
             states={

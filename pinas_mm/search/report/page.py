@@ -103,7 +103,7 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
         ("Stages", f"{'-'.join(map(str, space.depths))} blocks"),
         ("Candidates", "\n".join(candidate_label(i, c) for i, c in enumerate(space.candidates))),
         ("Objectives", ", ".join(map(str, findings.objectives))),
-        ("Constraints", ", ".join(findings.constraints) or "none"),
+        ("Constraints", ", ".join(map(str, findings.constraints)) or "none"),
         ("Sampler", findings.sampler or "not named"),
         ("Checkpoint", findings.checkpoint or "not named"),
         ("Trials", ", ".join(states) or "none"),

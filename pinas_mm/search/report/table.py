@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from pinas_mm.search.budget.constraint import COUNTS, TIMES
-from pinas_mm.search.budget.objective import COSTS
+from pinas_mm.search.budget.objective import cost_names
 from pinas_mm.search.record.findings import Evaluated, Findings
 
 # Significant digits of the largest number of a column.
@@ -36,8 +36,8 @@ class Column:
 def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
     """Objectives first, then the other metrics, then the other costs, each in order of name."""
     better = {o.name: o.direction[:3] for o in findings.objectives}
-    metrics = sorted({name for row in rows for name in row.metrics} - set(COSTS))
-    costs = [name for name in COSTS if any(name in row.costs for row in rows)]
+    metrics = sorted({name for row in rows for name in row.metrics} - set(cost_names()))
+    costs = [name for name in cost_names() if any(name in row.costs for row in rows)]
     made = []
     for name in dict.fromkeys([*better, *metrics, *costs]):
         values = tuple(_value(findings, row, name) for row in rows)
@@ -72,7 +72,7 @@ def _value(findings: Findings, row: Evaluated, name: str) -> float | None:
     for objective, value in zip(findings.objectives, row.values, strict=True):
         if objective.name == name:
             return value
-    value = row.metrics.get(name) if name not in COSTS else None
+    value = row.metrics.get(name) if name not in cost_names() else None
     return row.costs.get(name) if value is None else value
 
 
@@ -80,7 +80,7 @@ def _texts(name: str, values: Sequence[float | None]) -> tuple[str, ...]:
     """All in one unit and with as many decimals, so that they can be compared at a glance."""
     largest = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
     unit, size, digits = "", 1.0, DIGITS
-    if name in COSTS:
+    if name in cost_names():
         units = TIMES if name == "latency" else COUNTS
         unit = [u for u, s in units.items() if s <= largest or s == min(units.values())][-1]
         size, digits = float(units[unit]), COST_DIGITS

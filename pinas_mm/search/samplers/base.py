@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from pinas_mm.space import Arch, SearchSpace
 
 # Mutations of each strength that are tried before the budget is asked.
 TRIES = 64
+# Completions of a part that are listed; of more, so many are drawn.
+MOST_LISTED = 65_536
 
 
 class SpaceExhausted(Exception):  # noqa: N818
@@ -118,7 +121,7 @@ class ArchSampler(BaseSampler):
         """Random feasible architectures, shape (n, blocks): n is at most ``number``, and small or
         zero where the budget leaves little of the space.
         """
-        choices = rng.integers(self.space.num_candidates, size=(number, self.space.num_blocks))
+        choices = self.space.draw(number, rng)
         return choices[self.budget.feasible(choices)]
 
     def _proposals(
@@ -172,15 +175,12 @@ class ArchSampler(BaseSampler):
         self, seen: frozenset[tuple[int, ...]], fixed: dict[int, int], rng: np.random.Generator
     ) -> tuple[int, ...] | None:
         """Any that may be taken and has the fixed candidates."""
-        free = self.space.num_blocks - len(fixed)
-        ways = self.space.num_candidates**free
-        if ways <= 65_536:
-            inner = np.indices((self.space.num_candidates,) * free).reshape(free, -1).T
-            inner = rng.permutation(inner)
-        else:
-            inner = rng.integers(self.space.num_candidates, size=(65_536, free))
+        free = [block for block in range(self.space.num_blocks) if block not in fixed]
+        if math.prod(self.space.counts[free].tolist()) > MOST_LISTED:
+            return self._first(self.space.draw(MOST_LISTED, rng), seen, fixed)
+        inner = self.space.everything(free)
         archs = np.zeros((len(inner), self.space.num_blocks), dtype=np.int64)
-        archs[:, [i for i in range(self.space.num_blocks) if i not in fixed]] = inner
+        archs[:, free] = rng.permutation(inner)
         return self._first(archs, seen, fixed)
 
     def _first(

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from pinas_mm.space import SearchSpace
 
 
 def descriptors(space: SearchSpace) -> np.ndarray:
-    """The candidates' own numbers: radix, groups and base width, standardized.
+    """The candidates' own numbers (as radix, groups and base width), standardized.
 
     They say which candidates are alike, so that ordered widths are known to be ordered; they come
-    from the space and from no result.
+    from the space and from no result. Operations of different classes have columns of their own, in
+    which the others are average, and a column that tells the class.
 
     Returns:
-        Shape (candidates, d): numbers that are the same for all candidates are left out, so d is
-        0 to 3.
+        Shape (candidates, d): numbers that are the same for all candidates are left out.
     """
-    numbers = np.array([dataclasses.astuple(c) for c in space.candidates], dtype=float)
+    kinds = list(dict.fromkeys(type(candidate) for candidate in space.candidates))
+    columns = []
+    for kind in kinds:
+        mine = np.array([type(candidate) is kind for candidate in space.candidates])
+        own = np.array([c.numbers() for c in space.candidates if type(c) is kind], dtype=float)
+        part = np.zeros((len(mine), own.shape[1]))
+        part[mine] = own
+        part[~mine] = own.mean(axis=0)
+        columns += [part, mine[:, None].astype(float)] if len(kinds) > 1 else [part]
+    numbers = np.concatenate(columns, axis=1)
     numbers = numbers[:, np.ptp(numbers, axis=0) > 0]
     return (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget.budget import AdditiveCost, Budget, Constraint, additive_costs
-from pinas_mm.search.budget.constraint import readable
+from pinas_mm.models.cost import count_costs
+from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.constraint import Constraint, readable
 from pinas_mm.search.budget.selection import Selection
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.cost import CostTable
+from pinas_mm.space.cost import AdditiveCost
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def paper():
 
 @pytest.fixture(scope="module")
 def paper_costs(paper):
-    return additive_costs(CostTable(paper, 224, 1000))
+    return list(count_costs(paper, 224, 1000).costs.values())
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def big():
     """A space too big to be listed by the budget and small enough to be listed here."""
     space = SearchSpace(depths=(5, 4), widths=(64, 128), strides=(1, 2))
     latency = np.random.default_rng(5).uniform(1e-3, 2e-3, (space.num_blocks, 4))
-    costs = [*additive_costs(CostTable(space)), AdditiveCost("latency", 5e-3, latency)]
+    costs = [*list(count_costs(space).costs.values()), AdditiveCost("latency", 5e-3, latency)]
     choices = np.indices((4,) * space.num_blocks).reshape(space.num_blocks, -1).T
     return space, costs, choices
 
@@ -83,7 +84,7 @@ def test_costs_are_readable_and_rounded_to_the_allowed_side():
 
 
 def test_additive_costs_are_the_tables(paper, paper_costs):
-    table = CostTable(paper, 224, 1000)
+    table = count_costs(paper, 224, 1000)
     params, macs = paper_costs
     archs = paper.sample(20, np.random.default_rng(0))
     assert params.of(np.array(archs)).tolist() == [table.cost(arch).params for arch in archs]
@@ -122,7 +123,7 @@ def test_budget_of_nothing_says_the_range(paper, paper_costs, text):
 
 
 def test_bounds_themselves_are_in_or_out(space):
-    costs = additive_costs(CostTable(space))
+    costs = list(count_costs(space).costs.values())
     low, high = costs[0].bounds()
     for text in (f"params<={low:.0f}", f"params>={high:.0f}"):
         assert Budget(space, costs, [text]).sample(1, np.random.default_rng(0))
@@ -170,7 +171,7 @@ def test_samples_are_different_feasible_unseen_and_the_rngs(paper, paper_costs, 
 
 
 def test_small_space_is_drawn_to_the_last(space):
-    costs = additive_costs(CostTable(space))
+    costs = list(count_costs(space).costs.values())
     choices = np.indices((4, 4, 4)).reshape(3, -1).T
     limit = np.median(costs[1].of(choices))
     for constraints in ([], [f"macs<={limit:.0f}"]):
@@ -230,7 +231,7 @@ def test_programs_find_exactly_what_listing_finds(big, name):
 
 
 def test_draws_are_uniform(space):
-    costs = additive_costs(CostTable(space))
+    costs = list(count_costs(space).costs.values())
     limit = np.median(costs[1].of(np.indices((4, 4, 4)).reshape(3, -1).T))
     budget = Budget(space, costs, [f"macs<={limit:.0f}"])
     rng = np.random.default_rng(0)
@@ -255,7 +256,7 @@ def test_proposals_without_constraints_solve_no_program(paper, paper_costs, monk
 
 
 def test_what_is_left_is_looked_for_again_only_when_it_is_taken(space, monkeypatch):
-    budget, drawn = Budget(space, additive_costs(CostTable(space))), []
+    budget, drawn = Budget(space, list(count_costs(space).costs.values())), []
     sample = budget.sample
 
     def counted(*arguments):

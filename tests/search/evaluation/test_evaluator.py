@@ -35,7 +35,7 @@ class Outputs(ClassificationScore):
         return []
 
     def update(self, tally, feats, targets):
-        logits = self.model.head(self.pooled(feats[-1:]))
+        logits = self.classifier.head(self.pooled(feats[-1:]))
         tally.append([*(feat.sum().item() for feat in feats), *logits.flatten().tolist()])
 
     def metrics(self, tally):
@@ -111,7 +111,7 @@ def by_hand(model, arch):
         model.eval()
         for batch in IMAGES:
             feats = model.backbone(model.data_preprocessor(batch, False)["inputs"].double(), arch)
-            logits = model.head(model.neck(feats[-1:]))
+            logits = model.model.head(model.model.neck(feats[-1:]))
             numbers += [*(feat.sum().item() for feat in feats), *logits.flatten().tolist()]
     return numbers
 
@@ -305,7 +305,7 @@ def test_two_processes_share_the_architectures(space, tmp_path):
 
 def test_bad_input_is_refused(space, build_pinas):
     model = classifier(space)
-    with pytest.raises(UserError, match="SupernetClassifier"):
+    with pytest.raises(UserError, match="SinglePath"):
         Evaluator(build_pinas(), ProbeScore(), CALIBRATION, IMAGES)
     with pytest.raises(UserError, match="no images to score"):
         Evaluator(model, ProbeScore(), CALIBRATION, [])

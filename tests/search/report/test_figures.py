@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from made_findings import made_findings
 
+from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report import figures
 from pinas_mm.search.report.figures.choices import shares
 from pinas_mm.search.report.figures.output import VARIABLES
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.cost import CostTable
 
 SPACES = {
     "one block": SearchSpace([(1, 1, 64)] * 2, (1,), (32,), (1,)),
@@ -28,7 +28,7 @@ SPACES = {
 
 
 def drawn(findings):
-    table = CostTable(findings.space, 32)
+    table = count_costs(findings.space, 32)
     return {
         "progress": figures.draw_progress(findings),
         "costs": figures.draw_costs(findings),

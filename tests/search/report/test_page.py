@@ -10,8 +10,8 @@ import pytest
 from made_findings import made_findings
 from PIL import Image
 
+from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.report import write_report
-from pinas_mm.space.cost import CostTable
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -97,7 +97,7 @@ def report(space):
 def page(report, space, tmp_path_factory):
     """Their page, made once."""
     folder = tmp_path_factory.mktemp("report")
-    write_report(report, folder, CostTable(space, 32))
+    write_report(report, folder, count_costs(space, 32))
     return folder / "search.html"
 
 

@@ -13,11 +13,11 @@ from made_findings import made_findings
 from mmengine.config import DictAction
 from rich.console import Console
 
+from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.page import arch_option, in_words
 from pinas_mm.search.report.report import best_table, write_report
 from pinas_mm.search.report.table import columns
 from pinas_mm.space import Arch, SearchSpace
-from pinas_mm.space.cost import CostTable
 
 FILES = {"search.html", "best.json", "best.txt"} | {
     f"figures/{name}.png" for name in ("choices", "costs", "network", "progress")
@@ -40,7 +40,7 @@ def terminal(table) -> str:
 
 def test_all_files_are_there(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9, 0.7], "score")
-    write_report(findings, tmp_path / "new" / "folder", CostTable(space, 32), number=2)
+    write_report(findings, tmp_path / "new" / "folder", count_costs(space, 32), number=2)
     written = files(tmp_path / "new" / "folder")
     assert set(written) == FILES
     assert json.loads(written["best.json"]) == findings.to_dict(2)
@@ -89,7 +89,7 @@ def test_page_of_a_thousand_trials_stays_small(tmp_path):
     space = SearchSpace()
     values = np.random.default_rng(0).normal(60, 5, 1000).tolist()
     findings = made_findings(space, values, "accuracy/top1", latency=True)
-    write_report(findings, tmp_path, CostTable(space))
+    write_report(findings, tmp_path, count_costs(space))
     assert (tmp_path / "search.html").stat().st_size < 3e6
 
 

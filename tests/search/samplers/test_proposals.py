@@ -6,12 +6,12 @@ import pytest
 from optuna.trial import TrialState
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.budget.budget import Budget, additive_costs
+from pinas_mm.models.cost import count_costs
+from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.record.encoding import arch_of, distributions, parameters
 from pinas_mm.search.samplers import SpaceExhausted, build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.cost import CostTable
 
 OURS = ["EvolutionSampler", "LaNASSampler", "PredictorSampler"]
 ALL = [*OURS, *OPTUNA_SAMPLERS]
@@ -79,7 +79,7 @@ def test_optunas_gaussian_process_exhausts_a_space_too(tiny):
 
 @pytest.mark.parametrize("name", FAST)
 def test_only_what_is_feasible_is_proposed(space, name):
-    costs = additive_costs(CostTable(space))
+    costs = list(count_costs(space).costs.values())
     everything = np.indices((4, 4, 4)).reshape(3, -1).T
     bound = np.median(costs[1].of(everything))
     budget = Budget(space, costs, [f"macs<={int(bound)}"])

@@ -45,6 +45,17 @@ class Score(abc.ABC):
         """The supernet to walk."""
         return self.model.backbone
 
+    @property
+    def following(self) -> list[nn.Module]:
+        """Networks that the score runs after the supernet, as neck and head: their batch norms are
+        recalibrated for each architecture too.
+        """
+        return []
+
+    def follow(self, feats: tuple[torch.Tensor, ...]) -> object:
+        """Runs :attr:`following` on an architecture's feature maps."""
+        return feats
+
     def begin(  # noqa: B027
         self, calibration: Sequence[dict], images: Sequence[dict], limit: float
     ) -> None:

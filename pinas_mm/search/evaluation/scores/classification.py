@@ -5,20 +5,24 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pinas_mm.algorithms.supernet_classifier import SupernetClassifier
+from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
 from pinas_mm.search.evaluation.scores.base import Score
 
 
 class ClassificationScore(Score):
-    """A score of a :class:`SupernetClassifier`; images come as its data preprocessor gives them."""
+    """A score of a classifier in a :class:`SinglePath`; images come as its data preprocessor gives
+    them.
+    """
 
     def check(self, model: nn.Module) -> None:
         """Raises :class:`UserError` where the model is not a classifier with a head."""
-        if not isinstance(model, SupernetClassifier) or not model.with_head:
+        inner = getattr(model, "model", None)
+        if not isinstance(model, SinglePath) or not getattr(inner, "with_head", False):
+            kind = f"{type(model).__name__}{f' of {type(inner).__name__}' if inner else ''}"
             raise UserError(
-                f"{type(self).__name__} needs a pinas_mm.SupernetClassifier with a head, not "
-                f"{type(model).__name__}: train one on the supernet (configs/pinas_linear.py), or "
+                f"{type(self).__name__} needs a pinas_mm.SinglePath of an ImageClassifier with a "
+                f"head, not {kind}: train one on the supernet (configs/pinas_linear.py), or "
                 "search without labels by pinas_mm.CrossPathScore"
             )
 
@@ -32,6 +36,21 @@ class ClassificationScore(Score):
         dtype = next(self.backbone.parameters()).dtype
         return dict(inputs=data["inputs"].to(dtype), data_samples=data.get("data_samples"))
 
+    @property
+    def classifier(self) -> nn.Module:
+        """The model inside."""
+        return self.model.model
+
+    @property
+    def following(self) -> list[nn.Module]:
+        """Neck and head."""
+        classifier = self.classifier
+        return [*([classifier.neck] if classifier.with_neck else []), classifier.head]
+
+    def follow(self, feats: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The classifier's outputs (N, classes)."""
+        return self.classifier.head(self.pooled(feats))
+
     def pooled(self, feats: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """What the head takes."""
-        return self.model.neck(feats) if self.model.with_neck else feats
+        return self.classifier.neck(feats) if self.classifier.with_neck else feats

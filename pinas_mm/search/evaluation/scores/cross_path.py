@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pinas_mm.algorithms.heads import CrossPathHead, MeanTeacherHead
+from pinas_mm.algorithms.heads import CrossPathHead, InfoNCEHead
 from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.data.views import ViewsPreprocessor
 from pinas_mm.errors import UserError
@@ -98,10 +98,13 @@ class CrossPathScore(Score):
             )
 
     @property
-    def teacher(self) -> tuple[nn.Module, nn.Module]:
-        """Backbone and neck that give the keys: the student's where it is its own teacher."""
-        teacher = self.model.teacher if hasattr(self.model.teacher, "backbone") else self.model
-        return teacher.backbone, teacher.neck
+    def following(self) -> list[nn.Module]:
+        """The student's neck."""
+        return [self.model.neck]
+
+    def follow(self, feats: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Embeddings, not normalized."""
+        return self.model.neck(feats)
 
     def paths(self) -> list[Arch]:
         """The partner paths."""
@@ -109,8 +112,8 @@ class CrossPathScore(Score):
 
     def begin(self, calibration: Sequence[dict], images: Sequence[dict], limit: float) -> None:
         """Computes the teacher's keys along the partners, with statistics of their own."""
-        backbone, neck = self.teacher
-        subnets = Subnets(backbone, self.paths(), limit)
+        backbone, neck = self.model.teacher_networks
+        subnets = Subnets(backbone, self.paths(), limit, [neck], neck)
         for number, batch in enumerate(calibration if subnets.has_norms else ()):
             subnets.calibrate(self.calibration_inputs(batch, number))
         batches = []
@@ -177,7 +180,7 @@ class CrossPathScore(Score):
     def _loss(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """Mean over images and partners."""
         pair = self.model.head.pair
-        if not isinstance(pair, MeanTeacherHead):
+        if not isinstance(pair, InfoNCEHead):
             return sum(pair(queries, key) for key in keys).double() / len(keys)
         # The pair head's InfoNCE, with the negatives' part computed once for all partners.
         queries, keys = queries.to(pair.queue.dtype), keys.to(pair.queue.dtype)

@@ -18,7 +18,8 @@ from pinas_mm.search.evaluation.scores.classification import ClassificationScore
 
 @SCORES.register_module()
 class MetricScore(ClassificationScore):
-    """mmengine metrics of a :class:`SupernetClassifier`'s predictions; their names are theirs.
+    """mmengine metrics of the predictions of a classifier in a :class:`SinglePath`; their names are
+    theirs.
 
     Args:
         metrics: configs of the metrics, as in ``val_evaluator``.
@@ -60,7 +61,7 @@ class MetricScore(ClassificationScore):
         batch, samples = targets
         # Predictions are written into the samples, which the next architecture gets too.
         copies = [sample.clone() for sample in samples]
-        predictions = self.model.head.predict(self.pooled(feats), copies)
+        predictions = self.classifier.head.predict(self.pooled(feats), copies)
         tally.process(data_samples=predictions, data_batch=batch)
 
     def metrics(self, tally: Metrics) -> dict[str, float]:

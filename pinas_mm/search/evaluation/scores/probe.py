@@ -21,7 +21,7 @@ class _Tally:
 
 @SCORES.register_module()
 class ProbeScore(ClassificationScore):
-    """Accuracy of a :class:`SupernetClassifier`, ``accuracy/top1`` and so on in percent.
+    """Accuracy of a classifier in a :class:`SinglePath`, ``accuracy/top1`` and so on in percent.
 
     Equal to mmpretrain's Accuracy, but counted on the device: no transfer for each image.
 
@@ -41,7 +41,7 @@ class ProbeScore(ClassificationScore):
     def check(self, model: nn.Module) -> None:
         """Raises :class:`UserError` for other models, and where there are fewer classes than k."""
         super().check(model)
-        classes = getattr(model.head, "num_classes", None)
+        classes = getattr(model.model.head, "num_classes", None)
         if classes is not None and classes < max(self.topk):
             raise UserError(f"topk is {list(self.topk)}, the classifier has {classes} classes")
 
@@ -63,7 +63,7 @@ class ProbeScore(ClassificationScore):
 
     def update(self, tally: _Tally, feats: tuple[torch.Tensor, ...], targets: torch.Tensor) -> None:
         """Counts hits."""
-        scores = self.model.head(self.pooled(feats)).softmax(dim=1)
+        scores = self.follow(feats).softmax(dim=1)
         best, classes = scores.topk(max(self.topk), dim=1)
         # As the metric has it, a class of probability 0 is not predicted.
         hits = (classes == targets[:, None]) & (best > 0)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from pinas_mm.operations import Operation
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.figures.style import (
     INK,
@@ -20,7 +21,7 @@ from pinas_mm.search.report.figures.style import (
     nothing_yet,
     styled,
 )
-from pinas_mm.space import SYMBOLS, Arch, Candidate, SearchSpace
+from pinas_mm.space import SYMBOLS, Arch, SearchSpace
 
 # The best are this share of all, but at least so many.
 SHARE, LEAST = 0.1, 10
@@ -54,14 +55,14 @@ def draw_choices(findings: Findings) -> Figure:
         space,
         chosen,
         "Choices of the best",
-        f"share among the best {len(best)}; by chance {1 / space.num_candidates:.0%}",
+        f"share among the best {len(best)}; by chance {_by_chance(space)}",
         cmap="Blues",
         vmin=0,
         vmax=1,
     )
     if versus:
         excess = chosen - shares([e.arch for e in findings.evaluated], space)
-        reach = max(abs(excess).max(), 0.05)
+        reach = max(np.nanmax(abs(excess)), 0.05)
         _heat(
             axes[1],
             space,
@@ -75,6 +76,12 @@ def draw_choices(findings: Findings) -> Figure:
     return figure
 
 
+def _by_chance(space: SearchSpace) -> str:
+    """The share of a candidate that is drawn, which differs where blocks have fewer."""
+    least, most = (f"{1 / count:.0%}" for count in (space.counts.max(), space.counts.min()))
+    return least if least == most else f"{least} to {most}"
+
+
 def best_of(findings: Findings) -> list[Evaluated]:
     """The best tenth, at least ten where there are so many."""
     number = max(round(SHARE * len(findings.evaluated)), LEAST)
@@ -82,14 +89,17 @@ def best_of(findings: Findings) -> list[Evaluated]:
 
 
 def shares(archs: Sequence[Arch], space: SearchSpace) -> np.ndarray:
-    """Share of architectures with each candidate in each block, shape (blocks, candidates)."""
+    """Share of architectures with each candidate in each block, shape (blocks, candidates); NaN
+    where one may not stand.
+    """
     choices = np.array(archs).reshape(-1, space.num_blocks)
-    return (choices[:, :, None] == np.arange(space.num_candidates)).mean(axis=0)
+    found = (choices[:, :, None] == np.arange(space.num_candidates)).mean(axis=0)
+    return np.where(space.mask, found, np.nan)
 
 
-def candidate_label(index: int, candidate: Candidate) -> str:
-    """``3:  r2 g2 w40``: symbol in an architecture's text, radix, groups, base width."""
-    return f"{SYMBOLS[index]}:  r{candidate.radix} g{candidate.groups} w{candidate.base_width}"
+def candidate_label(index: int, candidate: Operation) -> str:
+    """``3:  r2 g2 w40``: symbol in an architecture's text, and what the operation calls itself."""
+    return f"{SYMBOLS[index]}:  {candidate.label}"
 
 
 def _heat(
@@ -154,6 +164,8 @@ def _write(axis: Axes, places: np.ndarray, values: np.ndarray, mesh: object) -> 
     signed = bool((values < 0).any())
     for block, candidates in enumerate(values):
         for candidate, value in enumerate(candidates):
+            if np.isnan(value):
+                continue
             color = ink_on(mesh.cmap(mesh.norm(value)))
             text = f"{100 * value:+.0f}" if signed and round(100 * value) else f"{100 * value:.0f}"
             text = "0" if text == "-0" else text

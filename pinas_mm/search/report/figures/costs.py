@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pinas_mm.search.budget.constraint import Constraint
-from pinas_mm.search.budget.objective import COSTS, Objective
+from pinas_mm.search.budget.objective import Objective, cost_names
 from pinas_mm.search.record.findings import Findings, pareto_fronts
 from pinas_mm.search.report.figures.style import (
     BEST,
@@ -40,10 +39,12 @@ def draw_costs(findings: Findings) -> Figure:
     """
     if not findings.evaluated:
         return nothing_yet()
-    main = next((o for o in findings.objectives if o.name not in COSTS), findings.objectives[0])
+    main = next(
+        (o for o in findings.objectives if o.name not in cost_names()), findings.objectives[0]
+    )
     others = [o for o in findings.objectives if o != main]
     named = {o.name for o in findings.objectives}
-    known = [c for c in COSTS if all(c in e.costs for e in findings.evaluated)]
+    known = [c for c in cost_names() if all(c in e.costs for e in findings.evaluated)]
     others += [Objective.parse(cost) for cost in known if cost not in named]
     if not others:
         return nothing_yet()
@@ -126,7 +127,7 @@ def _values(findings: Findings, objective: Objective) -> np.ndarray:
 
 
 def _bounds(axis: Axes, findings: Findings, name: str, x: np.ndarray) -> None:
-    for constraint in map(Constraint.parse, findings.constraints):
+    for constraint in findings.constraints:
         reach = NEAR * (x.max() - x.min())
         if constraint.name == name and x.min() - reach <= constraint.bound <= x.max() + reach:
             axis.axvline(constraint.bound, color=MUTED, ls=(0, (4, 3)), lw=1.2, gid="bound")

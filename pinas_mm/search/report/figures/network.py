@@ -34,6 +34,8 @@ MOST_IN_ROW = 18
 GAP, STEM, LEAST = 0.4, 1.6, 10.0
 # Heights of the boxes of the highest and the lowest resolution.
 TALL, LOW = 1.0, 0.66
+# Characters of a line in a box.
+MOST_IN_LINE = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +90,14 @@ def draw_network(
     heading(
         axes[0],
         f"The best: {arch}",
-        "candidate, its radix r, groups g and base width w; a box's height shows the resolution",
+        "each block's candidate and its numbers; a box's height shows the resolution",
     )
     if cost_table is not None:
         heading(
             axes[1],
             "Multiply-adds of each block",
-            "bar: the chosen one; line: from the cheapest to the dearest candidate; stem, "
-            f"shortcuts and classifier take {readable('macs', cost_table.fixed.macs)} more",
+            "bar: the chosen one; line: from the cheapest to the dearest candidate; stem and "
+            f"classifier take {readable('macs', cost_table['macs'].fixed)} more",
         )
     return figure
 
@@ -104,9 +106,9 @@ def _rows(space: SearchSpace, arch: Arch) -> list[list[_Box]]:
     """All boxes, row by row."""
     count = -(-space.num_blocks // MOST_IN_ROW)
     per_row = -(-space.num_blocks // count)
-    size = _stem_size(space)
-    sizes = size * np.cumprod([spec.stride for spec in space.blocks()])
-    depth = np.log2(sizes / size)
+    size = space.skeleton.stem_reduction
+    sizes = [space.reductions[spec.stage] for spec in space.blocks()]
+    depth = np.log2(np.array(sizes) / size)
     heights = TALL - (TALL - LOW) * depth / max(depth.max(), 1)
     rows: list[list[_Box]] = []
     for number, (spec, choice) in enumerate(zip(space.blocks(), arch, strict=True)):
@@ -118,10 +120,6 @@ def _rows(space: SearchSpace, arch: Arch) -> list[list[_Box]]:
         rows[-1].append(_Box(number, spec, choice, x, float(heights[number]), int(sizes[number])))
         x += 1
     return rows
-
-
-def _stem_size(space: SearchSpace) -> int:
-    return space.stem_stride * (2 if space.stem_pool else 1)
 
 
 def _draw_row(
@@ -138,10 +136,11 @@ def _draw_row(
     if last:
         axis.text(end + 0.24, 0, "head", va="center", size=small + 1)
     if first:
-        text = "3x3\n3x3\n3x3" + ("\npool" if space.stem_pool else "")
+        text, stem = "\n".join(space.skeleton.stem_layers), space.skeleton
         _box(axis, 0.05, 0.9, TALL, GRID)
         axis.text(0.5, 0, text, ha="center", va="center", size=small)
-        _caption(axis, 0.05, 0.95, "stem", space.stem_widths[-1], _stem_size(space), small)
+        channels = stem.stem_channels(space.widths)
+        _caption(axis, 0.05, 0.95, "stem", channels, stem.stem_reduction, small)
     for index, box in enumerate(row):
         color = _color(box.choice, space.num_candidates)
         _box(axis, box.x + 0.06, 0.88, box.height, color)
@@ -158,11 +157,13 @@ def _draw_row(
             weight="bold",
             color=ink,
         )
-        numbers = f"r{candidate.radix} g{candidate.groups}\nw{candidate.base_width}"
-        axis.text(middle, 0, numbers, ha="center", va="top", size=small, color=ink)
-        if box.spec.stride > 1:
+        axis.text(
+            middle, 0, _in_lines(candidate.label), ha="center", va="top", size=small, color=ink
+        )
+        stride = space.strides[box.spec.stage]
+        if box.spec.first and stride > 1:
             below = -box.height / 2 - 0.06
-            text = f"stride {box.spec.stride}"
+            text = f"stride {stride}"
             axis.text(middle, below, text, ha="center", va="top", size=small, color=MUTED)
         if box.spec.first or index == 0:
             of_stage = [b.x for b in row if b.spec.stage == box.spec.stage]
@@ -171,6 +172,17 @@ def _draw_row(
             _caption(axis, left, right, title, box.spec.out_channels, box.size, small)
     axis.set_ylim(-0.74, 1.22)
     axis.axis("off")
+
+
+def _in_lines(label: str) -> str:
+    """A label's words in lines of at most two short ones, at most three lines."""
+    lines: list[str] = []
+    for word in label.split():
+        if lines and len(lines[-1]) + len(word) < MOST_IN_LINE:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word if len(word) <= MOST_IN_LINE else f"{word[: MOST_IN_LINE - 1]}.")
+    return "\n".join(lines[:3])
 
 
 def _box(axis: Axes, x: float, width: float, height: float, color: str | tuple) -> None:
@@ -201,17 +213,20 @@ def _caption(
 
 
 def _draw_bars(axis: Axes, table: CostTable, row: list[_Box], small: float) -> None:
-    candidates = table.macs.shape[1]
-    highest = table.macs.max()
+    costs = table["macs"].table
+    candidates = costs.shape[1]
+    highest = np.nanmax(costs)
     for box in row:
-        macs = table.macs[box.number]
+        macs = costs[box.number]
         middle, value = box.x + 0.5, macs[box.choice]
         axis.bar(middle, value, 0.62, color=_color(box.choice, candidates))
         if candidates > 1:
-            axis.plot([middle] * 2, [macs.min(), macs.max()], color=INK, lw=1, marker="_", ms=5)
+            axis.plot(
+                [middle] * 2, [np.nanmin(macs), np.nanmax(macs)], color=INK, lw=1, marker="_", ms=5
+            )
         axis.text(
             middle,
-            max(value, macs.max()) + 0.03 * highest,
+            np.nanmax(macs) + 0.03 * highest,
             readable("macs", float(value), digits=3),
             ha="center",
             va="bottom",

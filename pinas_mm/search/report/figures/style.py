@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pinas_mm.search.budget.constraint import readable
-from pinas_mm.search.budget.objective import COSTS
+from pinas_mm.search.budget.objective import cost_names
 
 # Inches; the page scales its figures to its own width.
 WIDTH = 11.5
@@ -122,13 +122,13 @@ def label(name: str) -> str:
 
 def shown(name: str, value: float) -> str:
     """A metric or cost as a person reads it: ``5.332G``, ``38.2ms``, ``61.72``."""
-    return readable(name, value) if name in COSTS else f"{value:.5g}"
+    return readable(name, value) if name in cost_names() else f"{value:.5g}"
 
 
 def scale(axis: Any, name: str, ticks: int = 6) -> None:
     """Ticks of an x or y axis that shows a metric or a cost."""
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-    if name in COSTS:
+    if name in cost_names():
         axis.set_major_formatter(FuncFormatter(lambda value, _: readable(name, value, digits=6)))
     else:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))

@@ -14,7 +14,7 @@ from pinas_mm.search.evaluation.scores import ProbeScore
 def test_equal_to_the_metric(space, scale):
     model = classifier(space).eval()
     # So steep that most classes have probability 0.
-    model.head.fc.weight.data *= scale
+    model.model.head.fc.weight.data *= scale
     score = ProbeScore(topk=(1, 3, 5))
     score.bind(model)
     tally = score.new_tally()
@@ -25,7 +25,7 @@ def test_equal_to_the_metric(space, scale):
         feats = (torch.randn(len(inputs), 32, 2, 2, generator=random),)
         with torch.no_grad():
             score.update(tally, feats, labels)
-            metric.process(model.head.predict(model.neck(feats), batch["data_samples"]))
+            metric.process(model.model.head.predict(model.model.neck(feats), batch["data_samples"]))
     found, expected = score.metrics(tally), metric.evaluate(65)
     assert tuple(found) == score.names
     assert found == pytest.approx(expected, rel=1e-6)
