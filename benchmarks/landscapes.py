@@ -45,19 +45,13 @@ def choices_space(blocks: int) -> SearchSpace:
     return SearchSpace(candidates=PAPER_CANDIDATES, depths=(blocks,), widths=(64,), strides=(1,))
 
 
-def everything(space: SearchSpace) -> np.ndarray:
-    """All architectures, shape (size, blocks)."""
-    shape = (space.num_candidates,) * space.num_blocks
-    return np.indices(shape).reshape(space.num_blocks, -1).T
-
-
 def saturating(noise: float, seed: int) -> Landscape:
     """8^5 widths: each helps less and less, narrow ones hold their neighbours back."""
     rng = np.random.default_rng([1, seed])
     space = widths_space()
     gain, scale = rng.uniform(0.3, 1.5, 5), rng.uniform(1.0, 4.0, 5)
     bottleneck, late = rng.uniform(0.0, 0.6, 4), rng.uniform(0.0, 0.15, 5)
-    archs = everything(space)
+    archs = space.everything()
     width = archs + 1.0
     clean = ((1 - np.exp(-width / scale)) * gain - late * gain * (width / 8) ** 3).sum(axis=1)
     narrow = np.minimum(width[:, 1:], width[:, :-1])
@@ -69,7 +63,7 @@ def epistatic(space: SearchSpace, noise: float, pairs: float, seed: int) -> Land
     """Rugged: every candidate has an effect of its own and with each of every other block."""
     rng = np.random.default_rng([2, seed])
     blocks, candidates = space.num_blocks, space.num_candidates
-    archs = everything(space)
+    archs = space.everything()
     clean = rng.standard_normal((blocks, candidates))[np.arange(blocks), archs].sum(axis=1)
     scale = pairs / np.sqrt((blocks - 1) / 2)
     for first in range(blocks):

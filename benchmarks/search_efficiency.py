@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import optuna
 import yaml
-from landscapes import FAMILIES, Landscape, everything, widths_space
+from landscapes import FAMILIES, Landscape, widths_space
 from rich.console import Console
 from rich.table import Table
 
@@ -53,7 +53,7 @@ def read_table(path: str) -> Landscape:
     table = yaml.load(Path(path).read_text(), Loader=loader)
     space = widths_space(5)
     widths = [candidate.base_width for candidate in space.candidates]
-    keys = (":".join(str(widths[choice]) for choice in arch) for arch in everything(space))
+    keys = (":".join(str(widths[choice]) for choice in arch) for arch in space.everything())
     values = np.array([float(table[key]) for key in keys])
     places = space.num_candidates ** np.arange(space.num_blocks)[::-1]
     return Landscape(space, lambda archs: values[np.asarray(archs) @ places], True)
@@ -84,7 +84,7 @@ def quality(landscape: Landscape, scores: list[float], marks: list[int]) -> list
     best = [max(scores[:mark]) for mark in marks]
     if not landscape.ranked:
         return [(landscape.best - value) / landscape.spread for value in best]
-    everyone = landscape.score(everything(landscape.space))
+    everyone = landscape.score(landscape.space.everything())
     return [1 + int((everyone > value).sum()) for value in best]
 
 

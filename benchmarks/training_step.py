@@ -22,7 +22,7 @@ from rich.table import Table
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from pinas_mm.algorithms import MeanTeacher, MeanTeacherHead
+from pinas_mm.algorithms import InfoNCEHead, MeanTeacher
 from pinas_mm.data.augment import Augment
 from pinas_mm.demo.report import machine
 from pinas_mm.files import write_json
@@ -82,7 +82,7 @@ def teacher() -> tuple[Callable[[], object], Callable[[], object]]:
 
 def negatives() -> tuple[Callable[[], object], Callable[[], object]]:
     """Loss, backward pass and enqueueing of 24 keys against 49,152, with a copied queue or not."""
-    head = MeanTeacherHead()
+    head = InfoNCEHead()
     other = copy.deepcopy(head)
     queries, keys = (F.normalize(torch.randn(24, 128), dim=1) for _ in range(2))
 
