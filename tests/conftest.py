@@ -1,5 +1,6 @@
 """A small space, a small set of digits, and ways to run the tools."""
 
+import functools
 import importlib.util
 import itertools
 import json
@@ -7,8 +8,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import mmcv.cnn.bricks.transformer  # noqa: F401  warns when it is first loaded, whoever asks
 import pytest
 import torch
 from mmengine.config import Config
@@ -189,3 +193,17 @@ def logged(work_dir: Path) -> list[dict]:
     file = max(Path(work_dir).glob("*/vis_data/scalars.json"))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     return [row for row in rows if "loss" in row]
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An HTTP server of a folder, and PyTorch's cache; returns the address and the folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "*")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()

@@ -42,9 +42,10 @@ def shrink(config: Config, shortest: int = 36) -> Config:
 def shrink_images(config: Config, shortest: int) -> None:
     """Scales all sizes in pixels alike; nothing else in the model is one."""
     model = config.model
+    preprocessors = [m.get("data_preprocessor") or {} for m in (model, model.get("model") or {})]
     holders = [
-        model.get("data_preprocessor") or {},
-        (model.get("data_preprocessor") or {}).get("augment") or {},
+        *preprocessors,
+        *(preprocessor.get("augment") or {} for preprocessor in preprocessors),
         model.get("test_cfg") or {},
         *dicts({key: value for key, value in config.items() if key != "model"}),
     ]

@@ -76,7 +76,7 @@ def test_resuming_from_weights_alone(refused, checkpoints):
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_a_linear_probe_on_a_bad_checkpoint(refused, checkpoints, kind):
-    option = f"model.backbone.init_cfg.checkpoint={checkpoints / kind}.pth"
+    option = f"model.model.backbone.init_cfg.checkpoint={checkpoints / kind}.pth"
     error = refused("train.py", "small_linear.py", options=[option])
     assert CHECKPOINTS[kind] in error
 

@@ -11,8 +11,8 @@ import torch
 from conftest import REPOSITORY
 from modelindex.load_model_index import load
 
+from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.cost import CostTable
 
 CLASSIFIERS = ["pinas-cls_32xb64_in1k", "pinas-trans_32xb64_in1k"]
 FOLDERS = "imagenet", "coco", "ade20k", "cityscapes"
@@ -52,7 +52,7 @@ def test_figures_are_the_published_ones_and_say_so(models):
 
 def test_mmpretrain_lists_and_builds_classifiers(models):
     assert mmpretrain.list_models("pinas") == CLASSIFIERS
-    costs = CostTable(SearchSpace(), 224, num_classes=1000)
+    costs = count_costs(SearchSpace(), 224, num_classes=1000)
     for name in CLASSIFIERS:
         model = mmpretrain.get_model(name)
         metadata = models[name].metadata

@@ -124,7 +124,7 @@ class Demo:
 
     def _probe(self, name: str, work_dir: str, source: str, seed: int) -> Job:
         folder = self.folder(seed)
-        checkpoint = {"model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
+        checkpoint = {"model.model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
         name = f"{name}, seed {seed}"
         return self._job(name, self.linear, folder / work_dir, seed, checkpoint)
 

@@ -104,7 +104,7 @@ def test_training_step(entry):
             neck=dict(
                 type="mmpretrain.MoCoV2Neck", in_channels=2048, hid_channels=2048, out_channels=128
             ),
-            head=dict(type="pinas_mm.CrossPathHead", pair=dict(type="pinas_mm.MeanTeacherHead")),
+            head=dict(type="pinas_mm.CrossPathHead", pair=dict(type="pinas_mm.InfoNCEHead")),
         ),
         converted.state_dict,
     )

@@ -10,12 +10,13 @@ from conftest import CONFIGS, NAMES, free_port, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from pinas_mm.export.subnet import network_config
 from pinas_mm.registry import MODELS
 
 
 def save_model(config: str, file) -> None:
     cfg = Config.fromfile(CONFIGS / config)
-    cfg.model.backbone.pop("init_cfg", None)
+    network_config(cfg).pop("init_cfg", None)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

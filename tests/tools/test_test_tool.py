@@ -5,7 +5,8 @@ import math
 
 import cv2
 import pytest
-from conftest import NAMES, REPOSITORY
+import torch
+from conftest import CONFIGS, NAMES, REPOSITORY, pinas_model
 from mmengine.config import Config
 from shrink import random_weights, shrink
 
@@ -90,3 +91,19 @@ def test_weights_of_another_architecture_are_refused(tool, layouts, monkeypatch,
     assert status == 2
     fault = "is of architecture 301-3231-203213-032, not 333-3113-330011-021: at block 1 (layer1.1)"
     assert fault in err.splitlines()[-1]
+
+
+def test_a_supernet_is_tested_with_no_validation_configured(tool, tmp_path):
+    torch.save(dict(state_dict=pinas_model().state_dict()), tmp_path / "supernet.pth")
+    out = tmp_path / "metrics.json"
+    nothing = [f"val_{part}=None" for part in ("cfg", "dataloader", "evaluator")]
+    status, _, err = tool(
+        "test.py",
+        CONFIGS / "small_supernet.py",
+        tmp_path / "supernet.pth",
+        *("--work-dir", tmp_path / "work", "--out", out),
+        *("--cfg-options", f"experiment_name={next(NAMES)}", *nothing),
+    )
+    assert status == 0, err
+    # All paths agree at the start: each of the 8 images is found along every other path.
+    assert json.loads(out.read_text())["retrieval/top1"] > 100 / 8
