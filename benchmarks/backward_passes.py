@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pinas_mm.algorithms import SinglePath
-from pinas_mm.demo.report import machine
 from pinas_mm.files import write_json
+from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
 
 CLASSES = 10

@@ -25,8 +25,8 @@ from evaluations import batches, classifier
 from rich.console import Console
 from rich.table import Table
 
-from pinas_mm.demo.report import machine
 from pinas_mm.files import write_json
+from pinas_mm.machine import machine
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.prefixes import PrefixTree
 from pinas_mm.search.evaluation.scores import ProbeScore

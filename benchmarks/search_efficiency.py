@@ -29,8 +29,8 @@ from landscapes import FAMILIES, Landscape, widths_space
 from rich.console import Console
 from rich.table import Table
 
-from pinas_mm.demo.report import machine
 from pinas_mm.files import write_json
+from pinas_mm.machine import machine
 from pinas_mm.search.record.encoding import distributions
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS

@@ -24,8 +24,8 @@ from torchvision.transforms import v2
 
 from pinas_mm.algorithms import InfoNCEHead, MeanTeacher
 from pinas_mm.data.augment import Augment
-from pinas_mm.demo.report import machine
 from pinas_mm.files import write_json
+from pinas_mm.machine import machine
 from pinas_mm.models import PiNASSupernet
 from pinas_mm.run_state import generator
 

@@ -28,8 +28,12 @@ def checkpoints(tmp_path_factory):
     other = pinas_model(**{"backbone.space.candidates": [(1, 1, 64), (2, 1, 64)]}).state_dict()
     for name, content in {
         "good": {"state_dict": state, "meta": {}},
-        "of-another-space": {"state_dict": other, "meta": at},
-        "of-another-kind": {"state_dict": torch.nn.Linear(2, 3).state_dict(), "meta": at},
+        "of-another-space": {"state_dict": other, "meta": at, "optimizer": {}},
+        "of-another-kind": {
+            "state_dict": torch.nn.Linear(2, 3).state_dict(),
+            "meta": at,
+            "optimizer": {},
+        },
         "with-an-object": {"state_dict": state, "meta": Anything()},
     }.items():
         torch.save(content, folder / f"{name}.pth")
@@ -72,6 +76,13 @@ def test_resuming_from_a_bad_checkpoint(refused, checkpoints, kind):
 def test_resuming_from_weights_alone(refused, checkpoints):
     error = refused("train.py", "small_supernet.py", "--resume", checkpoints / "good.pth")
     assert "holds weights but no training to resume" in error
+
+
+def test_resuming_from_the_best_which_has_no_optimizer(refused, checkpoints, tmp_path):
+    content = torch.load(checkpoints / "good.pth", weights_only=True)
+    torch.save({**content, "meta": {"iter": 4, "epoch": 1}}, tmp_path / "best_epoch_1.pth")
+    error = refused("train.py", "small_supernet.py", "--resume", tmp_path / "best_epoch_1.pth")
+    assert "no optimizer's state, as the best ones do" in error
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)

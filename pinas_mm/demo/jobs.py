@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pinas_mm.demo.scalars import read_scalars
 from pinas_mm.errors import UserError
+from pinas_mm.machine import usable_cores
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,7 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
     Raises:
         UserError: a job failed; names its log.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     lanes = min(cores, len(chains))
     environment = dict(
         os.environ, PINAS_DATA=str(data.resolve()), OMP_NUM_THREADS=str(max(cores // lanes, 1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from rich.table import Table
 
 from pinas_mm.demo.scalars import training_rows, validation_rows
@@ -153,25 +150,3 @@ def pixel_baseline(data_root: Path) -> float:
 
     classifier = LogisticRegression(C=0.01, max_iter=300).fit(*load("train"))
     return 100 * float(classifier.score(*load("val")))
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    model = (
-        next(
-            (
-                line.split(":", 1)[1].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            platform.processor(),
-        )
-        if Path("/proc/cpuinfo").exists()
-        else platform.processor()
-    )
-    return dict(
-        cpu=model,
-        cores=len(os.sched_getaffinity(0)),
-        python=platform.python_version(),
-        torch=torch.__version__,
-    )

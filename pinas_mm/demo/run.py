@@ -26,6 +26,7 @@ from pinas_mm.demo import pictures, report, search, transfer
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically, write_json
+from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
 
 
@@ -183,7 +184,7 @@ class Demo:
             transfers[str(seed)] = transfer.findings(folder, self.transfer_weights)
         return dict(
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
-            machine=report.machine(),
+            machine=machine(),
             pixels_top1=report.pixel_baseline(self.data / "imagenet"),
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),

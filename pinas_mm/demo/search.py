@@ -14,6 +14,7 @@ from mmengine.config import Config
 from pinas_mm.analysis.ranking import rank_correlation
 from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.errors import UserError
+from pinas_mm.search.record.storage import open_storage
 from pinas_mm.search.search import RECORD
 
 PROBE = "configs/demo/pinas_search.py"
@@ -76,8 +77,8 @@ def search_findings(folder: Path) -> dict[str, Any]:
 
 def scores(work_dir: Path, metric: str) -> dict[str, float]:
     """A metric of all architectures that a search evaluated, by their text form."""
-    url = f"sqlite:///{work_dir / RECORD}"
-    study = optuna.load_study(study_name="search", storage=url)
+    storage = open_storage(work_dir / RECORD, heartbeat=20, grace=90)
+    study = optuna.load_study(study_name="search", storage=storage)
     complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     return {trial.user_attrs["arch"]: trial.user_attrs["metrics"][metric] for trial in complete}
 

@@ -150,11 +150,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     if cfg.get("load_from"):
         path = find_checkpoint(cfg.load_from)
         checkpoint = read_checkpoint(path, mmap=True)
-        if cfg.get("resume") and not {"iter", "epoch"} <= set(checkpoint.get("meta") or {}):
-            raise UserError(
-                f"checkpoint {path} holds weights but no training to resume: start from them with "
-                f"--cfg-options load_from={path}"
-            )
+        if cfg.get("resume"):
+            _check_resumable(checkpoint, path)
         cfg.load_from = str(path)
     kind = MODELS.get(str(cfg.model.get("type"))) if cfg.get("model") else None
     if inspect.isclass(kind) and issubclass(kind, SupernetAlgorithm):
@@ -168,6 +165,18 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         _for_cpu(cfg)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
     return runner_type.from_cfg(cfg)
+
+
+def _check_resumable(checkpoint: dict, path: Path) -> None:
+    """Raises :class:`UserError` where a checkpoint has no training to go on with."""
+    instead = f"start from them with --cfg-options load_from={path}"
+    if not {"iter", "epoch"} <= set(checkpoint.get("meta") or {}):
+        raise UserError(f"checkpoint {path} holds weights but no training to resume: {instead}")
+    if "optimizer" not in checkpoint:
+        raise UserError(
+            f"checkpoint {path} holds weights but no optimizer's state, as the best ones do, so "
+            f"that the resumed run would be another: resume from the last one, or {instead}"
+        )
 
 
 def _read_config(name: str) -> Config:

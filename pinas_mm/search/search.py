@@ -151,7 +151,7 @@ class Search:
     def _open_record(self, model: nn.Module) -> Record:
         settings = self.settings
         return Record(
-            url=settings.storage or f"sqlite:///{(self.work_dir / RECORD).resolve()}",
+            url=settings.storage or (self.work_dir / RECORD).resolve(),
             study=settings.study,
             objectives=self.objectives,
             budget=self.budget,

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
+from pinas_mm.machine import usable_cores
+
 
 @contextlib.contextmanager
 def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
@@ -26,7 +28,7 @@ def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
         number: how many.
         logs: folder for their output, ``worker_N.log``.
     """
-    threads = max(len(os.sched_getaffinity(0)) // (number + 1), 1)
+    threads = max(usable_cores() // (number + 1), 1)
     if number:
         torch.set_num_threads(threads)
         logs.mkdir(parents=True, exist_ok=True)

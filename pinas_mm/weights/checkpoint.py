@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import re
 import zipfile
@@ -18,6 +19,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 
+LONGEST_PATH = 4096
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -120,14 +122,28 @@ def _is_legacy(path: Path) -> bool:
 
 def _last_checkpoint(work_dir: Path) -> Path:
     pointer = work_dir / "last_checkpoint"
-    named = [Path(pointer.read_text().strip())] if pointer.is_file() else []
-    # The pointer may name a path of another machine, or be cut off by a kill.
-    named += [work_dir / path.name for path in named]
-    newest = sorted(work_dir.glob("*.pth"), key=lambda p: p.stat().st_mtime, reverse=True)
-    for path in [*named, *newest]:
-        if path.is_file() and zipfile.is_zipfile(path):
+    said = pointer.read_bytes()[:LONGEST_PATH] if pointer.is_file() else b""
+    # It may be cut off by a kill, and name the folder that this one was copied from.
+    named = work_dir / Path(said.decode(errors="replace").strip().replace("\0", "")).name
+    files = [path for path in work_dir.glob("*.pth") if path.is_file()]
+    # The best so far is older than the last, and has no optimizer's state.
+    newest = sorted(
+        files, key=lambda p: (not p.name.startswith("best_"), p.stat().st_mtime), reverse=True
+    )
+    for path in [named, *newest]:
+        # Not Path's, which raises for a name that is too long.
+        if os.path.isfile(path) and zipfile.is_zipfile(path) and _is_intact(path):
             return path
     raise UserError(f"no checkpoint in {work_dir}: train there first, or give a .pth file")
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether what an archive holds has the checksums that it was written with."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _downloaded(url: str) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -52,6 +53,49 @@ def test_a_broken_or_missing_pointer_means_the_newest_whole_file(work_dir, point
         (work_dir / "last_checkpoint").unlink()
     else:
         (work_dir / "last_checkpoint").write_text(pointer)
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+def test_a_copied_work_dir_means_its_own(work_dir, tmp_path_factory):
+    # The original is there still, under the absolute path that the pointer has.
+    copied = tmp_path_factory.mktemp("copied") / "work"
+    shutil.copytree(work_dir, copied)
+    assert find_checkpoint(copied) == copied / "epoch_2.pth"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00epoch", b"a" * 100_000, b"\0" * 50, b"../../etc"]
+)
+def test_a_damaged_pointer_means_the_newest_whole_file(work_dir, content):
+    (work_dir / "last_checkpoint").write_bytes(content)
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_a_pointer_and_checkpoints_that_are_no_files_are_passed_over(work_dir, kind):
+    make = dict(
+        folder=os.mkdir, pipe=os.mkfifo, link=lambda path: os.symlink(work_dir / "nothing", path)
+    )[kind]
+    (work_dir / "last_checkpoint").unlink()
+    make(work_dir / "last_checkpoint")
+    make(work_dir / "epoch_4.pth")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+def test_the_best_so_far_is_not_the_last(work_dir):
+    (work_dir / "last_checkpoint").unlink()
+    torch.save({"number": 0}, work_dir / "best_accuracy_epoch_1.pth")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeros"])
+def test_what_has_not_its_checksum_is_passed_over(work_dir, damage):
+    path = work_dir / "epoch_2.pth"
+    torch.save({"w": torch.arange(1000)}, path)
+    content = bytearray(path.read_bytes())
+    middle = content.find(torch.arange(500, 510).numpy().tobytes())
+    content[middle : middle + 64] = bytes(64) if damage == "zeros" else b"\x55" * 64
+    path.write_bytes(content)
     assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
 
 

@@ -8,8 +8,6 @@ import functools
 import inspect
 import json
 import math
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,7 @@ from mmengine.logging import print_log
 
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically
+from pinas_mm.machine import cpu_name, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -215,7 +214,7 @@ def _setting(
 ) -> dict[str, Any]:
     """All that a measurement depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
-    threads = len(os.sched_getaffinity(0)) if num_threads is None else num_threads
+    threads = usable_cores() if num_threads is None else num_threads
     numbers = dict(
         image_size=size,
         batch_size=batch_size,
@@ -281,7 +280,4 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return cpu_name()

@@ -39,20 +39,20 @@ class StudyLock:
     Args:
         engine: SQLAlchemy's engine of the storage.
         study: name of the study.
+        file: the SQLite file, where it is one.
 
     Example:
-        >>> lock = StudyLock(storage.engine, 'search')
+        >>> lock = StudyLock(storage.engine, 'search', Path('search.db'))
         >>> with lock():
         ...     trial = study.ask()
     """
 
-    def __init__(self, engine: sqlalchemy.Engine, study: str) -> None:
+    def __init__(self, engine: sqlalchemy.Engine, study: str, file: Path | None = None) -> None:
         self._engine, self._study = engine, study
-        database = engine.url.database
         self._file = None
         if engine.dialect.name == "sqlite":
             # A database in memory has one process, and a lock that nobody else waits for.
-            self._file = FileLock(f"{database}.lock") if database else contextlib.nullcontext()
+            self._file = FileLock(f"{file}.lock") if file else contextlib.nullcontext()
             return
         created_once(lambda: _METADATA.create_all(engine))
         with contextlib.suppress(IntegrityError), engine.begin() as connection:
@@ -91,8 +91,10 @@ def created_once(create: Callable[[], Made]) -> Made:
     return create()
 
 
-def sqlite_file(url: str) -> Path | None:
+def sqlite_file(url: str | Path) -> Path | None:
     """The file of a SQLite URL; None for other databases and for SQLite in memory."""
+    if isinstance(url, Path):
+        return url
     parsed = sqlalchemy.make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None

@@ -25,7 +25,7 @@ from pinas_mm.search.budget.objective import Objective, check_given
 from pinas_mm.search.record.encoding import arch_of, distributions
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.record.left import Left
-from pinas_mm.search.record.lock import StudyLock
+from pinas_mm.search.record.lock import StudyLock, sqlite_file
 from pinas_mm.search.record.storage import open_storage, storage_errors
 from pinas_mm.space import Arch
 
@@ -51,7 +51,7 @@ class Record:
     given up as failed.
 
     Args:
-        url: any database URL that Optuna's RDBStorage takes.
+        url: any database URL that Optuna's RDBStorage takes, or the path of a SQLite file.
         study: name of the study in it.
         objectives: what to look for.
         budget: which architectures may be evaluated, and their costs.
@@ -68,7 +68,7 @@ class Record:
 
     def __init__(
         self,
-        url: str,
+        url: str | Path,
         study: str,
         objectives: Sequence[Objective],
         budget: Budget,
@@ -84,7 +84,7 @@ class Record:
         self._heartbeat = heartbeat
         self._storage: RDBStorage = open_storage(url, heartbeat, grace)
         with storage_errors(url):
-            self._lock = StudyLock(self._storage.engine, study)
+            self._lock = StudyLock(self._storage.engine, study, sqlite_file(url))
             with self._lock():
                 self.study = optuna.create_study(
                     storage=self._storage,
@@ -290,8 +290,10 @@ class Record:
             return
         differences = list(_differences(found or {}, wanted))
         if differences:
+            file = sqlite_file(self.url)
+            name = file.name if file else self._storage.engine.url.database
             raise UserError(
-                f"the record {Path(self._storage.engine.url.database or self.url).name} holds "
+                f"the record {name} holds "
                 f"another search: {'; '.join(differences)}. Take another --work-dir or "
                 "--study-name, or the settings it was made with"
             )

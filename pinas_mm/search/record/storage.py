@@ -20,11 +20,12 @@ from pinas_mm.search.record.lock import created_once, sqlite_file
 SQLITE_TIMEOUT = 120
 
 
-def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
+def open_storage(url: str | Path, heartbeat: int, grace: int) -> RDBStorage:
     """Opens or creates an Optuna storage.
 
     Args:
-        url: a database URL, such as ``sqlite:///search.db`` or ``postgresql://user@host/name``.
+        url: a database URL, such as ``sqlite:///search.db`` or ``postgresql://user@host/name``; or
+            the path of a SQLite file, whose name may have any characters.
         heartbeat, grace: in seconds, see :class:`~pinas_mm.search.record.record.Record`.
 
     Raises:
@@ -39,6 +40,8 @@ def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
             "postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
     options = {}
+    # Of a file only the dialect is asked: a path is no part of a URL, where %, ? and # mean more.
+    address = "sqlite:///search.db" if isinstance(url, Path) else url
     with storage_errors(url):
         if file is not None:
             options = {"creator": lambda: _connect(file)}
@@ -50,13 +53,13 @@ def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return created_once(
                 lambda: RDBStorage(
-                    url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
+                    address, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
                 )
             )
 
 
 @contextlib.contextmanager
-def storage_errors(url: str) -> Iterator[None]:
+def storage_errors(url: str | Path) -> Iterator[None]:
     """Turns a database's errors into a :class:`UserError` that says what to do.
 
     What was finished is in the database: each trial is written in one transaction.
@@ -88,6 +91,8 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def _shown(url: str) -> str:
+def _shown(url: str | Path) -> str:
     """The URL without its password."""
+    if isinstance(url, Path):
+        return str(url)
     return sqlalchemy.make_url(url).render_as_string(hide_password=True)

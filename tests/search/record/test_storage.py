@@ -5,6 +5,8 @@ import multiprocessing
 import psycopg
 import pytest
 
+from pinas_mm.errors import UserError
+
 TOGETHER = 4
 
 
@@ -40,3 +42,20 @@ def test_workers_that_start_together_make_one_database(database, open_record, re
         assert [told.get(timeout=120) for _ in workers] == [""] * TOGETHER
         for worker in workers:
             worker.join()
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b=c", "a#b", "a b", "Größe", "50%"])
+def test_a_record_is_where_its_path_says(open_record, tmp_path, monkeypatch, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    path = tmp_path / name / "search.db"
+    record = open_record(path, trials=2)
+    (claim,) = record.claim(1)
+    assert record.finish(claim, {"score": 1.0})
+    assert len(open_record(path, trials=2).findings().evaluated) == 1
+    assert path.is_file()
+    assert (tmp_path / name / "search.db.lock").is_file()
+    assert not list(elsewhere.iterdir())
+    with pytest.raises(UserError, match=r"the record search\.db holds another search: made was"):
+        open_record(path, identity={"made": "otherwise"})
