@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 from conftest import CONFIGS, NAMES, pinas_model
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
 CHECKPOINTS = {
     "missing": "does not exist",
@@ -96,6 +98,19 @@ def test_a_linear_probe_on_a_bad_checkpoint(refused, checkpoints, kind):
 def test_testing_a_bad_checkpoint(refused, checkpoints, kind):
     error = refused("test.py", "small_supernet.py", checkpoints / f"{kind}.pth")
     assert CHECKPOINTS[kind] in error
+
+
+@pytest.mark.parametrize("way", ["test", "resume"])
+def test_a_head_of_another_size_is_not_left_random(refused, tmp_path, way):
+    cfg = Config.fromfile(CONFIGS / "small_classifier.py")
+    cfg.model.head.num_classes = 7
+    state = MODELS.build(cfg.model).state_dict()
+    file = tmp_path / "seven.pth"
+    torch.save({"state_dict": state, "meta": {"iter": 4, "epoch": 1}, "optimizer": {}}, file)
+    tested = ("test.py", "small_classifier.py", file)
+    resumed = ("train.py", "small_classifier.py", "--resume", file)
+    error = refused(*(tested if way == "test" else resumed))
+    assert "does not fit ImageClassifier: 2 of another shape (head.fc.weight has [7, 32]" in error
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
@@ -62,9 +62,10 @@ class SafeCheckpointHook(Hook):
     """Checkpoints that load with ``weights_only=True``, and only where they fit.
 
     mmengine keeps its log in the checkpoint as objects that PyTorch's safe loading refuses; here
-    they are written as plain tensors and numbers and turned back on loading. A checkpoint for one
-    of this package's models must have exactly its keys and shapes, one for a detector or segmentor
-    exactly its backbone's: mmengine would load what fits and go on.
+    they are written as plain tensors and numbers and turned back on loading. What a run is tested
+    with or resumed from, or a supernet starts from, must have exactly the model's keys and shapes;
+    what a network is fine-tuned from, those of its backbone, if that is ours. mmengine would load
+    what fits and go on.
 
     Raises:
         UserError: it does not fit; of another architecture, names the first differing block.
@@ -92,11 +93,13 @@ class SafeCheckpointHook(Hook):
         model = model.module if isinstance(model, BaseTTAModel) else model
         backbone = getattr(model, "backbone", None)
         state = checkpoint.get("state_dict", checkpoint)
-        if isinstance(backbone, PiNASSupernet):
-            check_fits(model, state, "the checkpoint")
-        elif isinstance(backbone, PiNASBackbone):
+        if isinstance(backbone, PiNASBackbone):
             inner = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
             load_backbone(backbone, inner, "the checkpoint")
+        # A fine-tuning may leave heads out; mmengine's log says which.
+        tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        if isinstance(backbone, PiNASSupernet) or not tunes:
+            check_fits(model, state, "the checkpoint")
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, plain in scalars.items():
             if isinstance(plain, dict):
