@@ -97,7 +97,8 @@ class SupernetAlgorithm(BaseModel):
         step = self._begin(paths)
         batch = dict(inputs=inputs, data_samples=data_samples)
         losses = []
-        for step.number, arch in enumerate(step.paths):  # noqa: B020
+        for number, arch in enumerate(step.paths):
+            step.number = number
             found = self.path_loss(batch, arch, step)
             losses.append({name: _scalar(loss) for name, loss in found.items()})
         return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}

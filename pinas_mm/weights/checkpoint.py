@@ -132,7 +132,7 @@ def _last_checkpoint(work_dir: Path) -> Path:
     )
     for path in [named, *newest]:
         # Not Path's, which raises for a name that is too long.
-        if os.path.isfile(path) and zipfile.is_zipfile(path) and _is_intact(path):
+        if os.path.isfile(path) and _is_intact(path):
             return path
     raise UserError(f"no checkpoint in {work_dir}: train there first, or give a .pth file")
 
@@ -142,7 +142,7 @@ def _is_intact(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError):
+    except Exception:  # Flipped bytes make zipfile and its decompressors fail in any way.
         return False
 
 
@@ -170,8 +170,12 @@ def _downloaded(url: str) -> Path:
 
 def _check_whole(path: Path, source: str) -> None:
     # PyTorch writes zip archives, whose directory stands at the end: what is cut off has none.
-    if not zipfile.is_zipfile(path) and not _is_legacy(path):
+    if _is_legacy(path):
+        return
+    try:
+        zipfile.ZipFile(path).close()
+    except Exception as error:  # Flipped bytes make zipfile fail in any way.
         raise UserError(
             f"{source} is truncated or no PyTorch checkpoint ({path.stat().st_size} bytes): take "
             "an earlier one or download it again"
-        )
+        ) from error

@@ -1,5 +1,6 @@
 """Checkpoints are read whole, without running code, and only into what they were made for."""
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -97,6 +98,25 @@ def test_what_has_not_its_checksum_is_passed_over(work_dir, damage):
     content[middle : middle + 64] = bytes(64) if damage == "zeros" else b"\x55" * 64
     path.write_bytes(content)
     assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+
+
+@pytest.mark.parametrize("bits", [0x01, 0x08, 0x0E])
+def test_a_flipped_byte_of_a_directory_is_passed_over_or_refused(work_dir, bits):
+    """It can name an encryption, a compression or a disk that the archive has not."""
+    path = work_dir / "epoch_2.pth"
+    content = path.read_bytes()
+    directory = content.find(b"PK\x01\x02")
+    passed_over = 0
+    for place in range(directory, len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= bits
+        path.write_bytes(damaged)
+        found = find_checkpoint(work_dir)
+        assert found in (path, work_dir / "epoch_3.pth")
+        passed_over += found != path
+        with contextlib.suppress(UserError):
+            assert read_checkpoint(path) == {"number": 2}
+    assert passed_over > 0
 
 
 def test_truncated_files_are_passed_over(work_dir):

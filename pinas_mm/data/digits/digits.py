@@ -8,8 +8,6 @@ import math
 import cv2
 import numpy as np
 
-from pinas_mm.errors import UserError
-
 NUM_CLASSES = 10
 VAL_SHARE = 0.2
 
@@ -75,16 +73,9 @@ def load_digits(seed: int) -> dict[str, Digits]:
 
     Args:
         seed: decides which digit goes where.
-
-    Raises:
-        UserError: scikit-learn, which brings the images, is not installed.
     """
-    try:
-        from sklearn import datasets
-    except ImportError:
-        raise UserError(
-            "the digit images come with scikit-learn: pip install scikit-learn"
-        ) from None
+    from sklearn import datasets
+
     bunch = datasets.load_digits()
     ink = (bunch.images / 16).astype(np.float32)
     rng = np.random.default_rng([seed, 0, 0, 0])

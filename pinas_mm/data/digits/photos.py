@@ -8,8 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pinas_mm.errors import UserError
-
 TRAIN_SHARE = 2 / 3  # of a photograph's rows, from the top; the rows below are for validation
 _MIN_CROP = 0.4  # smallest crop's height as a share of the largest's
 
@@ -73,17 +71,9 @@ class Photos:
 
 
 def load_photos() -> dict[str, Photos]:
-    """The photographs' regions of ``train`` and ``val``; no pixel is in both.
+    """The photographs' regions of ``train`` and ``val``; no pixel is in both."""
+    from sklearn import datasets
 
-    Raises:
-        UserError: scikit-learn, which brings the photographs, is not installed.
-    """
-    try:
-        from sklearn import datasets
-    except ImportError:
-        raise UserError(
-            "the photographs come with scikit-learn: pip install scikit-learn"
-        ) from None
     bunch = datasets.load_sample_images()
     train, val = [], []
     for path, pixels in zip(bunch.filenames, bunch.images, strict=True):

@@ -161,13 +161,16 @@ def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> Late
     Raises:
         UserError: an option is unknown or out of range.
     """
-    known = [name for name in inspect.signature(measure_latency).parameters if name != "space"]
+    signature = inspect.signature(measure_latency)
+    known = [name for name in signature.parameters if name != "space"]
     unknown = sorted(set(options) - set(known))
     if unknown or "image_size" not in options:
         fault = f"has no {', '.join(unknown)}" if unknown else "needs image_size"
         raise UserError(f"latency {fault}: allowed are {', '.join(known)}")
     # On all ranks, so that none waits for one that refuses.
-    wanted = _setting(space, **{k: v for k, v in options.items() if k != "progress"})
+    given = signature.bind(space, **options)
+    given.apply_defaults()
+    wanted = _setting(**{k: v for k, v in given.arguments.items() if k != "progress"})
     holder: list[Any] = [None]
     if is_main_process():
         holder = [_read_or_measure(Path(path), wanted, space, options).to_dict()]
@@ -204,13 +207,13 @@ def _read(path: Path) -> list[LatencyTable]:
 def _setting(
     space: SearchSpace,
     image_size: int | tuple[int, int],
-    batch_size: int = 1,
-    in_channels: int = 3,
-    device: str | torch.device | None = None,
-    repeats: int = 20,
-    num_threads: int | None = None,
-    strides: Sequence[int] | None = None,
-    dilations: Sequence[int] | None = None,
+    batch_size: int,
+    in_channels: int,
+    device: str | torch.device | None,
+    repeats: int,
+    num_threads: int | None,
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
 ) -> dict[str, Any]:
     """All that a measurement depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
