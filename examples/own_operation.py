@@ -21,7 +21,8 @@ from mmengine.hub import get_config
 from torch import nn
 
 from pinas_mm.data.digits import prepare
-from pinas_mm.engine.launch import build_runner, one_line_errors
+from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.engine.launch import build_runner
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.export import read_best, recompute_statistics, subnet_of, write_subnet
 from pinas_mm.operations import BlockSpec, Operation

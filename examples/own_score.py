@@ -16,7 +16,7 @@ import torch
 from own_operation import config, parse_args, whole_way
 from torch.nn import functional as F
 
-from pinas_mm.engine.launch import one_line_errors
+from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.registry import SCORES
 from pinas_mm.search.evaluation.scores import ClassificationScore
 

@@ -20,7 +20,7 @@ from own_operation import config, parse_args, whole_way
 from torch.nn import functional as F
 
 from pinas_mm.algorithms import SinglePath, Step
-from pinas_mm.engine.launch import one_line_errors
+from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.space import Arch
 
 

@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 
 check_stack()
 
-from pinas_mm import model_index, safe_loading  # noqa: E402
+from pinas_mm import model_index  # noqa: E402
+from pinas_mm.weights import safe_loading  # noqa: E402
 
 # Where the names come from that `pinas_mm.` offers.
 _PUBLIC = {

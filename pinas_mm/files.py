@@ -52,7 +52,20 @@ def check_writable(folder: Path, option: str) -> None:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name.
+        reason = getattr(error, "strerror", error)
         raise UserError(
-            f"{folder} cannot be written ({error.strerror}): choose another {option}"
+            f"{folder} cannot be written ({reason}): choose another {option}"
         ) from error
+
+
+def check_output(path: str | Path) -> None:
+    """Checks that a file that the user named can be written, before work is spent on its content.
+
+    Raises:
+        UserError: it is a folder, or its folder cannot be made or written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give a file name")
+    check_writable(path.parent, "file name")

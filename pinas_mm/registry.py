@@ -12,6 +12,8 @@ import difflib
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from mmengine import registry as root
@@ -76,6 +78,23 @@ def find(registry: root.Registry, name: Any, what: str) -> Any:
     )
 
 
+def registered(name: str, scope: str | None) -> Any:
+    """What a registry has under a name; None where none has."""
+    said, _, bare = name.rpartition(".")
+    scopes = [one for one in (said, scope, "pinas_mm") if one]
+    for one in scopes:
+        if find_spec(one) is not None:
+            import_module(f"{one}.registry")
+    for top in vars(root).values():
+        if isinstance(top, root.Registry):
+            for registry in (*(top.children.get(one) for one in scopes), top):
+                if registry is not None:
+                    registry.import_from_location()
+                    if bare in registry.module_dict:
+                        return registry.module_dict[bare]
+    return None
+
+
 def _scoped(registry: root.Registry, name: str) -> str:
     """As a config names it: what the package brings under its scope, a user's own as it is."""
     ours = registry.module_dict[name].__module__.startswith("pinas_mm.")
@@ -111,6 +130,12 @@ def built(registry: root.Registry, config: Any, what: str, kind: type) -> Any:
     if not isinstance(made, kind):
         raise UserError(f"{what}: {cls.__name__} is no {kind.__name__}")
     return made
+
+
+def type_name(config: Mapping[str, Any]) -> str:
+    """The bare name of a config's type, whether a scope goes before it or it is a class."""
+    kind = config.get("type")
+    return getattr(kind, "__name__", None) or str(kind).rpartition(".")[2]
 
 
 def plain(value: Any) -> Any:

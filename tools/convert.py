@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.convert import convert_file
-from pinas_mm.engine import launch
+from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
     converted = convert_file(args.src, args.dst, args.force)

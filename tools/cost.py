@@ -7,9 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config
-
-from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_cfg_options, read_config
+from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.export.subnet import read_space
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
@@ -19,15 +18,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("arch", nargs="+", help="architectures, as 301-3231-203213-032")
     parser.add_argument("--config", help="config whose search space to use (default: the paper's)")
+    add_cfg_options(parser)
     parser.add_argument("--size", type=int, default=224, help="input height and width in pixels")
     parser.add_argument("--classes", type=int, default=1000, help="of the classifier; 0 for none")
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
-    space = read_space(Config.fromfile(args.config))[0] if args.config else SearchSpace()
+    space = (
+        read_space(read_config(args.config, args.cfg_options))[0] if args.config else SearchSpace()
+    )
     table = count_costs(space, args.size, args.classes)
     for arch in args.arch:
         print(f"{table.space.arch(arch)}  {table.cost(arch)}")

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.demo import transfer
 from pinas_mm.demo.run import Demo
-from pinas_mm.engine import launch
+from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
     Demo(

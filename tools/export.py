@@ -15,9 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config, DictAction
-
-from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_cfg_options, read_config
+from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
     Deployable,
@@ -51,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     out.add_argument("--out", metavar="FILE", help="the backbone's weights, of --arch or --best")
     out.add_argument("--onnx", metavar="FILE", help="ONNX")
     out.add_argument("--torchscript", metavar="FILE", help="TorchScript, for torch.jit.load")
+    out.add_argument("--force", action="store_true", help="replace files that are there")
     cut = parser.add_argument_group("with --arch or --best")
     cut.add_argument("--rank", type=int, default=1, help="which of the best (default: 1)")
     cut.add_argument(
@@ -75,9 +75,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="with --weights and --config, leave neck and head out",
     )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="override settings of the configs"
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         "--size",
         type=int,
@@ -85,13 +83,6 @@ def parse_args() -> argparse.Namespace:
         help="image size of the costs printed and of the comparison (default: 224)",
     )
     return parser.parse_args()
-
-
-def read_config(name: str | None, options: dict | None) -> Config | None:
-    if name is None:
-        return None
-    given = argparse.Namespace(config=name, cfg_options=options, work_dir=None)
-    return launch.load_config(argparse.Namespace(**vars(given), launcher="none", local_rank=0))
 
 
 def check_args(args: argparse.Namespace) -> None:
@@ -105,12 +96,13 @@ def check_args(args: argparse.Namespace) -> None:
         raise UserError("--backbone-only belongs to --weights with --config")
     if args.onnx:
         check_onnx_installed()
-    check_targets([args.out, args.onnx, args.torchscript], [args.weights, args.supernet])
+    targets = [args.out, args.onnx, args.torchscript]
+    check_targets(targets, [args.weights, args.supernet], args.force)
 
 
 def cut_out(args: argparse.Namespace) -> Deployable:
-    config = read_config(args.config, args.cfg_options)
-    calibration = read_config(args.calibrate, args.cfg_options)
+    config = args.config and read_config(args.config, args.cfg_options)
+    calibration = args.calibrate and read_config(args.calibrate, args.cfg_options)
     found = read_best(args.best, args.rank) if args.best else None
     supernet = args.supernet or (found.checkpoint if found else None)
     if not supernet:
@@ -143,12 +135,12 @@ def cut_out(args: argparse.Namespace) -> Deployable:
     return Deployable.of(backbone, calibration or config)
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
     check_args(args)
     if args.weights:
-        config = read_config(args.config, args.cfg_options)
+        config = args.config and read_config(args.config, args.cfg_options)
         deployable = Deployable.read(args.weights, config, args.backbone_only)
         print(f"architecture {deployable.metadata['arch']}")
     else:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_run_options, load_config
+from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import run_search
 
 SETTINGS = {
@@ -24,7 +25,7 @@ SETTINGS = {
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    launch.add_run_options(parser)
+    add_run_options(parser)
     parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
     for name, options in SETTINGS.items():
         flag = "--study-name" if name == "study" else f"--{name}"
@@ -33,10 +34,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
-    cfg = launch.load_config(args)
+    cfg = load_config(args)
     given = {name: getattr(args, f"search_{name}") for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
     try:

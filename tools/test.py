@@ -8,12 +8,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.engine import launch
-from pinas_mm.files import write_json
+from pinas_mm.engine.config import add_run_options, load_config
+from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.files import check_output, write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    launch.add_run_options(parser)
+    add_run_options(parser)
     parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
     parser.add_argument("--out", help="file for the metrics, as JSON")
     parser.add_argument("--show-dir", help="folder for pictures of the predictions")
@@ -23,11 +25,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
-    cfg = launch.load_config(args)
+    cfg = load_config(args)
     cfg.load_from = args.checkpoint
+    if args.out:
+        check_output(args.out)
     if args.tta:
         launch.use_tta(cfg)
     if args.show_dir:

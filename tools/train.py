@@ -8,11 +8,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_run_options, load_config
+from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    launch.add_run_options(parser)
+    add_run_options(parser)
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -27,10 +29,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@launch.one_line_errors
+@one_line_errors
 def main() -> None:
     args = parse_args()
-    cfg = launch.load_config(args)
+    cfg = load_config(args)
     if args.amp:
         launch.use_amp(cfg)
     if args.auto_scale_lr:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pinas_mm.errors import UserError
-from pinas_mm.registry import dicts
+from pinas_mm.registry import dicts, type_name
 
 
 def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
@@ -43,7 +43,7 @@ def _parts(dataset: dict) -> Iterator[str]:
     """What a data set reads of its data root, as far as its config says."""
     prefix = dataset.get("data_prefix") or {}
     paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    if dataset.get("type") == "ImageNet":
+    if type_name(dataset) == "ImageNet":
         paths.append(dataset.get("split"))
     for path in [*paths, dataset.get("ann_file")]:
         if path and "://" not in path:

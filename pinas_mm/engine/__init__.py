@@ -1,6 +1,7 @@
 """What runs with mmengine's runner: hooks, loops, file backend; importing this registers them."""
 
 from pinas_mm.engine.atomic_backend import AtomicLocalBackend
+from pinas_mm.engine.faults import FirstStepHook
 from pinas_mm.engine.hooks import (
     InvalidLossHook,
     LastValidationHook,
@@ -8,6 +9,7 @@ from pinas_mm.engine.hooks import (
     TeacherMomentumHook,
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
+from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
 from pinas_mm.engine.wrappers import (
     CPUDistributedDataParallel,
@@ -18,7 +20,9 @@ from pinas_mm.engine.wrappers import (
 __all__ = [
     "ArchSearchHook",
     "AtomicLocalBackend",
+    "BestMetricHook",
     "CPUDistributedDataParallel",
+    "FirstStepHook",
     "InvalidLossHook",
     "LastValidationHook",
     "RetrievalLoop",

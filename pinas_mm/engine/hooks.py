@@ -16,7 +16,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.registry import HOOKS
+from pinas_mm.registry import HOOKS, plain
+from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 
@@ -73,6 +74,21 @@ class SafeCheckpointHook(Hook):
 
     priority = "VERY_LOW"
 
+    def before_run(self, runner: Runner) -> None:
+        """Refuses a config whose ``space`` has not reached the network.
+
+        The tools take care of it; other programs resolve a base's use of it before it changes.
+        """
+        space = runner.cfg.get("space")
+        for network in unwrapped(runner.model).modules():
+            if space and isinstance(network, Network):
+                said = SearchSpace.build(plain(space))
+                if network.space != said:
+                    raise UserError(
+                        f"the config's space is {said}, its {type(network).__name__}'s is "
+                        f"{network.space}: set model.backbone.space too, or use tools/train.py"
+                    )
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replaces what is neither a tensor nor a plain value; says what network it is."""
         for part in ("meta", "message_hub"):
@@ -101,10 +117,10 @@ class SafeCheckpointHook(Hook):
         if isinstance(backbone, PiNASSupernet) or not tunes:
             check_fits(model, state, "the checkpoint")
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
-        for name, plain in scalars.items():
-            if isinstance(plain, dict):
-                history, count = plain["history"].tolist(), plain["count"].tolist()
-                scalars[name] = HistoryBuffer(history, count, plain["max_length"])
+        for name, kept in scalars.items():
+            if isinstance(kept, dict):
+                history, count = kept["history"].tolist(), kept["count"].tolist()
+                scalars[name] = HistoryBuffer(history, count, kept["max_length"])
 
 
 @HOOKS.register_module()

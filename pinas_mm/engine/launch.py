@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import functools
 import inspect
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
-from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -21,46 +16,20 @@ from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.data.checks import check_data
+from pinas_mm.engine.preflight import check_run
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable
-from pinas_mm.registry import MODELS, dicts
+from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Options that training and testing share, as in the other OpenMMLab repositories."""
-    parser.add_argument("config", help="config file, or a library's own as 'mmdet::name.py'")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="override settings of the config: key=value, nested keys joined by dots",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """The config with the options of :func:`add_run_options` merged in."""
-    cfg = _read_config(args.config)
-    cfg.launcher = args.launcher
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif not cfg.get("work_dir"):
-        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
-    return cfg
+PLAIN = "MMDistributedDataParallel"
 
 
 def use_amp(cfg: Config) -> None:
     """Turns on mixed precision."""
-    if cfg.optim_wrapper.get("type", "OptimWrapper") not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise UserError(f"--amp cannot change a {cfg.optim_wrapper.type}: set it in the config")
+    kind = type_name({"type": "OptimWrapper", **cfg.get("optim_wrapper", {})})
+    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise UserError(f"--amp cannot change a {kind}: set it in the config")
     cfg.optim_wrapper.type = "AmpOptimWrapper"
     cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
 
@@ -153,14 +122,18 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         if cfg.get("resume"):
             _check_resumable(checkpoint, path)
         cfg.load_from = str(path)
-    kind = MODELS.get(str(cfg.model.get("type"))) if cfg.get("model") else None
+    check_run(cfg, trains="train" in splits)
+    kind = (cfg.get("model") or {}).get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if inspect.isclass(kind) and issubclass(kind, SupernetAlgorithm):
         # A step leaves parameters unused, which mmengine's default wrapper does not expect.
         wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict())
-        if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
+        if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.SupernetDataParallel"
     _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
     _add_hook(cfg, "pinas_mm.LastValidationHook")
+    _add_hook(cfg, "pinas_mm.FirstStepHook")
+    _add_hook(cfg, "pinas_mm.BestMetricHook")
     if not torch.cuda.is_available():
         _for_cpu(cfg)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
@@ -179,19 +152,10 @@ def _check_resumable(checkpoint: dict, path: Path) -> None:
         )
 
 
-def _read_config(name: str) -> Config:
-    if "::" in name:
-        return get_config(name)
-    candidates = [Path(name), REPOSITORY / name]
-    for path in candidates:
-        if path.is_file():
-            return Config.fromfile(path)
-    raise UserError(f"config {name} does not exist: give a file, or a library's as 'mmdet::...'")
-
-
 def _add_hook(cfg: Config, name: str) -> None:
     hooks = cfg.get("custom_hooks") or []
-    if name not in [hook.get("type") for hook in hooks]:
+    bare = name.removeprefix("pinas_mm.")
+    if bare not in [type_name(hook) for hook in hooks]:
         cfg.custom_hooks = [*hooks, ConfigDict(type=name)]
 
 
@@ -200,12 +164,12 @@ def _for_cpu(cfg: Config) -> None:
     if cfg.get("launcher", "none") != "none":
         _join_process_group(cfg.launcher)
         wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
-        if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
+        if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.CPUDistributedDataParallel"
             wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
     _add_hook(cfg, "pinas_mm.SyncBNOnCPUHook")
     optimizer = cfg.get("optim_wrapper") or ConfigDict()
-    if optimizer.get("type") == "AmpOptimWrapper":
+    if type_name(optimizer) == "AmpOptimWrapper":
         optimizer.type = "OptimWrapper"
         for key in ("loss_scale", "dtype", "use_fp64"):
             optimizer.pop(key, None)
@@ -223,19 +187,3 @@ def _join_process_group(launcher: str) -> None:
         raise UserError(f"no GPU: --launcher {launcher} needs one, torchrun with pytorch does not")
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
-
-
-def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Ends a tool with one line on stderr and status 2 where the user can mend the input."""
-
-    @functools.wraps(main)
-    def wrapped() -> None:
-        try:
-            main()
-        except UserError as error:
-            # A data worker's exception arrives with its traceback in the text, the cause last.
-            text = str(error).strip().splitlines()[-1].removeprefix("pinas_mm.errors.UserError: ")
-            print(f"error: {text}", file=sys.stderr)
-            raise SystemExit(2) from None
-
-    return wrapped

@@ -16,7 +16,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_config, preprocessor_config
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.registry import MODELS
+from pinas_mm.registry import MODELS, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
 from pinas_mm.weights.checkpoint import state_dict as weights_of
@@ -120,7 +120,7 @@ def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:
     """The config's model, or its backbone; without a process group, so without SyncBN."""
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     model = cfg.get("model") or {}
-    if str(network_config(cfg).get("type")).rpartition(".")[2] == PiNASSupernet.__name__:
+    if type_name(network_config(cfg)) == PiNASSupernet.__name__:
         raise UserError(
             f"config {cfg.filename} is a supernet's: cut an architecture out of it with --arch or "
             "--best and --supernet"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
@@ -16,7 +17,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.registry import MODELS
+from pinas_mm.registry import MODELS, dicts
 
 
 def recompute_statistics(
@@ -24,9 +25,10 @@ def recompute_statistics(
 ) -> int:
     """Gives a backbone the batch-norm statistics of training images, on the GPU if there is one.
 
-    Images come from the config's ``calibration_dataloader``, that of its ``search`` or validation
-    loop, or its ``train_dataloader``, in this order, and pass the model's data preprocessor as in
-    evaluation, unaugmented. All random numbers of the process are seeded.
+    Images come from the ``calibration_dataloader`` of the config's ``search``, ``val_cfg`` or
+    ``test_cfg``, or from its ``train_dataloader``, in this order, which is said; they pass the
+    model's data preprocessor as in evaluation, unaugmented. All random numbers of the process are
+    seeded.
 
     Args:
         backbone: is left in evaluation mode, on its device.
@@ -42,8 +44,10 @@ def recompute_statistics(
     """
     if batches < 1:
         raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
-    loader = _calibration_loader(cfg)
-    check_data("calibration", loader)
+    key, loader = _calibration_loader(cfg)
+    check_data("calibration", loader, key)
+    roots = [part["data_root"] for part in dicts(loader) if part.get("data_root")]
+    print_log(f"statistics from {key} of {cfg.filename}: {', '.join(roots)}", "current")
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     set_random_seed(seed)
     device, home = torch.device(get_device()), next(backbone.parameters()).device
@@ -74,13 +78,16 @@ def recompute_statistics(
     return used
 
 
-def _calibration_loader(cfg: Config) -> dict[str, Any]:
-    for place in (cfg, cfg.get("search") or {}, cfg.get("val_cfg") or {}):
-        if place.get("calibration_dataloader"):
-            return place["calibration_dataloader"]
+def _calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
+    """Key and config of the loader that the config's own evaluation calibrates with."""
+    # Not a variable at the top of the config: a base leaves one behind that nothing reads.
+    for key in ("search", "val_cfg", "test_cfg"):
+        loader = (cfg.get(key) or {}).get("calibration_dataloader")
+        if loader:
+            return f"{key}.calibration_dataloader", loader
     if cfg.get("train_dataloader") and cfg.get("model"):
-        return cfg.train_dataloader
+        return "train_dataloader", cfg.train_dataloader
     raise UserError(
-        f"config {cfg.filename} has no calibration_dataloader and no train_dataloader: give the "
-        "supernet's, its classifier's or its search's"
+        f"config {cfg.filename} has no calibration_dataloader in search, val_cfg or test_cfg, and "
+        "no train_dataloader: give the supernet's, its classifier's or its search's"
     )

@@ -14,20 +14,22 @@ from pinas_mm.errors import UserError
 from pinas_mm.files import write_output
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.operations.norms import unsynchronized
-from pinas_mm.registry import dicts
+from pinas_mm.registry import dicts, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
 from pinas_mm.weights.subnet import in_channels
 
 
+def network_configs(cfg: Config) -> list[dict[str, Any]]:
+    """The configs of all supernets and backbones of ours in a config's model."""
+    networks = ("PiNASSupernet", "PiNASBackbone")
+    return [part for part in dicts(cfg.get("model") or {}) if type_name(part) in networks]
+
+
 def network_config(cfg: Config) -> dict[str, Any]:
     """The config of the supernet or backbone in a config's model; empty where it has none."""
-    networks, model = ("PiNASSupernet", "PiNASBackbone"), cfg.get("model") or {}
-    for part in dicts(model):
-        if str(part.get("type")).rpartition(".")[2] in networks:
-            return part
-    return model.get("backbone") or {}
+    return next(iter(network_configs(cfg)), (cfg.get("model") or {}).get("backbone") or {})
 
 
 def preprocessor_config(cfg: Config) -> dict[str, Any]:

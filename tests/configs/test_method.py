@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from shrink import dicts
 
-from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_run_options
 from pinas_mm.space import SearchSpace
 
 CONFIGS = REPOSITORY / "configs"
@@ -55,7 +55,7 @@ def test_another_architecture_and_weights_are_options(load, name, arch):
     weights = ("init_cfg.type=Pretrained", "init_cfg.checkpoint=winner.pth")
     options = [f"model.backbone.{option}" for option in (f"arch={arch}", *weights)]
     parser = argparse.ArgumentParser()
-    launch.add_run_options(parser)
+    add_run_options(parser)
     config.merge_from_dict(parser.parse_args([name, "--cfg-options", *options]).cfg_options)
     assert str(SearchSpace().arch(config.model.backbone.arch)) == CLS
     assert config.model.backbone.init_cfg == dict(type="Pretrained", checkpoint="winner.pth")

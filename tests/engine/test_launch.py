@@ -7,38 +7,37 @@ from conftest import CONFIGS
 from mmengine.config import Config, ConfigDict
 
 from pinas_mm.engine import launch
+from pinas_mm.engine.config import add_run_options, load_config
 from pinas_mm.errors import UserError
 
 
 def arguments(*words):
     parser = argparse.ArgumentParser()
-    launch.add_run_options(parser)
+    add_run_options(parser)
     return parser.parse_args(list(map(str, words)))
 
 
 def test_settings_and_work_dir_are_merged():
-    config = launch.load_config(
-        arguments(
-            CONFIGS / "small_supernet.py", "--cfg-options", "a.b=3", "model.paths.num_paths=3"
-        )
+    config = load_config(
+        arguments(CONFIGS / "small_supernet.py", "--cfg-options", "model.paths.num_paths=3")
     )
-    assert (config.a.b, config.model.paths.num_paths) == (3, 3)
+    assert config.model.paths.num_paths == 3
     assert config.work_dir == "work_dirs/small_supernet"
-    config = launch.load_config(arguments(CONFIGS / "small_supernet.py", "--work-dir", "here"))
+    config = load_config(arguments(CONFIGS / "small_supernet.py", "--work-dir", "here"))
     assert config.work_dir == "here"
 
 
 def test_configs_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert launch.load_config(arguments("configs/pinas_supernet.py")).model.type == "pinas_mm.PiNAS"
+    assert load_config(arguments("configs/pinas_supernet.py")).model.type == "pinas_mm.PiNAS"
     assert (
         "ResNet"
-        in launch.load_config(
+        in load_config(
             arguments("mmpretrain::resnet/resnet18_8xb16_cifar10.py")
         ).model.backbone.type
     )
     with pytest.raises(UserError, match=r"config configs/other\.py does not exist"):
-        launch.load_config(arguments("configs/other.py"))
+        load_config(arguments("configs/other.py"))
 
 
 def test_mixed_precision_is_turned_on_only_where_it_can_be():
@@ -116,24 +115,8 @@ def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path)
     assert names == [
         "pinas_mm.SafeCheckpointHook",
         "pinas_mm.LastValidationHook",
+        "pinas_mm.FirstStepHook",
+        "pinas_mm.BestMetricHook",
         "pinas_mm.SyncBNOnCPUHook",
     ]
     assert isinstance(config.custom_hooks[0], ConfigDict)
-
-
-def test_errors_are_one_line_and_status_2(capsys):
-    @launch.one_line_errors
-    def main():
-        raise UserError("Caught in a worker\n  Traceback\npinas_mm.errors.UserError: broken")
-
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    assert capsys.readouterr() == ("", "error: broken\n")
-
-    @launch.one_line_errors
-    def fault():
-        raise KeyError("a bug")
-
-    with pytest.raises(KeyError):
-        fault()

@@ -56,11 +56,23 @@ def test_calibration_without_images_is_refused(checkpoint, space, config, monkey
     with pytest.raises(UserError, match="0 batches"):
         recompute_statistics(backbone, cfg, batches=0)
     one = config("small_linear.py")
-    one.calibration_dataloader.batch_size = 1
+    one.val_cfg.calibration_dataloader.batch_size = 1
     with pytest.raises(UserError, match="no batch of at least 2 images"):
         recompute_statistics(backbone, one, batches=2)
-    cfg.calibration_dataloader.dataset.data_root = str(tmp_path / "nowhere")
+    cfg.val_cfg.calibration_dataloader.dataset.data_root = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere of the calibration set is missing"):
         recompute_statistics(backbone, cfg)
-    with pytest.raises(UserError, match="no calibration_dataloader and no train_dataloader"):
+    with pytest.raises(UserError, match="no calibration_dataloader in search, val_cfg or"):
         recompute_statistics(backbone, Config(dict(model=dict(type="PiNAS"))))
+
+
+def test_the_loader_of_the_evaluation_is_used_not_one_that_a_base_left(checkpoint, space, config):
+    cfg = config("small_linear.py")
+    cfg.calibration_dataloader.batch_size = 3
+    cfg.val_cfg.calibration_dataloader.batch_size = 8
+    backbone = subnet_of(checkpoint, "31-2", space)
+    assert recompute_statistics(backbone, cfg, batches=5) == 2
+    cfg.search = dict(
+        calibration_dataloader={**cfg.val_cfg.calibration_dataloader, "batch_size": 4}
+    )
+    assert recompute_statistics(backbone, cfg, batches=5) == 4

@@ -17,3 +17,19 @@ def test_targets(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=said):
             check_targets(targets, sources)
+
+
+def test_files_that_are_there_are_replaced_by_force_only(tmp_path):
+    there = tmp_path / "there.pth"
+    there.write_bytes(b"work of a week")
+    with pytest.raises(UserError, match="is there already: give another name, or --force"):
+        check_targets([str(there)])
+    check_targets([str(there)], force=True)
+    with pytest.raises(UserError, match="is to be read and written"):
+        check_targets([str(there)], [str(there)], force=True)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        check_targets([str(tmp_path / "file" / "out.pth")])

@@ -1,0 +1,166 @@
+"""What a run needs later, looked at before it begins."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from pinas_mm.errors import UserError
+from pinas_mm.files import check_writable
+from pinas_mm.registry import HOOKS, dicts, registered, type_name
+
+_HELD: dict[Path, FileLock] = {}
+# What loops of ours measure without an evaluator.
+OF_LOOPS = {"RetrievalLoop": ("retrieval/top1", "retrieval/spread")}
+NUMBERS = {float: (float, int), int: (int,), bool: (bool,), str: (str,)}
+
+
+def check_run(cfg: Config, trains: bool) -> None:
+    """Checks a run's folder, and what acts after its first steps: hooks, loops, the best metric.
+
+    Args:
+        cfg: the run's config.
+        trains: whether it is a training, whose checkpoints must not mix with another's.
+
+    Raises:
+        UserError: names the folder or the config's key, and what is allowed.
+    """
+    if cfg.get("work_dir"):
+        _check_folder(Path(cfg.work_dir), cfg, trains)
+    for key, config in _acting_later(cfg):
+        _check_types(key, config, cfg.get("default_scope"))
+    if trains and cfg.get("val_cfg"):
+        _check_best(cfg)
+
+
+def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
+    if trains and not cfg.get("resume"):
+        _check_free(work_dir, cfg.get("load_from"))
+    check_writable(work_dir, "--work-dir")
+    if trains and os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        _hold(work_dir.resolve())
+
+
+def _check_free(work_dir: Path, load_from: str | None) -> None:
+    source = Path(load_from).resolve() if load_from else None
+    named = [
+        path for name in ("epoch_*", "iter_*", "best_*") for path in work_dir.glob(f"{name}.pth")
+    ]
+    there = [path for path in named if path.resolve() != source]
+    if there:
+        raise UserError(
+            f"{work_dir} holds {there[0].name} of a training already, which a new one would mix "
+            "with: go on with --resume, or give another --work-dir"
+        )
+
+
+def _hold(work_dir: Path) -> None:
+    """Keeps other processes' trainings out of a work dir as long as this process lives."""
+    lock = _HELD.setdefault(work_dir, FileLock(work_dir / ".training.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another training is at work in {work_dir}: wait for its end, or give another "
+            "--work-dir"
+        ) from error
+
+
+def _acting_later(cfg: Config) -> Iterator[tuple[str, Mapping]]:
+    for key in ("default_hooks", "custom_hooks"):
+        hooks = cfg.get(key) or {}
+        named = hooks.items() if isinstance(hooks, Mapping) else enumerate(hooks)
+        yield from ((f"{key}.{name}", hook) for name, hook in named)
+    yield from ((key, cfg.get(key)) for key in ("train_cfg", "val_cfg", "test_cfg"))
+
+
+def _check_types(key: str, config: Any, scope: str | None) -> None:
+    """Holds numbers and texts against the annotations of the class that they are for."""
+    if not isinstance(config, Mapping) or "type" not in config:
+        return
+    kind = config["type"]
+    cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
+    if not inspect.isclass(cls):
+        return
+    try:
+        wanted = typing.get_type_hints(cls.__init__)
+    except (NameError, TypeError):  # What is imported for types only is not there.
+        return
+    for name, value in config.items():
+        if name in wanted and not _fits(value, wanted[name]):
+            shown = getattr(wanted[name], "__name__", None) or str(wanted[name])
+            raise UserError(
+                f"{key}.{name} is {value!r}: {cls.__name__} takes {shown.replace('typing.', '')}"
+            )
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a value is of a type; of what is no number, text or choice of these it may be."""
+    if wanted is type(None):
+        return value is None
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(wanted))
+    if wanted not in NUMBERS or value is None:  # Many a default is, whatever its annotation says.
+        return True
+    return isinstance(value, NUMBERS[wanted]) and not (
+        isinstance(value, bool) and wanted is not bool
+    )
+
+
+def _check_best(cfg: Config) -> None:
+    """Raises where the metric that chooses the best checkpoint is none of the validation's."""
+    best = ((cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")
+    given = _given(cfg)
+    for name in best if isinstance(best, (list, tuple)) else [best]:
+        if name in (None, "auto") or not given or name.startswith(tuple(given)):
+            continue
+        raise UserError(
+            f"default_hooks.checkpoint.save_best is {name}: validation gives {', '.join(given)}..."
+        )
+
+
+def _given(cfg: Config) -> list[str]:
+    """How the names of the validation's metrics begin; empty where that is not known."""
+    of_loop = OF_LOOPS.get(type_name(cfg.val_cfg))
+    if of_loop:
+        return list(of_loop)
+    prefixes = []
+    for metric in dicts(cfg.get("val_evaluator") or {}):
+        kind = metric.get("type")
+        cls = kind if inspect.isclass(kind) else registered(str(kind), cfg.get("default_scope"))
+        prefix = metric.get("prefix") or getattr(cls, "default_prefix", None)
+        if not prefix:
+            return []
+        prefixes.append(f"{prefix}/")
+    return prefixes
+
+
+@HOOKS.register_module()
+class BestMetricHook(Hook):
+    """Says which metrics there are where ``save_best`` names none of them.
+
+    Raises:
+        UserError: after the first validation; mmengine's CheckpointHook would raise a KeyError.
+    """
+
+    priority = "LOW"
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Looks at the metrics before the checkpoint hook does."""
+        hooks = [hook for hook in runner.hooks if getattr(hook, "save_best", None)]
+        for name in (name for hook in hooks for name in hook.key_indicators or []):
+            if metrics and name != "auto" and name not in metrics:
+                raise UserError(
+                    f"save_best is {name}: validation gives {', '.join(metrics)}; what is trained "
+                    f"so far is in {runner.work_dir}: go on with --resume"
+                )

@@ -1,0 +1,68 @@
+"""mmengine's loaders of weights run no code from them, and do not go on where nothing fits."""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+from pinas_mm.errors import UserError
+
+
+def register() -> None:
+    """Restricts them once mmengine is loaded.
+
+    PyTorch's ``load_url``, by which mmengine takes ``http(s)://``, ``torchvision://``,
+    ``open-mmlab://`` and ``mmcls://``, unpickles whatever it downloads unless it is told not to;
+    local files are read with ``weights_only=True`` by PyTorch's default. Of weights of which none
+    is for the module it warns, and the module stays random: here that is an error.
+    """
+    wrapt.register_post_import_hook(_restrict, "mmengine.runner.checkpoint")
+
+
+def _restrict(checkpoint: ModuleType) -> None:
+    checkpoint.load_url = functools.partial(_load_url, checkpoint.load_url)
+    checkpoint.load_state_dict = functools.partial(_load_state_dict, checkpoint.load_state_dict)
+
+
+def _load_url(load_url: Any, url: str, *args: Any, **options: Any) -> Any:
+    from pickle import UnpicklingError
+
+    try:
+        return load_url(url, *args, **{**options, "weights_only": True})
+    except UnpicklingError as error:
+        raise UserError(
+            f"checkpoint {url} holds more than tensors and plain values and is not loaded, since "
+            "that could run code: where you trust it, download it and save its state_dict alone"
+        ) from error
+
+
+def _load_state_dict(load: Any, module: Any, state_dict: Any, *args: Any, **options: Any) -> None:
+    from mmengine.model import BaseTTAModel, is_model_wrapper
+
+    from pinas_mm.models.network import Network
+    from pinas_mm.weights.checkpoint import check_fits
+
+    while is_model_wrapper(module) or isinstance(module, BaseTTAModel):
+        module = module.module
+    wanted = {name: value.shape for name, value in module.state_dict().items()}
+    fits = [name for name in wanted if getattr(state_dict.get(name), "shape", None) == wanted[name]]
+    # A module with hooks of its own may read other names.
+    renames = any(part._load_state_dict_pre_hooks for part in module.modules())
+    if wanted and not fits and not renames:
+        theirs, ours = (", ".join(list(names)[:2]) for names in (state_dict, wanted))
+        raise UserError(
+            f"none of the checkpoint's weights ({theirs}, ...) is for {type(module).__name__} "
+            f"({ours}, ...): weights of a backbone alone are for init_cfg of model.backbone, those "
+            "of a whole model for load_from"
+        )
+    for name, part in module.named_modules():
+        if isinstance(part, Network):
+            prefix = f"{name}." if name else ""
+            inner = {
+                n.removeprefix(prefix): v for n, v in state_dict.items() if n.startswith(prefix)
+            }
+            check_fits(part, inner, "the checkpoint")
+    load(module, state_dict, *args, **options)
