@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -10,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,9 @@ class Demo:
             for seed in self.seeds:
                 search.export(self.folder(seed), self._environment())
             run_chains(self._transfers(), self.data)
-            drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
-            pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
+            with _aside(self.work_dir / "pictures.log"):
+                drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
+                pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
             found = self._findings()
             found |= dict(minutes=round((time.monotonic() - start) / 60, 1), resumed=resumed)
             write_json(results, found)
@@ -220,3 +222,15 @@ class Demo:
             f"findings: {self.work_dir / 'results.json'}; "
             f"TensorBoard: tensorboard --logdir {self.work_dir}"
         )
+
+
+@contextlib.contextmanager
+def _aside(file: Path) -> Iterator[None]:
+    """Sends what libraries print to a file: nobody can act on their warnings here."""
+    with (
+        file.open("a") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        MMLogger.get_instance(file.stem)
+        yield

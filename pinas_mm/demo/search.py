@@ -88,7 +88,8 @@ def export(folder: Path, environment: dict[str, str]) -> Path:
     file = folder / "winner.pth"
     command = [
         *("tools/export.py", "--best", str((folder / "search").resolve())),
-        *("--supernet", str((folder / "supernet").resolve()), "--out", str(file.resolve())),
+        *("--supernet", str((folder / "supernet").resolve())),
+        *("--out", str(file.resolve()), "--force"),  # A demo that was broken off made it before.
         *("--calibrate", "configs/demo/pinas_linear.py"),
     ]
     done = subprocess.run(

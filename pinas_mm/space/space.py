@@ -22,6 +22,8 @@ PAPER_CANDIDATES = (
     ResNeStBottleneck(1, 2, 42),
     ResNeStBottleneck(2, 2, 40),
 )
+# More is a slip of the pen, and takes minutes to look at.
+MAX_BLOCKS = 1000
 # What a space may say of its skeleton without naming it.
 OF_SKELETON = ("expansion", "stem_widths", "stem_stride", "stem_pool")
 
@@ -75,6 +77,8 @@ class SearchSpace:
                 "depths, widths and strides name one number a stage, but have "
                 f"{len(self.depths)}, {len(self.widths)} and {len(self.strides)}"
             )
+        if self.num_blocks > MAX_BLOCKS:
+            raise UserError(f"depths are {self.depths}: allowed are {MAX_BLOCKS} blocks in all")
         self._set("allowed", _allowed(self.allowed, self))
         self._check_places()
 

@@ -20,6 +20,8 @@ from pinas_mm.data.digits.scenes import compose
 from pinas_mm.errors import UserError
 
 MAX_HEIGHT = 2048
+# A day's work; 1,797 digits on two photographs say nothing new in more.
+MAX_IMAGES = 1_000_000
 PROVENANCE = "provenance.json"
 # Raise it when the same parameters give other files, so that older sets are not taken for new.
 REVISION = 1
@@ -168,8 +170,8 @@ def _check(
     if not 0 <= contrast <= 1:
         raise UserError(f"contrast is {contrast}, allowed is 0 to 1")
     for split, count in (("train", train), ("val", val)):
-        if count is not None and count < 1:
-            raise UserError(f"{split} is {count}, allowed is 1 image or more")
+        if count is not None and not 1 <= count <= MAX_IMAGES:
+            raise UserError(f"{split} is {count}, allowed are 1 to {MAX_IMAGES:,} images")
 
 
 def _checked_height(layout: Layout, height: int | None) -> int:

@@ -139,8 +139,9 @@ def test_a_folder_of_someone_else_is_never_replaced(tool, tmp_path, content):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--train", "0"], "train is 0, allowed is 1 image or more"),
-        (["--val", "-3"], "val is -3, allowed is 1 image or more"),
+        (["--train", "100000000"], "train is 100000000, allowed are 1 to 1,000,000 images"),
+        (["--train", "0"], "train is 0, allowed are 1 to 1,000,000 images"),
+        (["--val", "-3"], "val is -3, allowed are 1 to 1,000,000 images"),
         (["--contrast", "1.5"], "contrast is 1.5, allowed is 0 to 1"),
         (["--contrast", "nan"], "contrast is nan, allowed is 0 to 1"),
         (["--size", "8"], "size is 8, allowed for imagenet is 16 to 2048 pixels"),
