@@ -55,6 +55,10 @@ class CfgOptions(DictAction):
                     f"{option_string} {option}: give key=value, nested keys joined by dots"
                 )
         super().__call__(parser, namespace, [value.strip() for value in values], option_string)
+        for key, _, value in (option.partition("=") for option in values):
+            # An architecture's text is no number: 0123 is not 123, nor 1e2 a hundred.
+            if key.rpartition(".")[2] == "arch":
+                getattr(namespace, self.dest)[key] = value.strip()
 
     def _parse_iterable(self, val: str) -> Any:
         # mmengine's drops all spaces, those inside a path too.

@@ -31,7 +31,7 @@ from pinas_mm.registry import HOOKS, dicts, registered
 DEBUG = "PINAS_DEBUG"
 LONGEST = 400
 PACKAGE = Path(__file__).resolve().parents[1]
-UNKNOWN = re.compile(r"(\S+) is not in the (\S+|[a-z ]+)(?= registry)")
+UNKNOWN = re.compile(r"(\S+) is not in the [\w:. ]+?(?= registry)")
 # Where mmengine builds, under which names a registry is at hand there, and which setting a method
 # of its runner is for that is not handed a part of the config.
 BUILDERS = ("mmengine.registry.", "mmengine.runner.runner", "pinas_mm.registry")

@@ -54,8 +54,12 @@ class InvalidLossHook(Hook):
 
     def _stop(self, runner: Runner, reason: str) -> None:
         last = runner.message_hub.runtime_info.get("last_ckpt")
-        keep = f"the last good checkpoint is {last}" if last else "no checkpoint was due yet"
-        raise UserError(f"{reason}; {keep}: resume from it with a lower learning rate or clip_grad")
+        keep = (
+            f"the last good checkpoint is {last}: resume from it"
+            if last
+            else "no checkpoint was due yet: start again"
+        )
+        raise UserError(f"{reason}; {keep} with a lower learning rate or clip_grad")
 
 
 @HOOKS.register_module()

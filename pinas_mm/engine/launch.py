@@ -91,7 +91,10 @@ def use_show_dir(cfg: Config, folder: str | Path) -> None:
         "mmdet": dict(type="DetVisualizationHook", draw=True, test_out_dir=folder),
         "mmseg": dict(type="SegVisualizationHook", draw=True, interval=1),
     }
-    scope, loop = cfg.get("default_scope"), (cfg.get("test_cfg") or {}).get("type", "TestLoop")
+    scope, loop = (
+        cfg.get("default_scope"),
+        type_name({"type": "TestLoop", **(cfg.get("test_cfg") or {})}),
+    )
     if scope not in hooks or loop != "TestLoop" or not cfg.get("visualizer"):
         raise UserError(
             f"--show-dir draws predictions of {', '.join(hooks)}; this config has default_scope "

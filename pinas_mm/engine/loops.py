@@ -136,6 +136,9 @@ class RetrievalLoop(BaseLoop):
         num_pairs: pairs of paths to average over.
         seed: of views and paths, the same for every run, so that runs compare.
         fp16: unused; mmengine sets it with ``--amp``.
+
+    Raises:
+        UserError: a number out of range.
     """
 
     def __init__(
@@ -149,6 +152,11 @@ class RetrievalLoop(BaseLoop):
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader)
+        if num_images < 1 or num_pairs < 1 or not 0 <= seed < 2**32:
+            raise UserError(
+                f"num_images {num_images}, num_pairs {num_pairs}, seed {seed}: at least 1 image "
+                f"and pair, and a seed from 0 to {2**32 - 1} are allowed"
+            )
         self.num_images, self.num_pairs, self.seed = num_images, num_pairs, seed
 
     def run(self) -> dict[str, float]:

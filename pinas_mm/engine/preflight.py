@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import types
 import typing
@@ -13,7 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.logging import print_log
+from mmengine.runner import BaseLoop, Runner
 
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable
@@ -22,6 +24,12 @@ from pinas_mm.registry import HOOKS, dicts, registered, type_name
 _HELD: dict[Path, FileLock] = {}
 # What loops of ours measure without an evaluator.
 OF_LOOPS = {"RetrievalLoop": ("retrieval/top1", "retrieval/spread")}
+# What the runner builds.
+BUILT = (
+    *("model", "optim_wrapper", "param_scheduler", "train_cfg", "val_cfg", "test_cfg"),
+    *("train_dataloader", "val_dataloader", "test_dataloader", "val_evaluator", "test_evaluator"),
+    *("default_hooks", "custom_hooks", "visualizer"),
+)
 NUMBERS = {float: (float, int), int: (int,), bool: (bool,), str: (str,)}
 
 
@@ -37,10 +45,15 @@ def check_run(cfg: Config, trains: bool) -> None:
     """
     if cfg.get("work_dir"):
         _check_folder(Path(cfg.work_dir), cfg, trains)
-    for key, config in _acting_later(cfg):
+    for key, config in _typed({key: cfg.get(key) for key in BUILT}, ""):
         _check_types(key, config, cfg.get("default_scope"))
+    for name in ("max_epochs", "max_iters", "val_interval"):
+        if (cfg.get("train_cfg") or {}).get(name, 1) < 1:
+            raise UserError(f"train_cfg.{name} is {cfg.train_cfg[name]}: at least 1 is allowed")
     if trains and cfg.get("val_cfg"):
         _check_best(cfg)
+    if trains:
+        _tell_cut_off(cfg)
 
 
 def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
@@ -76,18 +89,21 @@ def _hold(work_dir: Path) -> None:
         ) from error
 
 
-def _acting_later(cfg: Config) -> Iterator[tuple[str, Mapping]]:
-    for key in ("default_hooks", "custom_hooks"):
-        hooks = cfg.get(key) or {}
-        named = hooks.items() if isinstance(hooks, Mapping) else enumerate(hooks)
-        yield from ((f"{key}.{name}", hook) for name, hook in named)
-    yield from ((key, cfg.get(key)) for key in ("train_cfg", "val_cfg", "test_cfg"))
+def _typed(node: Any, key: str) -> Iterator[tuple[str, Mapping]]:
+    """All dicts with a type in a part of the config, with their keys."""
+    if isinstance(node, Mapping) and "type" in node:
+        yield key, node
+    inner = enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for name, value in node.items() if isinstance(node, Mapping) else inner:
+        yield from _typed(value, f"{key}.{name}" if key else str(name))
 
 
-def _check_types(key: str, config: Any, scope: str | None) -> None:
-    """Holds numbers and texts against the annotations of the class that they are for."""
-    if not isinstance(config, Mapping) or "type" not in config:
-        return
+def _check_types(key: str, config: Mapping, scope: str | None) -> None:
+    """Holds numbers and texts against the annotations of the class that they are for.
+
+    Libraries' annotations are not always right: of theirs, only a text for a number is a fault,
+    but for hooks and loops, which would fail at the end of an epoch.
+    """
     kind = config["type"]
     cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
     if not inspect.isclass(cls):
@@ -96,8 +112,9 @@ def _check_types(key: str, config: Any, scope: str | None) -> None:
         wanted = typing.get_type_hints(cls.__init__)
     except (NameError, TypeError):  # What is imported for types only is not there.
         return
+    strict = cls.__module__.startswith("pinas_mm.") or issubclass(cls, (Hook, BaseLoop))
     for name, value in config.items():
-        if name in wanted and not _fits(value, wanted[name]):
+        if name in wanted and (strict or isinstance(value, str)) and not _fits(value, wanted[name]):
             shown = getattr(wanted[name], "__name__", None) or str(wanted[name])
             raise UserError(
                 f"{key}.{name} is {value!r}: {cls.__name__} takes {shown.replace('typing.', '')}"
@@ -115,6 +132,25 @@ def _fits(value: Any, wanted: Any) -> bool:
     return isinstance(value, NUMBERS[wanted]) and not (
         isinstance(value, bool) and wanted is not bool
     )
+
+
+def _tell_cut_off(cfg: Config) -> None:
+    """Says which schedules the training ends before."""
+    for by_epoch, unit, name in (
+        (True, "epochs", "max_epochs"),
+        (False, "iterations", "max_iters"),
+    ):
+        length = (cfg.get("train_cfg") or {}).get(name)
+        for key, part in _typed(cfg.get("param_scheduler"), "param_scheduler"):
+            ends = [part.get("end"), part.get("T_max"), *(part.get("milestones") or [])]
+            last = max((end for end in ends if isinstance(end, int)), default=0)
+            if length and part.get("by_epoch", True) is by_epoch and last > length:
+                print_log(
+                    f"{key} goes on to {last} {unit}, the training ends after {length}: the "
+                    "learning rate is cut off on its way",
+                    "current",
+                    logging.WARNING,
+                )
 
 
 def _check_best(cfg: Config) -> None:

@@ -112,6 +112,11 @@ def test_values_of_options(word, value):
     assert options(f"key={word}") == {"key": value}
 
 
+@pytest.mark.parametrize("arch", ["0123", "1e2", "312", "31-2"])
+def test_an_architecture_is_a_text(arch):
+    assert options(f"model.backbone.arch={arch}\r") == {"model.backbone.arch": arch}
+
+
 @pytest.mark.parametrize("word", ["key", "key=", "=3", "key=[1,2"])
 def test_options_that_are_none(word):
     with pytest.raises(UserError, match="--cfg-options"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ class MetricScore(ClassificationScore):
             raise UserError("MetricScore has no metrics: give some, as in val_evaluator")
         METRICS.import_from_location()
         for metric in metrics:
-            if METRICS.get(str(metric.get("type"))) is None:
+            kind = metric.get("type")
+            if not inspect.isclass(kind) and METRICS.get(str(kind)) is None:
                 known = ", ".join(f"mmpretrain.{name}" for name in sorted(METRICS.module_dict))
                 raise UserError(f"metric {metric.get('type')} is unknown: mmpretrain has {known}")
         self._metrics = Metrics(metrics)

@@ -1,0 +1,130 @@
+"""What a run needs later is looked at before it begins."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import CONFIGS, NAMES
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+
+from pinas_mm.engine.preflight import check_run
+from pinas_mm.errors import UserError
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A small config with settings merged in and a work dir of its own."""
+
+    def make(name="small_supernet.py", **settings):
+        cfg = Config.fromfile(CONFIGS / name)
+        cfg.merge_from_dict({"work_dir": str(tmp_path / "work"), **settings})
+        return cfg
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["epoch_3.pth", "iter_500.pth", "best_accuracy_epoch_2.pth"])
+def test_a_training_does_not_mix_with_another_s_checkpoints(config, tmp_path, name):
+    file = tmp_path / "work" / name
+    file.parent.mkdir()
+    file.touch()
+    with pytest.raises(UserError, match=f"holds {name} of a training already.*--resume"):
+        check_run(config(), trains=True)
+    check_run(config(), trains=False)
+    check_run(config(resume=True), trains=True)
+    check_run(config(load_from=str(file)), trains=True)
+
+
+def test_two_trainings_at_once_in_one_work_dir(config, tmp_path):
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom pinas_mm.engine.preflight import _hold\n"
+        "_hold(Path(sys.argv[1]).resolve())\nprint('held', flush=True)\nsys.stdin.read()\n"
+    )
+    (tmp_path / "work").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "work")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another training is at work in"):
+            check_run(config(), trains=True)
+        other.kill()
+    check_run(config(), trains=True)
+
+
+def test_a_work_dir_that_cannot_be_made(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written .*choose another --work-dir"):
+        check_run(config(work_dir=str(tmp_path / "file" / "work")), trains=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("default_hooks.checkpoint.interval", "often", "CheckpointHook takes int"),
+        ("default_hooks.checkpoint.by_epoch", "text", "CheckpointHook takes bool"),
+        ("default_hooks.logger.interval", 2.5, "LoggerHook takes int"),
+        ("train_cfg.max_epochs", "ten", "EpochBasedTrainLoop takes int"),
+        ("train_cfg.val_interval", 0.5, "EpochBasedTrainLoop takes int"),
+        ("val_cfg.num_pairs", 2.5, "RetrievalLoop takes int"),
+        ("model.head.pair.temperature", "warm", "InfoNCEHead takes float"),
+        ("model.head.pair.queue_size", 1.5, "InfoNCEHead takes int"),
+        ("model.paths.num_paths", float("nan"), "CrossPaths takes int"),
+        ("model.teacher.momentum", "slow", "MeanTeacher takes float"),
+        ("param_scheduler.0.T_max", "long", "takes"),
+        ("custom_hooks.0.interval", "x", ""),
+    ],
+)
+def test_a_number_that_is_none(config, key, value, said):
+    cfg = config(**{key: value})
+    if not said:  # What no class takes is that class's to say.
+        check_run(cfg, trains=True)
+        return
+    with pytest.raises(UserError, match=rf"{key} is .*: .*{said}"):
+        check_run(cfg, trains=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "best", "said"),
+    [
+        ("small_supernet.py", "accuracy/top1", "validation gives retrieval/top1"),
+        ("small_classifier.py", "retrieval/top1", "validation gives accuracy/"),
+        ("small_classifier.py", "accuracy/top1", ""),
+        ("small_classifier.py", "auto", ""),
+        ("small_classifier.py", ["accuracy/top1", "loss"], "save_best is loss"),
+    ],
+)
+def test_the_metric_of_the_best_checkpoint(config, name, best, said):
+    cfg = config(name, **{"default_hooks.checkpoint.save_best": best})
+    if not said:
+        check_run(cfg, trains=True)
+        return
+    with pytest.raises(UserError, match=said):
+        check_run(cfg, trains=True)
+
+
+def test_a_metric_that_only_the_first_validation_shows(runner, tmp_path):
+    run = runner("small_classifier.py", **{"default_hooks.checkpoint.save_best": "accuracy/top3"})
+    with pytest.raises(UserError, match=r"accuracy/top3: validation gives accuracy/top1.*--resume"):
+        run.train()
+    assert list((tmp_path / "work").glob("epoch_1.pth"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (dict(type="LinearLR", end=5), "goes on to 5 epochs, the training ends after 2"),
+        (dict(type="MultiStepLR", milestones=[1, 9]), "goes on to 9 epochs"),
+        (dict(type="CosineAnnealingLR", T_max=2), ""),
+        (dict(type="LinearLR", end=500, by_epoch=False), ""),
+    ],
+)
+def test_schedules_that_the_training_cuts_off(config, tmp_path, settings, said):
+    file, name = tmp_path / "run.log", next(NAMES)
+    MMLogger.get_instance(name, logger_name=name, log_file=str(file))
+    check_run(config(param_scheduler=[settings]), trains=True)
+    assert ("is cut off" in file.read_text()) == bool(said)
+    assert said in file.read_text()
