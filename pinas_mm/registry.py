@@ -78,14 +78,20 @@ def find(registry: root.Registry, name: Any, what: str) -> Any:
     )
 
 
-def registered(name: str, scope: str | None) -> Any:
-    """What a registry has under a name; None where none has."""
+def registered(name: str, scope: str | None, among: root.Registry | None = None) -> Any:
+    """What a registry has under a name; None where none has.
+
+    Args:
+        name: with or without a scope.
+        scope: the config's ``default_scope``.
+        among: one of mmengine's own registries; None is all of them.
+    """
     said, _, bare = name.rpartition(".")
     scopes = [one for one in (said, scope, "pinas_mm") if one]
     for one in scopes:
         if find_spec(one) is not None:
             import_module(f"{one}.registry")
-    for top in vars(root).values():
+    for top in [among] if among else vars(root).values():
         if isinstance(top, root.Registry):
             for registry in (*(top.children.get(one) for one in scopes), top):
                 if registry is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pinas_mm.convert import convert_file
+from pinas_mm.engine.config import check_given
 from pinas_mm.engine.faults import one_line_errors
 
 
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 @one_line_errors
 def main() -> None:
     args = parse_args()
+    check_given(args)
     converted = convert_file(args.src, args.dst, args.force)
     print(f"{args.dst}: {converted}")
 

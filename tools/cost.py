@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm.engine.config import add_cfg_options, read_config
+from pinas_mm.engine.config import add_cfg_options, check_given, read_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.export.subnet import read_space
 from pinas_mm.models.cost import count_costs
@@ -27,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 @one_line_errors
 def main() -> None:
     args = parse_args()
+    check_given(args)
     space = (
         read_space(read_config(args.config, args.cfg_options))[0] if args.config else SearchSpace()
     )

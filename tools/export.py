@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm.engine.config import add_cfg_options, read_config
+from pinas_mm.engine.config import add_cfg_options, check_given, read_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
@@ -138,6 +138,7 @@ def cut_out(args: argparse.Namespace) -> Deployable:
 @one_line_errors
 def main() -> None:
     args = parse_args()
+    check_given(args)
     check_args(args)
     if args.weights:
         config = args.config and read_config(args.config, args.cfg_options)

@@ -26,7 +26,7 @@ from pinas_mm.data.digits import prepare
 from pinas_mm.demo import pictures, report, search, transfer
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
 from pinas_mm.errors import UserError
-from pinas_mm.files import write_atomically, write_json
+from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
 
@@ -59,6 +59,10 @@ class Demo:
     def run(self) -> dict[str, Any]:
         """Runs what is not done yet; returns and prints the findings."""
         console, start = Console(), time.monotonic()
+        for seed in self.seeds:
+            if not 0 <= seed < 2**32:
+                raise UserError(f"seed {seed}: allowed are 0 to {2**32 - 1}")
+        check_writable(self.work_dir, "--work-dir")
         results = self.work_dir / "results.json"
         if results.is_file():
             console.print(f"finished earlier; remove {self.work_dir} to run it again")

@@ -93,8 +93,26 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_given(args: argparse.Namespace) -> None:
+    """Refuses an empty text, as of a variable that a shell does not know.
+
+    Raises:
+        UserError: names the option.
+    """
+    for name, value in vars(args).items():
+        if "" in (value if isinstance(value, list) else [value]):
+            raise UserError(
+                f"{name.removeprefix('search_')} is empty: give a value, or leave the option out"
+            )
+
+
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with the options of :func:`add_run_options` merged in."""
+    """The config with the options of :func:`add_run_options` merged in.
+
+    Raises:
+        UserError: an option is empty; and what :func:`read_config` raises.
+    """
+    check_given(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, Runner
 
 from pinas_mm.errors import UserError
@@ -50,7 +52,7 @@ def check_run(cfg: Config, trains: bool) -> None:
     for name in ("max_epochs", "max_iters", "val_interval"):
         if (cfg.get("train_cfg") or {}).get(name, 1) < 1:
             raise UserError(f"train_cfg.{name} is {cfg.train_cfg[name]}: at least 1 is allowed")
-    if trains and cfg.get("val_cfg"):
+    if trains and cfg.get("val_cfg") is not None:
         _check_best(cfg)
     if trains:
         _tell_cut_off(cfg)
@@ -108,10 +110,10 @@ def _check_types(key: str, config: Mapping, scope: str | None) -> None:
     cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
     if not inspect.isclass(cls):
         return
-    try:
-        wanted = typing.get_type_hints(cls.__init__)
-    except (NameError, TypeError):  # What is imported for types only is not there.
-        return
+    wanted: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        with contextlib.suppress(NameError, TypeError):  # What is imported for types only.
+            wanted |= typing.get_type_hints(base.__init__)
     strict = cls.__module__.startswith("pinas_mm.") or issubclass(cls, (Hook, BaseLoop))
     for name, value in config.items():
         if name in wanted and (strict or isinstance(value, str)) and not _fits(value, wanted[name]):
@@ -173,7 +175,11 @@ def _given(cfg: Config) -> list[str]:
     prefixes = []
     for metric in dicts(cfg.get("val_evaluator") or {}):
         kind = metric.get("type")
-        cls = kind if inspect.isclass(kind) else registered(str(kind), cfg.get("default_scope"))
+        cls = (
+            kind
+            if inspect.isclass(kind)
+            else registered(str(kind), cfg.get("default_scope"), METRICS)
+        )
         prefix = metric.get("prefix") or getattr(cls, "default_prefix", None)
         if not prefix:
             return []

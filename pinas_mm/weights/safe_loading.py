@@ -61,8 +61,10 @@ def _load_state_dict(load: Any, module: Any, state_dict: Any, *args: Any, **opti
     for name, part in module.named_modules():
         if isinstance(part, Network):
             prefix = f"{name}." if name else ""
-            inner = {
-                n.removeprefix(prefix): v for n, v in state_dict.items() if n.startswith(prefix)
-            }
-            check_fits(part, inner, "the checkpoint")
+            if not any(key.startswith(prefix) for key in wanted):
+                # An algorithm's state dict leaves out the name of the model that it wraps.
+                prefix = prefix.partition(".")[2]
+            inner = [key for key in state_dict if key.startswith(prefix)]
+            state = {key.removeprefix(prefix): state_dict[key] for key in inner}
+            check_fits(part, state, "the checkpoint")
     load(module, state_dict, *args, **options)
