@@ -1,10 +1,12 @@
 """Bad input ends in one line on stderr and status 2, and leaves no checkpoint behind."""
 
+import shlex
 import shutil
 
+import bad_inputs
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, pinas_model
+from conftest import CONFIGS, NAMES, REPOSITORY, pinas_model
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -194,3 +196,87 @@ def test_a_loss_that_is_no_number_stops_before_the_next_checkpoint(tool, tmp_pat
     assert sorted(p.name for p in work_dir.glob("*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
     state = torch.load(work_dir / "epoch_2.pth")["state_dict"]
     assert all(value.isfinite().all() for value in state.values())
+
+
+@pytest.fixture(scope="module")
+def good(checkpoints):
+    """Files for the commands of the table: a supernet's checkpoint, a probe's, damaged findings."""
+    content = torch.load(checkpoints / "good.pth", weights_only=True)
+    at = {"meta": {"iter": 4, "epoch": 1}, "optimizer": {}, "message_hub": {}}
+    torch.save({**content, **at}, checkpoints / "super.pth")
+    probe = Config.fromfile(CONFIGS / "small_linear.py").model
+    probe.model.backbone.init_cfg = None
+    torch.save({"state_dict": MODELS.build(probe).state_dict()}, checkpoints / "linear.pth")
+    (checkpoints / "best.json").write_text("{")
+    return checkpoints
+
+
+def rows(table):
+    return [pytest.param(given, words, id=given) for given, *words in table]
+
+
+@pytest.mark.parametrize(("option", "words"), rows(bad_inputs.SUPERNET))
+def test_settings_of_a_supernet(refused, option, words):
+    error = refused("train.py", "small_supernet.py", options=[option])
+    assert [word for word in words if word not in error] == [], error
+
+
+@pytest.mark.parametrize(("option", "words"), rows(bad_inputs.CLASSIFIER))
+def test_settings_of_a_classifier(refused, option, words):
+    error = refused("train.py", "small_classifier.py", options=[option])
+    assert [word for word in words if word not in error] == [], error
+
+
+@pytest.mark.parametrize(("option", "words"), rows(bad_inputs.SEARCH))
+def test_settings_of_a_search(refused, good, option, words):
+    error = refused("search.py", "small_search.py", good / "linear.pth", options=[option])
+    assert [word for word in words if word not in error] == [], error
+
+
+@pytest.mark.parametrize(("command", "words"), rows(bad_inputs.COMMANDS))
+def test_commands(tool, good, tmp_path, monkeypatch, command, words):
+    out = tmp_path / "out"
+    name, *given = shlex.split(command.replace("{out}", str(out)).replace("{}", str(good)))
+    if name in ("train.py", "test.py", "search.py") and "--work-dir" not in given:
+        given = [*given, "--work-dir", tmp_path / "work"]
+    monkeypatch.chdir(REPOSITORY)
+    before = {file: file.stat().st_mtime_ns for file in good.iterdir()}
+    status, _, err = tool(name, *given)
+    error = err.strip().splitlines()[-1]
+    assert status == 2
+    assert "Traceback" not in err
+    assert "error: " in error
+    assert [word for word in words if word not in error] == [], error
+    assert {file: file.stat().st_mtime_ns for file in good.iterdir()} == before
+    assert not [file for file in out.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("door", ["test", "resume", "export"])
+@pytest.mark.parametrize("kind", bad_inputs.DAMAGED)
+def test_checkpoints_of_another_form(tool, good, tmp_path, door, kind):
+    damage, said = bad_inputs.DAMAGED[kind]
+    file, config = tmp_path / "damaged.pth", CONFIGS / "small_supernet.py"
+    torch.save(damage(torch.load(good / "super.pth", weights_only=True)), file)
+    run = ("--work-dir", tmp_path / "work", "--cfg-options", f"experiment_name={next(NAMES)}")
+    status, _, err = {
+        "test": lambda: tool("test.py", config, file, *run),
+        "resume": lambda: tool("train.py", config, "--resume", file, *run),
+        "export": lambda: tool(
+            *("export.py", "--arch", "31-2", "--config", config, "--supernet", file),
+            *("--out", tmp_path / "out.pth"),
+        ),
+    }[door]()
+    assert status == 2
+    error = err.strip().splitlines()[-1]
+    assert "Traceback" not in err
+    assert error.startswith("error: ")
+    assert door != "test" or said in error
+    assert sorted(path.name for path in tmp_path.rglob("*.pth")) == ["damaged.pth"]
+
+
+def test_the_table_is_long(capsys):
+    tables = (bad_inputs.SUPERNET, bad_inputs.CLASSIFIER, bad_inputs.SEARCH, bad_inputs.COMMANDS)
+    number = sum(map(len, tables)) + 3 * len(bad_inputs.DAMAGED)
+    with capsys.disabled():
+        print(f"\n{number} bad inputs, one line each")
+    assert number >= 150

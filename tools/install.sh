@@ -37,8 +37,19 @@ if ! ls "$wheels"/mmcv-*.whl >/dev/null 2>&1; then
   mkdir -p "$wheels"
   building=$(mktemp -d "$wheels/building.XXXXXX")
   trap 'rm -rf "$building"' EXIT
-  MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} pip wheel --quiet --no-cache-dir --no-deps \
-    --no-build-isolation --wheel-dir "$building" -r requirements/mmcv.txt
+  # Where it builds, so that what is done can be counted.
+  MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} TMPDIR=$building pip wheel --quiet --no-cache-dir \
+    --no-deps --no-build-isolation --wheel-dir "$building" -r requirements/mmcv.txt &
+  builder=$! seconds=0
+  trap 'kill "$builder" 2>/dev/null || true; rm -rf "$building"' EXIT
+  while kill -0 "$builder" 2>/dev/null; do
+    sleep 2
+    if [ $((seconds += 2)) -ge 30 ]; then
+      seconds=0
+      say "  $(find "$building" -name '*.o' 2>/dev/null | wc -l) source files are compiled"
+    fi
+  done
+  wait "$builder"
   mv "$building"/mmcv-*.whl "$wheels"/
 fi
 say "mmcv from $wheels"
