@@ -20,6 +20,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, Runner
 
 from pinas_mm.errors import UserError
+from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.files import check_writable
 from pinas_mm.registry import HOOKS, dicts, registered, type_name
 
@@ -54,6 +55,7 @@ def check_run(cfg: Config, trains: bool) -> None:
             raise UserError(f"train_cfg.{name} is {cfg.train_cfg[name]}: at least 1 is allowed")
     if trains and cfg.get("val_cfg") is not None:
         _check_best(cfg)
+    tell_other_images(cfg)
     if trains:
         _tell_cut_off(cfg)
 

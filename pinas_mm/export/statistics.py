@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,8 +47,8 @@ def recompute_statistics(
         raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
     key, loader = _calibration_loader(cfg)
     check_data("calibration", loader, key)
-    roots = [part["data_root"] for part in dicts(loader) if part.get("data_root")]
-    print_log(f"statistics from {key} of {cfg.filename}: {', '.join(roots)}", "current")
+    print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
+    tell_other_images(cfg)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     set_random_seed(seed)
     device, home = torch.device(get_device()), next(backbone.parameters()).device
@@ -76,6 +77,25 @@ def recompute_statistics(
     statistics.write()
     backbone.to(home)
     return used
+
+
+def tell_other_images(cfg: Config) -> None:
+    """Says where a config calibrates on other images than it trains on: a base's, it may be."""
+    trained = _roots(cfg.get("train_dataloader") or {})
+    for key in ("search", "val_cfg", "test_cfg"):
+        loader = (cfg.get(key) or {}).get("calibration_dataloader") or {}
+        roots = _roots(loader)
+        if trained and roots and roots != trained:
+            print_log(
+                f"{key}.calibration_dataloader reads {', '.join(roots)}, train_dataloader "
+                f"{', '.join(trained)}: statistics of other images; set both if that is not meant",
+                "current",
+                logging.WARNING,
+            )
+
+
+def _roots(loader: dict[str, Any]) -> list[str]:
+    return sorted({str(part["data_root"]) for part in dicts(loader) if part.get("data_root")})
 
 
 def _calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from conftest import NAMES
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import recompute_statistics, subnet_of
+from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.models.batch_norm import Statistics
 
 
@@ -76,3 +79,17 @@ def test_the_loader_of_the_evaluation_is_used_not_one_that_a_base_left(checkpoin
         calibration_dataloader={**cfg.val_cfg.calibration_dataloader, "batch_size": 4}
     )
     assert recompute_statistics(backbone, cfg, batches=5) == 4
+
+
+def test_other_images_than_the_training_s_are_said(config, tmp_path):
+    file, name = tmp_path / "run.log", next(NAMES)
+    MMLogger.get_instance(name, logger_name=name, log_file=str(file))
+    cfg = config("small_linear.py")
+    tell_other_images(cfg)
+    assert "statistics of other images" not in file.read_text()
+    cfg.train_dataloader.dataset.data_root = "/my/images"
+    tell_other_images(cfg)
+    (val, test) = [line for line in file.read_text().splitlines() if "of other images" in line]
+    assert "val_cfg.calibration_dataloader reads" in val
+    assert "test_cfg.calibration_dataloader reads" in test
+    assert "train_dataloader /my/images" in val
