@@ -39,7 +39,7 @@ SUPERNET = [
     ("model.temperature", "give key=value"),
     ("=3", "give key=value"),
     ("model.type=", "give key=value"),
-    ("space.depths=(2", "Imbalanced brackets"),
+    ("space.depths=(2,(1)", "Imbalanced brackets"),
     # Numbers that are none, or out of range.
     ("model.head.pair.dim=-1", "dim -1", "must be above 0"),
     ("model.head.pair.dim=2.5", "model.head.pair.dim is 2.5: InfoNCEHead takes int"),
@@ -260,7 +260,7 @@ DAMAGED = {
         "state_dict is a int",
     ),
     "a state dict that is a list": (lambda good: {**good, "state_dict": [1]}, "is a list"),
-    "no state dict": (lambda good: {**good, "state_dict": None}, "keys missing"),
+    "no state dict": (lambda good: {**good, "state_dict": None}, "is a NoneType"),
     "a weight that is a number": (
         lambda good: {**good, "state_dict": {**good["state_dict"], "neck.mlp.0.bias": 3}},
         "its weight neck.mlp.0.bias is a int",

@@ -130,7 +130,10 @@ def _fits(value: Any, wanted: Any) -> bool:
     if wanted is type(None):
         return value is None
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in typing.get_args(wanted))
+        choices = typing.get_args(wanted)
+        if isinstance(value, str) and {int, float} & set(choices):
+            return any(one in (str, Any) or typing.get_origin(one) for one in choices)
+        return any(_fits(value, one) for one in choices)
     if wanted not in NUMBERS or value is None:  # Many a default is, whatever its annotation says.
         return True
     return isinstance(value, NUMBERS[wanted]) and not (

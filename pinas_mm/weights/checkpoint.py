@@ -80,11 +80,11 @@ def _check_form(content: Mapping[str, Any], path: Path) -> None:
     """Holds what a checkpoint says of itself against what mmengine writes."""
     for part in ("state_dict", "meta", "message_hub", "optimizer"):
         value = content.get(part)
-        if part in content and value is not None and not isinstance(value, Mapping):
+        if part in content and not isinstance(value, Mapping):
             raise UserError(
                 f"checkpoint {path} is damaged: its {part} is a {type(value).__name__}, not a dict"
             )
-    for name, value in (content.get("state_dict") or {}).items():
+    for name, value in content.get("state_dict", {}).items():
         if not isinstance(value, torch.Tensor):
             raise UserError(
                 f"checkpoint {path} is damaged: its weight {name} is a {type(value).__name__}, not "
@@ -95,7 +95,7 @@ def _check_form(content: Mapping[str, Any], path: Path) -> None:
 def state_dict(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of a loaded checkpoint, whether bare or under ``state_dict``."""
     state = checkpoint.get("state_dict", checkpoint)
-    return {k: v for k, v in (state or {}).items() if isinstance(v, torch.Tensor)}
+    return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
 
 def check_fits(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:

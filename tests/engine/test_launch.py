@@ -1,12 +1,15 @@
 """Options become config settings; what cannot be done is said in one line."""
 
 import argparse
+import re
 
 import pytest
 from conftest import CONFIGS
 from mmengine.config import Config, ConfigDict
+from mmengine.optim import AmpOptimWrapper
 
-from pinas_mm.engine import launch
+from pinas_mm.algorithms import PiNAS
+from pinas_mm.engine import SafeCheckpointHook, launch
 from pinas_mm.engine.config import add_run_options, load_config
 from pinas_mm.errors import UserError
 
@@ -47,6 +50,27 @@ def test_mixed_precision_is_turned_on_only_where_it_can_be():
     assert config.optim_wrapper.loss_scale == "dynamic"
     with pytest.raises(UserError, match="cannot change a ApexOptimWrapper"):
         launch.use_amp(Config(dict(optim_wrapper=dict(type="ApexOptimWrapper"))))
+
+
+def test_a_config_may_name_classes(monkeypatch, digits, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(digits))
+    text = Config.fromfile(CONFIGS / "small_supernet.py").pretty_text
+    for name in ("PiNAS", "SafeCheckpointHook", "OptimWrapper"):
+        text = re.sub(rf"type='(pinas_mm\.)?{name}'", f"type={name}", text)
+    (tmp_path / "new.py").write_text(
+        "from mmengine.optim import OptimWrapper\nfrom pinas_mm.algorithms import PiNAS\n"
+        f"from pinas_mm.engine import SafeCheckpointHook\n{text}"
+    )
+    config = load_config(arguments(tmp_path / "new.py", "--work-dir", tmp_path / "work"))
+    assert config.model.type is PiNAS
+    launch.use_amp(config)
+    assert config.optim_wrapper.type == "AmpOptimWrapper"
+    config.optim_wrapper.type = AmpOptimWrapper
+    runner = launch.build_runner(config)
+    assert isinstance(runner.model, PiNAS)
+    assert config.model_wrapper_cfg.type == "pinas_mm.SupernetDataParallel"
+    assert config.optim_wrapper.type == "OptimWrapper"  # There is no GPU.
+    assert [type(hook) for hook in runner.hooks].count(SafeCheckpointHook) == 1
 
 
 def test_augmentation_in_the_test_wraps_the_model_and_every_pipeline():
