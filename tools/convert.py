@@ -21,6 +21,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("src", help="the published checkpoint")
     parser.add_argument("dst", help="the file to write")
     parser.add_argument("--force", action="store_true", help="overwrite DST")
+    parser.add_argument(
+        "--avd-first",
+        action="store_true",
+        help="blocks pool before their 3x3 convolution, as in ResNeSt's fast variants, whose "
+        "weights look like the others'",
+    )
     return parser.parse_args()
 
 
@@ -28,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     check_given(args)
-    converted = convert_file(args.src, args.dst, args.force)
+    converted = convert_file(args.src, args.dst, args.force, args.avd_first)
     print(f"{args.dst}: {converted}")
 
 

@@ -35,6 +35,11 @@ from pinas_mm.weights.checkpoint import check_fits, read_checkpoint
 # The first that recognizes a checkpoint has it.
 KINDS: tuple[Kind, ...] = (Training(), DeepLabV3(), MaskRCNN(), Supernet(), Classifier())
 
+POOLS = (
+    "blocks are taken to pool after their 3x3 convolution, not before it as ResNeSt's fast "
+    "variants do (--avd-first)"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
@@ -61,12 +66,18 @@ class Converted:
         subject = f"architecture {self.arch}" if self.arch is not None else "supernet"
         paper = self.space == SearchSpace()
         space = "the paper's space" if paper else f"a space of {self.space}"
-        guessed = "" if paper else " (weights do not show strides and stem pooling: guessed)"
         tensors = f"{len(self.state_dict)} tensors"
-        return f"{self.kind}, {tensors}, {subject} of {space}{guessed}"
+        notes = [] if paper else ["strides and stem pooling are guessed"]
+        # Published supernets are Pi-NAS's, which pool after it.
+        if self.arch is not None and not self.space.candidates[0].avd_first:
+            notes.append(POOLS)
+        hidden = f" (weights do not show all: {'; '.join(notes)})" if notes else ""
+        return f"{self.kind}, {tensors}, {subject} of {space}{hidden}"
 
 
-def convert_file(source: str | Path, target: str | Path, force: bool = False) -> Converted:
+def convert_file(
+    source: str | Path, target: str | Path, force: bool = False, avd_first: bool = False
+) -> Converted:
     """Converts a checkpoint file; the target is written whole or not at all.
 
     The target holds ``state_dict`` and ``meta`` (``kind``, ``source``, ``arch``, ``space``).
@@ -75,6 +86,7 @@ def convert_file(source: str | Path, target: str | Path, force: bool = False) ->
         source: the published checkpoint, read without running code from it.
         target: the file to write.
         force: overwrite the target.
+        avd_first: see :func:`convert_state`.
 
     Raises:
         UserError: the source is not readable, of no known kind or not whole; the target exists
@@ -88,19 +100,23 @@ def convert_file(source: str | Path, target: str | Path, force: bool = False) ->
         raise UserError(f"{target} is the source itself: give another name")
     with allow_numpy():
         checkpoint = read_checkpoint(source)
-    converted = convert_state(checkpoint, f"checkpoint {source}")
+    converted = convert_state(checkpoint, f"checkpoint {source}", avd_first)
     buffer = io.BytesIO()
     torch.save(dict(state_dict=converted.state_dict, meta=converted.meta(source.name)), buffer)
     write_output(target, buffer.getvalue())
     return converted
 
 
-def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint") -> Converted:
+def convert_state(
+    checkpoint: Mapping[str, Any], source: str = "the checkpoint", avd_first: bool = False
+) -> Converted:
     """Converts a loaded checkpoint; its tensors are kept, not copied.
 
     Args:
         checkpoint: a state dict, bare or wrapped.
         source: what the messages call it.
+        avd_first: whether it is one of ResNeSt's fast variants, whose striding blocks pool before
+            their 3x3 convolution; their weights look like the others'.
 
     Raises:
         UserError: it is of no known kind; keys are missing or left over; shapes do not fit
@@ -135,7 +151,7 @@ def convert_state(checkpoint: Mapping[str, Any], source: str = "the checkpoint")
     backbone = next(iter(kind.backbones))
     weights = {name: state[backbone + kind.to_source(name)] for name in layout.names()}
     try:
-        space, arch = infer_space(weights, layout)
+        space, arch = infer_space(weights, layout, avd_first)
     except UserError as error:
         raise UserError(f"{source} is not a whole {kind.name}: {error}") from error
     channels = weights["conv1.0.weight"].shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,23 +11,24 @@ import torch
 from pinas_mm.convert.block_shape import BlockShape, conv_shape, measure
 from pinas_mm.convert.layout import Layout
 from pinas_mm.errors import UserError
-from pinas_mm.operations import ResNeStBottleneck
+from pinas_mm.operations import ResNeStBottleneck, ResNeStFastBottleneck
 from pinas_mm.space import PAPER_CANDIDATES, Arch, SearchSpace
 
 
 def infer_space(
-    state: Mapping[str, torch.Tensor], layout: Layout
+    state: Mapping[str, torch.Tensor], layout: Layout, avd_first: bool = False
 ) -> tuple[SearchSpace, Arch | None]:
     """Reads search space and architecture from the shapes of a backbone's weights.
 
     Shapes do not tell everything. Where the paper's candidates fit, they are taken; otherwise a
     stand-alone network's candidates are numbered as they first appear. Strides are the paper's
     but where a missing or needless shortcut speaks against it; the stem's stride and pooling are
-    the paper's.
+    the paper's. Nor do they show where a striding block pools.
 
     Args:
         state: the backbone's weights under the release's names, complete.
         layout: of these names.
+        avd_first: whether blocks pool before their 3x3 convolution, as ResNeSt's fast variants.
 
     Returns:
         The space; the architecture, None for a supernet.
@@ -53,6 +55,8 @@ def infer_space(
             stem_widths=tuple(stem_widths),
         )
         candidates = _candidates(rows, skeleton, supernet=layout.candidates > 0)
+        if candidates and avd_first:
+            candidates = tuple(ResNeStFastBottleneck(**dataclasses.asdict(c)) for c in candidates)
         if candidates:
             space = SearchSpace(candidates=candidates, **skeleton)
             return space, None if layout.candidates else _arch(rows, space)

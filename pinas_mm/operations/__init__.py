@@ -5,7 +5,7 @@ from pinas_mm.operations.convnext import ConvNeXtBlock
 from pinas_mm.operations.identity import Identity
 from pinas_mm.operations.mobilenet import InvertedResidual
 from pinas_mm.operations.module import Module
-from pinas_mm.operations.resnest import ResNeStBottleneck
+from pinas_mm.operations.resnest import ResNeStBottleneck, ResNeStFastBottleneck
 from pinas_mm.operations.resnet import ResNetBottleneck
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Module",
     "Operation",
     "ResNeStBottleneck",
+    "ResNeStFastBottleneck",
     "ResNetBottleneck",
 ]

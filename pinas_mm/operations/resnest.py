@@ -29,6 +29,8 @@ class ResNeStBottleneck(Operation):
     base_width: int
 
     tested: ClassVar[bool] = True
+    # Where a striding block has its average pool: after the 3x3 convolution, or before it.
+    avd_first: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_counts(self, "radix", "groups", "base_width")
@@ -73,3 +75,22 @@ class ResNeStBottleneck(Operation):
     def to_dict(self) -> dict[str, Any]:
         """Without a type: three numbers are this operation."""
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNeStFastBottleneck(ResNeStBottleneck):
+    """The same weights in ResNeSt's "fast" order: the pool stands before the 3x3 convolution.
+
+    In the ResNeSt authors' code and in timm it is ``avd_first=True``.
+    """
+
+    avd_first: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """``r2 g1 w64 fast``."""
+        return f"{super().label} fast"
+
+    def to_dict(self) -> dict[str, Any]:
+        """With its type."""
+        return Operation.to_dict(self)

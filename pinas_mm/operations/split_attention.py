@@ -76,8 +76,8 @@ class SplitAttentionBlock(nn.Module):
         candidate: which operation it is.
         shortcut: the projection on the identity path; in a supernet one module serves all
             candidates of a block.
-        pool: whether a 3x3 average pool of the block's stride follows the 3x3 convolution
-            (ResNeSt's ``avd``).
+        pool: whether there is a 3x3 average pool of the block's stride (ResNeSt's ``avd``), after
+            the 3x3 convolution or where the candidate says so before it.
         norm_cfg: config of the norm layers.
     """
 
@@ -99,7 +99,7 @@ class SplitAttentionBlock(nn.Module):
         self.bn3 = norm_layer(norm_cfg, spec.out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = shortcut
-        self._rectified = spec.rectified
+        self._rectified, self._pool_first = spec.rectified, candidate.avd_first
         self._adds = shortcut is not None or not spec.shortcut
 
     def zero_residual(self) -> None:
@@ -110,8 +110,11 @@ class SplitAttentionBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""
         identity = x if self.downsample is None else self.downsample(x)
-        out = self.conv2(self.relu(self.bn1(self.conv1(x))))
-        if self.pool is not None:
+        out = self.relu(self.bn1(self.conv1(x)))
+        if self.pool is not None and self._pool_first:
+            out = self.pool(out)
+        out = self.conv2(out)
+        if self.pool is not None and not self._pool_first:
             out = self.pool(out)
         out = self.bn3(self.conv3(out))
         out = out + identity if self._adds else out

@@ -6,7 +6,8 @@ import numpy as np
 import published
 import pytest
 import torch
-from mmpretrain.models import ImageClassifier
+from mmpretrain.models import ImageClassifier, ResNeSt
+from mmpretrain.models.backbones.resnest import Bottleneck
 from mmseg.models import EncoderDecoder
 from published import ARCHS, MAKERS, SPACES
 
@@ -210,3 +211,54 @@ def test_random_spaces():
         assert convert_state(supernet).space.depths == space.depths
         found = convert_state(standalone)
         assert found.arch.depths == space.depths
+
+
+def resnest_classifier(radix, groups, base_width, fast):
+    """mmpretrain's ResNeSt-50 with a classifier, and its weights under the release's names."""
+    backbone = ResNeSt(50, groups=groups, width_per_group=base_width, radix=radix)
+    head = dict(type="LinearClsHead", num_classes=7, in_channels=2048)
+    model = ImageClassifier(backbone, dict(type="GlobalAveragePooling"), head)
+    model.load_state_dict(published.fill(published.shapes_of(model)))
+    for block in (m for m in backbone.modules() if isinstance(m, Bottleneck)):
+        # mmpretrain has no fast variants: the pool of a striding block is moved.
+        if fast and block.avg_down_stride:
+            pool, block.avd_layer = block.avd_layer, torch.nn.Identity()
+            block.conv2.register_forward_pre_hook(lambda _, x, pool=pool: (pool(x[0]),))
+    names = {"backbone.stem.2.bn.": "bn1."}
+    for number in range(3):
+        names[f"backbone.stem.{number}.conv."] = f"conv1.{3 * number}."
+        names.setdefault(f"backbone.stem.{number}.bn.", f"conv1.{3 * number + 1}.")
+    # Without a stride mmpretrain leaves the shortcut's pool out.
+    for number in (1, 0):
+        start = f"layer1.0.downsample.{number}."
+        names[f"backbone.{start}"] = f"layer1.0.downsample.{number + 1}."
+    names |= {"backbone.": "", "head.": ""}
+    source = {}
+    for name, value in model.state_dict().items():
+        start = next(start for start in names if name.startswith(start))
+        source[names[start] + name.removeprefix(start)] = value
+    return model.double().eval(), source
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("numbers", [(1, 1, 64), (4, 2, 40)], ids=str)
+@torch.no_grad()
+def test_resnest_pools_where_its_variant_does(numbers, fast):
+    theirs, source = resnest_classifier(*numbers, fast)
+    seeded = torch.Generator().manual_seed(1)
+    images = torch.randn(2, 3, 64, 64, dtype=torch.double, generator=seeded)
+    outputs = {}
+    for avd_first in (False, True):
+        converted = convert_state(source, avd_first=avd_first)
+        assert ("--avd-first" in str(converted)) == (not avd_first)
+        meta = converted.meta("x.pth")
+        ours = ImageClassifier(
+            dict(type="pinas_mm.PiNASBackbone", arch=meta["arch"], space=meta["space"]),
+            dict(type="GlobalAveragePooling"),
+            dict(type="LinearClsHead", num_classes=7, in_channels=2048),
+        ).double()
+        ours.eval().load_state_dict(converted.state_dict, strict=True)
+        outputs[avd_first] = ours(images)
+    expected = theirs(images)
+    torch.testing.assert_close(outputs[fast], expected, rtol=1e-9, atol=0)
+    assert not torch.isclose(outputs[not fast], expected, rtol=1e-6, atol=0).any()

@@ -24,6 +24,7 @@ from pinas_mm.operations import (
     Module,
     Operation,
     ResNeStBottleneck,
+    ResNeStFastBottleneck,
     ResNetBottleneck,
 )
 from pinas_mm.search.samplers.features import descriptors
@@ -39,6 +40,7 @@ SHAPED = [
     Module(CONV, norm_cfg="norm_cfg"),
     Module(CONV, residual=True),
     ResNeStBottleneck(2, 1, 64),
+    ResNeStFastBottleneck(2, 1, 64),
     ResNetBottleneck(kernel=5, groups=4, dilation=2, squeeze=2),
     ResNetBottleneck(groups=0),
 ]
@@ -166,6 +168,7 @@ def test_a_module_fits_where_it_can_be_told_what_changes(options, fitting):
     ("operation", "numbers", "label"),
     [
         (ResNeStBottleneck(2, 1, 40), (2, 1, 40), "r2 g1 w40"),
+        (ResNeStFastBottleneck(2, 1, 40), (2, 1, 40), "r2 g1 w40 fast"),
         (ResNetBottleneck(), (3, 1, 64, 1, 0), "k3 g1 w64"),
         (ResNetBottleneck(5, 0, 32, 2, 4), (5, 0, 32, 2, 4), "k5 dw w32 d2 se4"),
         (InvertedResidual(), (3, 6, 0), "k3 e6"),

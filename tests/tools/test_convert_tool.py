@@ -44,6 +44,20 @@ def test_round_trip(tmp_path):
         assert torch.equal(again.state_dict()[name], value)
 
 
+def test_what_weights_do_not_show_is_asked_or_said(tmp_path, tool):
+    state = PiNASBackbone("2-03", SPACE).state_dict()
+    state |= {"fc.weight": torch.rand(3, 512), "fc.bias": torch.rand(3)}
+    torch.save(state, tmp_path / "release.pth")
+    for option in ([], ["--avd-first"]):
+        target = tmp_path / f"ours{len(option)}.pth"
+        status, out, err = tool("convert.py", tmp_path / "release.pth", target, *option)
+        assert (status, err, out.count("\n")) == (0, "", 1)
+        assert ("not before it as ResNeSt's fast variants do (--avd-first)" in out) == (not option)
+        meta = torch.load(target, weights_only=True)["meta"]
+        kinds = {candidate.get("type") for candidate in meta["space"]["candidates"]}
+        assert kinds == ({"pinas_mm.ResNeStFastBottleneck"} if option else {None})
+
+
 def test_refusal_is_one_line(tmp_path):
     state = PiNASSupernet(SPACE).state_dict()
     del state["layer2.1.3.conv2.fc1.bias"]
