@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import postgres
-from conftest import free_port
 from files import damaged_files
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -19,6 +18,8 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 LONGEST = 600.0
 # Of the config: seconds after which a stopped worker's trials go to others.
 GRACE = 4
+# What a search prints once it is at work, and when it has evaluated all.
+ANY, ALL = r"\d+ of \d+ architectures", r"(\d+) of \1 architectures"
 # Starts that fail one after the other before a round is given up.
 FAILURES = 3
 
@@ -46,7 +47,7 @@ class SQLiteSearches:
         while failures < FAILURES:
             done.starts += 1
             run = self._start(work_dir, number)
-            while done.kills < kills and self._wait(run, rng):
+            while done.kills < kills and self._wait(run, rng, last=done.kills == kills - 1):
                 self._disturb(run, rng, done)
             if run.status is None and run.wait(LONGEST):
                 done.fault("not_gone_on", f"it did not end in {LONGEST} s")
@@ -62,9 +63,7 @@ class SQLiteSearches:
             if run.status == 0:
                 break
             failures = 0 if killed else failures + 1
-        self._compare(wanted, storage, work_dir, number, done)
-        damaged = damaged_files(work_dir)
-        done.fault("half_written", "; ".join(damaged), len(damaged))
+        compare(wanted, storage, self._study(number), work_dir, done)
         return done
 
     def _storage(self, number: int, work_dir: Path) -> str:
@@ -77,8 +76,13 @@ class SQLiteSearches:
         """Restarts the database; False where there is none to restart."""
         return False
 
-    def _wait(self, run: Run, rng: random.Random) -> bool:
-        """Waits for a random moment, sometimes in the start; whether the run still goes on."""
+    def _wait(self, run: Run, rng: random.Random, last: bool) -> bool:
+        """Waits for a random moment; whether the run still goes on.
+
+        Sometimes it is in the start, and the last one is where the report is written.
+        """
+        if last:
+            return run.wait(LONGEST, lambda: _at_work(run, ALL)) and run.wait(rng.uniform(0, 2))
         if rng.random() < 0.15:
             return run.wait(rng.uniform(0, 3))
         longest = rng.choice([1.5, 12])  # The second worker comes when it has imported all.
@@ -122,27 +126,6 @@ class SQLiteSearches:
             file.write_text(json.dumps({t.user_attrs["arch"]: _result(t) for t in trials}))
         return json.loads(file.read_text())
 
-    def _compare(
-        self, wanted: dict[str, dict], storage: str, work_dir: Path, number: int, done: Round
-    ) -> None:
-        trials = _trials(storage, self._study(number))
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        found = Counter(trial.user_attrs["arch"] for trial in complete)
-        states = Counter(trial.state.name for trial in trials)
-        lost = sorted(wanted.keys() - found.keys())
-        done.fault("lost", f"{work_dir}: {lost}; {dict(states)}", len(lost))
-        doubled = {arch: n for arch, n in found.items() if n > 1}
-        done.fault("doubled", f"{work_dir}: {doubled}", sum(doubled.values()) - len(doubled))
-        differing = [
-            trial.number for trial in complete if _result(trial) != wanted[trial.user_attrs["arch"]]
-        ]
-        done.fault("differing", f"{work_dir}: trials {differing}", len(differing))
-        if not done.not_gone_on:
-            best = json.loads((work_dir / "best.json").read_text())["best"]
-            highest = max(result["values"][0] for result in wanted.values())
-            if best[0]["values"] != [highest]:
-                done.fault("differing", f"{work_dir}: best.json begins with {best[0]}")
-
     def _study(self, number: int) -> str:
         return "search"
 
@@ -152,12 +135,14 @@ class PostgreSQLSearches(SQLiteSearches):
 
     def __init__(self, folder: Path, kills: int) -> None:
         super().__init__(folder, kills)
-        self._server = postgres.Server(free_port(), die_with_parent)
-        self._server.__enter__()
+        if not postgres.BINARIES:
+            raise SystemExit("PostgreSQL is not installed here: bash tools/install_debian.sh")
+        self._server = postgres.Server(postgres.BINARIES[-1], die_with_parent)
+        self._server.start()
 
     def close(self) -> None:
         """Ends the server."""
-        self._server.__exit__()
+        self._server.remove()
 
     def _storage(self, number: int, work_dir: Path) -> str:
         return self._server.url
@@ -175,8 +160,33 @@ class PostgreSQLSearches(SQLiteSearches):
         return True
 
 
-def _at_work(run: Run) -> bool:
-    return re.search(r"\d+ of \d+ architectures", run.printed) is not None
+def compare(wanted: dict[str, dict], storage: str, study: str, work_dir: Path, done: Round) -> None:
+    """Counts what a finished search has that the undisturbed one has not, and the reverse."""
+    trials = _trials(storage, study)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    found = Counter(trial.user_attrs["arch"] for trial in complete)
+    states = Counter(trial.state.name for trial in trials)
+    lost = sorted(wanted.keys() - found.keys())
+    done.fault("lost", f"{work_dir}: {lost}; {dict(states)}", len(lost))
+    doubled = {arch: n for arch, n in found.items() if n > 1}
+    done.fault("doubled", f"{work_dir}: {doubled}", sum(doubled.values()) - len(doubled))
+    differing = [
+        trial.number for trial in complete if _result(trial) != wanted[trial.user_attrs["arch"]]
+    ]
+    done.fault("differing", f"{work_dir}: trials {differing}", len(differing))
+    damaged = damaged_files(work_dir)
+    done.fault("half_written", "; ".join(damaged), len(damaged))
+    report = work_dir / "best.json"
+    if not report.exists():
+        done.fault("lost", f"{report} is missing")
+        return
+    best = json.loads(report.read_text())["best"][0]
+    if best["metrics"] != max(wanted.values(), key=lambda result: result["values"])["metrics"]:
+        done.fault("differing", f"{report} begins with {best}")
+
+
+def _at_work(run: Run, how_far: str = ANY) -> bool:
+    return re.search(how_far, run.printed) is not None
 
 
 def _look_at_helpers(run: Run, work_dir: Path, done: Round) -> None:

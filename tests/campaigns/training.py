@@ -58,7 +58,7 @@ class Trainings:
             run.kill()
             done.kills += 1
         done.ended(run)
-        self._compare(self._folder / kind, work_dir, done)
+        compare(self._folder / kind, work_dir, done)
         return done
 
     def _wait(self, run: Run, work_dir: Path, rng: random.Random, longest: float) -> bool:
@@ -94,34 +94,37 @@ class Trainings:
             file.write_text(str(time.monotonic() - began))
         return float(file.read_text())
 
-    def _compare(self, reference: Path, work_dir: Path, done: Round) -> None:
-        wanted = {}
-        for rows in _logs(reference):
-            wanted |= rows
-        seen, differing = set(), []
-        for rows in _logs(work_dir, done):
-            seen |= rows.keys()
-            differing += [
-                f"{row} was {wanted[key]}"
-                for key, row in rows.items()
-                if row != wanted.get(key, row)
-            ]
-        done.fault("differing", f"{work_dir}: {'; '.join(differing[:2])}", len(differing))
-        for what in ("train", "val"):
-            missing = sorted(step for kind, step in wanted.keys() - seen if kind == what)
-            beyond = sorted(step for kind, step in seen - wanted.keys() if kind == what)
-            done.fault("lost", f"{work_dir}: {what} {missing}", len(missing))
-            done.fault("doubled", f"{work_dir}: {what} {beyond}", len(beyond))
-        files = [{p.name for p in folder.glob("*.pth")} for folder in (reference, work_dir)]
-        left = sorted(files[1] - files[0])
-        done.fault("half_written", f"{work_dir}: {left} left behind", len(left))
-        damaged = damaged_files(work_dir)
-        done.fault("half_written", "; ".join(damaged), len(damaged))
-        if not done.not_gone_on:
-            ours, theirs = (read_checkpoint(find_checkpoint(f)) for f in (work_dir, reference))
-            for part in ("state_dict", "optimizer", "param_schedulers"):
-                if not _equal(ours[part], theirs[part]):
-                    done.fault("differing", f"{work_dir}: {part} of the last checkpoint")
+
+def compare(reference: Path, work_dir: Path, done: Round) -> None:
+    """Counts what a finished work dir has that the undisturbed one has not, and the reverse."""
+    wanted = {}
+    for rows in _logs(reference):
+        wanted |= rows
+    seen, differing = set(), []
+    for rows in _logs(work_dir, done):
+        seen |= rows.keys()
+        differing += [
+            f"{row} was {wanted[key]}" for key, row in rows.items() if row != wanted.get(key, row)
+        ]
+    done.fault("differing", f"{work_dir}: {'; '.join(differing[:2])}", len(differing))
+    for what in ("train", "val"):
+        missing = sorted(step for kind, step in wanted.keys() - seen if kind == what)
+        beyond = sorted(step for kind, step in seen - wanted.keys() if kind == what)
+        done.fault("lost", f"{work_dir}: {what} {missing}", len(missing))
+        done.fault("doubled", f"{work_dir}: {what} {beyond}", len(beyond))
+    files = [{p.name for p in folder.glob("*.pth")} for folder in (reference, work_dir)]
+    left = sorted(files[1] - files[0])
+    done.fault("half_written", f"{work_dir}: {left} left behind", len(left))
+    damaged = damaged_files(work_dir)
+    done.fault("half_written", "; ".join(damaged), len(damaged))
+    last = work_dir / find_checkpoint(reference).name
+    if not last.exists():
+        done.fault("lost", f"{last} is missing")
+        return
+    ours, theirs = read_checkpoint(last), read_checkpoint(reference)
+    for part in ("state_dict", "optimizer", "param_schedulers"):
+        if not _equal(ours[part], theirs[part]):
+            done.fault("differing", f"{last}: {part}")
 
 
 def _logs(work_dir: Path, done: Round | None = None) -> list[dict]:
