@@ -18,14 +18,15 @@ starts that ended otherwise than with status 0. All must be 0; else the exit sta
 
 takes about an hour and a half on two cores. Processes are forked from this one, which has imported
 the libraries. What is done so far is kept in ``--work-dir``: a campaign that is killed itself goes
-on with the round that it was in. The moments follow from the seed, but what they hit depends on
-the machine. Not among the tests that ``make test`` runs.
+on with the round that it was in, as long as the code is the same. The moments follow from the seed,
+but what they hit depends on the machine. Not among the tests that ``make test`` runs.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import importlib
 import json
 import os
@@ -40,7 +41,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from processes import Round
+from processes import REPOSITORY, Round
 from searching import PostgreSQLSearches, SQLiteSearches
 from training import Trainings
 
@@ -78,7 +79,7 @@ def parse_args() -> argparse.Namespace:
 
 def campaign(what: str, args: argparse.Namespace) -> dict:
     """Disturbs runs until enough were killed; goes on where it was."""
-    folder = args.work_dir.resolve() / f"{what}_{args.seed}"
+    folder = args.work_dir.resolve() / f"{what}_{args.seed}_{sources()}"
     file = folder / "progress.json"
     progress = json.loads(file.read_text()) if file.exists() else []
     with contextlib.closing(CAMPAIGNS[what](folder, KILLS)) as runs:
@@ -95,11 +96,14 @@ def campaign(what: str, args: argparse.Namespace) -> dict:
             )
             for fault in done.faults:
                 print(f"  {fault}", flush=True)
+            if done.faults and not done.kills:
+                break  # Nothing runs long enough to be killed.
     rounds = [Round(**{k: v for k, v in done.items() if k != "seconds"}) for done in progress]
     return dict(
         command="python tests/campaigns/kills.py "
         f"--what {what} --kills {args.kills} --seed {args.seed}",
         seed=args.seed,
+        sources=sources(),
         machine=dict(
             system=platform.platform(),
             cores=os.cpu_count(),
@@ -112,6 +116,15 @@ def campaign(what: str, args: argparse.Namespace) -> dict:
         **counts(rounds),
         faults=[fault for done in rounds for fault in done.faults],
     )
+
+
+def sources() -> str:
+    """Digest of the code that runs: a campaign is of one state of it."""
+    digest = hashlib.sha256()
+    for part in ("pinas_mm", "tools", "configs", "tests/configs", "tests/campaigns"):
+        for path in sorted((REPOSITORY / part).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def counts(rounds: list[Round]) -> dict[str, int]:
@@ -127,12 +140,14 @@ def main() -> int:
         importlib.import_module(module)
     data = args.work_dir.resolve() / "data"
     if not (data / "done").exists():
+        shutil.rmtree(data, ignore_errors=True)
         list(prepare(data, ["imagenet"], train=16, val=8))
         (data / "done").touch()
     os.environ["PINAS_DATA"] = str(data)
     for what in CAMPAIGNS if args.what == "all" else [args.what]:
+        result = campaign(what, args)
         results = json.loads(args.out.read_text()) if args.out.exists() else {}
-        results[what] = campaign(what, args)
+        results[what] = result
         write_json(args.out, results)
     print(f"results: {args.out}")
     return int(any(result["faults"] for result in results.values()))

@@ -112,11 +112,10 @@ class SQLiteSearches:
         if not file.exists():
             for name in ("supernet", "reference"):
                 shutil.rmtree(self._folder / name, ignore_errors=True)
-            options = ["model.backbone.space.depths=(2,2)", "train_cfg.max_epochs=2"]
-            train = [CONFIGS / "epochs.py", "--work-dir", self._folder / "supernet"]
+            train = [CONFIGS / "supernet.py", "--work-dir", self._folder / "supernet"]
             search = [CONFIGS / "search.py", self._folder / "supernet", "--work-dir", folder]
             for tool, arguments in (
-                ("train.py", [*train, "--cfg-options", *options]),
+                ("train.py", train),
                 ("search.py", [*search, "--workers", 2]),
             ):
                 run = Run(tool, arguments, self._folder / "reference.log")
