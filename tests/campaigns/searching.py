@@ -15,7 +15,7 @@ from processes import Round, Run, die_with_parent
 from sqlalchemy.pool import NullPool
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
-LONGEST = 600.0
+LONGEST = 1800.0
 # Of the config: seconds after which a stopped worker's trials go to others.
 GRACE = 4
 # What a search prints once it is at work, and when it has evaluated all.
@@ -57,7 +57,7 @@ class SQLiteSearches:
             if not killed:
                 done.ended(run)
             # A helper of a killed search may be at work when the next one starts.
-            if (not killed or rng.random() < 0.5) and run.left_behind(60):
+            if (not killed or rng.random() < 0.5) and run.left_behind(120):
                 done.fault("not_gone_on", f"{work_dir}: helpers went on")
             _look_at_helpers(run, work_dir, done)
             if run.status == 0:

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 KINDS = ("epochs", "iterations", "middle")
 # What is measured and not computed.
 MEASURED = ("time", "data_time", "memory", "eta")
-LONGEST = 600.0
+LONGEST = 1800.0
 
 
 class Trainings:
