@@ -105,18 +105,8 @@ def test_classifier_of_a_config(tool, classifier_config, tmp_path):
     torch.testing.assert_close(
         run_onnx(tmp_path / "a.onnx", images)["logits"], wanted, rtol=0, atol=1e-4
     )
-    status, printed, errors = tool(
-        *(
-            "export.py",
-            "--weights",
-            tmp_path,
-            "--config",
-            config,
-            "--backbone-only",
-            *out,
-            "--force",
-        )
-    )
+    backbone = ("--weights", tmp_path, "--config", config, "--backbone-only")
+    status, printed, errors = tool("export.py", *backbone, *out, "--force")
     assert status == 0, errors
     assert "a.onnx: stage1, stage2; largest difference" in printed.splitlines()[-1]
 
