@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import re
 from pathlib import Path
 
 from pinas_mm.errors import UserError
+
+LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -16,12 +21,36 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
+            with contextlib.suppress(OSError):  # Some file systems have no locks.
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_over(folder: str | Path) -> list[Path]:
+    """Removes the temporary files of :func:`write_atomically` that killed processes left.
+
+    A process that is at it holds a lock, which ends with it.
+
+    Args:
+        folder: where they lie; it need not be there.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in Path(folder).glob(".*.tmp"):
+        if not LEFT_OVER.fullmatch(path.name) or not path.is_file():
+            continue
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            removed.append(path)
+    return removed
 
 
 def write_output(path: str | Path, content: bytes) -> None:

@@ -28,7 +28,7 @@ DATASETS = Registry("dataset", parent=root.DATASETS, locations=["pinas_mm.data.c
 DATA_SAMPLERS = Registry(
     "data sampler",
     parent=root.DATA_SAMPLERS,
-    locations=["pinas_mm.data.fixed_sampler"],
+    locations=["pinas_mm.data.fixed_sampler", "pinas_mm.data.remaining_batches"],
 )
 TRANSFORMS = Registry("transform", parent=root.TRANSFORMS, locations=["pinas_mm.data.loading"])
 HOOKS = Registry("hook", parent=root.HOOKS, locations=["pinas_mm.engine"])

@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mmcv.cnn.bricks.transformer  # noqa: F401  warns when it is first loaded, whoever asks
+import mmengine.config.config
 import pytest
 import torch
 from mmengine.config import Config
@@ -36,6 +37,8 @@ NAMES = (f"test{number}" for number in itertools.count())
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# Laying out a config's text, once a checkpoint, takes longer than the steps of a small training.
+mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 
 
 def pytest_runtest_setup() -> None:

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.registry import HOOKS, plain
+from pinas_mm.registry import HOOKS, dicts, plain
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits
 from pinas_mm.weights.initializers import PREFIX, load_backbone
@@ -96,13 +98,18 @@ class SafeCheckpointHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replaces what is neither a tensor nor a plain value; says what network it is."""
         for part in ("meta", "message_hub"):
-            checkpoint[part] = _plain(checkpoint[part])
+            checkpoint[part] = plain_values(checkpoint[part])
+        checkpoint["meta"]["train_loader"] = loader_facts(runner.train_dataloader)
+        for state in dicts(checkpoint.get("param_schedulers")):
+            # OneCycleLR keeps a function, which it has again when it is built.
+            for name in [name for name, value in state.items() if callable(value)]:
+                del state[name]
         network = getattr(unwrapped(runner.model), "backbone", None)
         if isinstance(network, Network):
             checkpoint["meta"] |= dict(
                 space=network.space.to_dict(),
                 in_channels=network.in_channels,
-                norm_cfg=_plain(dict(network.norm_cfg)),
+                norm_cfg=plain_values(dict(network.norm_cfg)),
             )
         if isinstance(network, PiNASBackbone):
             checkpoint["meta"]["arch"] = str(network.arch)
@@ -120,6 +127,9 @@ class SafeCheckpointHook(Hook):
         tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         if isinstance(backbone, PiNASSupernet) or not tunes:
             check_fits(model, state, "the checkpoint")
+        # mmengine would run it as a config on resuming.
+        if isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"].pop("config", None)
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, kept in scalars.items():
             if isinstance(kept, dict):
@@ -139,16 +149,25 @@ class LastValidationHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Runs the validation where there is one."""
-        if runner.iter >= runner.max_iters and runner.val_loop is not None:
+        loop = runner.train_loop
+        # An epoch of whose batches none is left has its end yet to come, and validation with it.
+        open_epoch = isinstance(loop, EpochBasedTrainLoop) and loop.epoch < loop.max_epochs
+        if loop.iter >= loop.max_iters and not open_epoch and runner.val_loop is not None:
             runner.val_loop.run()
 
 
-def _plain(value: Any) -> Any:
+def loader_facts(loader: DataLoader) -> dict[str, int | None]:
+    """What decides of which images the batches of a training are."""
+    size = getattr(loader.batch_sampler, "batch_size", None)
+    return dict(batches=len(loader), batch_size=size, processes=get_world_size())
+
+
+def plain_values(value: Any) -> Any:
     """The same with history buffers and NumPy's types as tensors, lists and numbers."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain_values(inner) for inner in value]
     if isinstance(value, HistoryBuffer):
         history, count = (torch.from_numpy(array.copy()) for array in value.data)
         return {"history": history, "count": count, "max_length": value.max_length}

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import is_main_process
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.data.checks import check_data
+from pinas_mm.ending import rank
 from pinas_mm.engine.preflight import check_run
+from pinas_mm.engine.resume import go_on, prepare
 from pinas_mm.errors import UserError
-from pinas_mm.files import check_writable
+from pinas_mm.files import check_writable, remove_left_over
 from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
@@ -52,7 +54,7 @@ def use_resume(cfg: Config, resume: str) -> None:
         cfg.load_from = str(find_checkpoint(cfg.work_dir))
     else:
         cfg.load_from = None
-        print_log(f"nothing to resume in {cfg.work_dir}: starting from the beginning", "current")
+        _notice(f"nothing to resume in {cfg.work_dir}: starting from the beginning")
 
 
 def use_tta(cfg: Config) -> None:
@@ -119,12 +121,15 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     """
     for split in splits:
         check_data(split, cfg.get(f"{split}_dataloader") or {})
+    cfg.resume = bool(cfg.get("resume")) and "train" in splits
+    if cfg.resume and not cfg.get("load_from"):
+        use_resume(cfg, "auto")
+    checkpoint = None
     if cfg.get("load_from"):
         path = find_checkpoint(cfg.load_from)
         checkpoint = read_checkpoint(path, mmap=True)
-        if cfg.get("resume"):
-            _check_resumable(checkpoint, path)
         cfg.load_from = str(path)
+        prepare(cfg, checkpoint, trains="train" in splits)
     check_run(cfg, trains="train" in splits)
     kind = (cfg.get("model") or {}).get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
@@ -139,20 +144,19 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     _add_hook(cfg, "pinas_mm.BestMetricHook")
     if not torch.cuda.is_available():
         _for_cpu(cfg)
+    if "train" in splits and not rank():
+        remove_left_over(cfg.work_dir)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
-    return runner_type.from_cfg(cfg)
+    runner = runner_type.from_cfg(cfg)
+    return go_on(runner, checkpoint["meta"]) if checkpoint and cfg.resume else runner
 
 
-def _check_resumable(checkpoint: dict, path: Path) -> None:
-    """Raises :class:`UserError` where a checkpoint has no training to go on with."""
-    instead = f"start from them with --cfg-options load_from={path}"
-    if not {"iter", "epoch"} <= set(checkpoint.get("meta") or {}):
-        raise UserError(f"checkpoint {path} holds weights but no training to resume: {instead}")
-    if "optimizer" not in checkpoint:
-        raise UserError(
-            f"checkpoint {path} holds weights but no optimizer's state, as the best ones do, so "
-            f"that the resumed run would be another: resume from the last one, or {instead}"
-        )
+def what_training_keeps() -> str:
+    """What an interrupted training has on disk, and how to go on."""
+    last = MessageHub.get_current_instance().runtime_info.get("last_ckpt")
+    if last is None:
+        return "no checkpoint was due yet; the same command begins anew"
+    return f"all until {last} is kept; the same command goes on from there with --resume"
 
 
 def _add_hook(cfg: Config, name: str) -> None:
@@ -165,7 +169,7 @@ def _add_hook(cfg: Config, name: str) -> None:
 def _for_cpu(cfg: Config) -> None:
     """What a CPU cannot do is replaced, with one line of notice each."""
     if cfg.get("launcher", "none") != "none":
-        _join_process_group(cfg.launcher)
+        _join_process_group(cfg.launcher, _time_limit(cfg))
         wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
         if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.CPUDistributedDataParallel"
@@ -180,13 +184,25 @@ def _for_cpu(cfg: Config) -> None:
 
 
 def _notice(text: str) -> None:
-    if is_main_process():
+    if not rank():
         print_log(text, "current")
 
 
-def _join_process_group(launcher: str) -> None:
+def _time_limit(cfg: Config) -> timedelta | None:
+    """How long processes wait for one of them; None for PyTorch's own limit."""
+    seconds = (cfg.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout")
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise UserError(
+            f"env_cfg.dist_cfg.timeout is {seconds!r}: a number of seconds above 0 is allowed"
+        )
+    return timedelta(seconds=seconds)
+
+
+def _join_process_group(launcher: str, timeout: timedelta | None) -> None:
     """What mmengine's runner does, which calls CUDA on the way."""
     if launcher != "pytorch":
         raise UserError(f"no GPU: --launcher {launcher} needs one, torchrun with pytorch does not")
     if not distributed.is_initialized():
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", timeout=timeout)

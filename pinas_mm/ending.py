@@ -1,0 +1,88 @@
+"""How a tool ends that was interrupted, or whose processes lost one another: a line, said once."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from pinas_mm.errors import UserError
+
+# Seconds in which a launcher notices that rank 0 has ended, and ends the others.
+PATIENCE = 10
+INTERRUPTED = 130
+# Of what PyTorch raises where processes cannot exchange something.
+LOST = re.compile(
+    r"gloo.transport|pair closure|timed out waiting|connection closed by peer"
+    r"|collective operation timeout|ncclRemoteError",
+    re.IGNORECASE,
+)
+
+
+def rank() -> int:
+    """This process's among those that torchrun, Slurm or MPI started; 0 where it is alone."""
+    names = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+    return int(next((os.environ[name] for name in names if name in os.environ), 0))
+
+
+def let_rank_0_speak() -> None:
+    """Waits, on other ranks than 0, before something is said that rank 0 may say as well.
+
+    Where it does, the launcher ends this process meanwhile; else this rank has to say it itself.
+    """
+    if rank():
+        time.sleep(PATIENCE)
+
+
+def interruptible(kept: str | Callable[[], str]) -> Callable[[Callable[[], None]], Callable]:
+    """Ends a tool with one line and status 130 on Ctrl-C.
+
+    Args:
+        kept: what is kept and how to go on, or what says so when it is asked.
+
+    Raises:
+        UserError: instead of what PyTorch raises where another process does not answer.
+    """
+
+    def decorated(main: Callable[[], None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def wrapped() -> None:
+            try:
+                main()
+            except KeyboardInterrupt:
+                _say(kept if isinstance(kept, str) else kept())
+                raise SystemExit(INTERRUPTED) from None
+            except RuntimeError as error:
+                if not LOST.search(str(error)):
+                    raise
+                raise UserError(
+                    "another process of the run is dead, or stopped or busy for longer than "
+                    f"env_cfg.dist_cfg.timeout ({str(error).strip().splitlines()[-1]}): "
+                    f"{kept if isinstance(kept, str) else kept()}"
+                ) from error
+
+        return wrapped
+
+    return decorated
+
+
+def while_loading() -> None:
+    """Does the same for Ctrl-C before a tool's ``main``, while libraries are loaded."""
+    sys.excepthook = _hook
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        _say("nothing was begun")
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
+    sys.__excepthook__(kind, error, trace)
+
+
+def _say(kept: str) -> None:
+    if not rank():
+        print(f"interrupted: {kept}", file=sys.stderr, flush=True)
