@@ -91,8 +91,11 @@ def test_only_checkpoints_that_may_be_needed_are_kept(tmp_path, train):
 
 def test_resuming_where_nothing_is_starts_from_the_beginning(tmp_path, train):
     options = {"train_cfg.max_epochs": 1}
+    # All that a run leaves that was killed in its first checkpoint.
+    (tmp_path / ".epoch_1.pth.4711.tmp").write_bytes(bytes(100))
     rows = train("small_supernet.py", tmp_path, "--resume", options=options)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_queue_teacher_and_optimizer_go_through_a_checkpoint(tmp_path, train):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pickle
@@ -31,7 +32,7 @@ def find_checkpoint(path: str | Path) -> Path:
             is downloaded once, to PyTorch's hub folder (``TORCH_HOME``).
 
     Raises:
-        UserError: there is none, or the file is truncated.
+        UserError: there is none, or the file is truncated or damaged.
     """
     if "://" in str(path):
         return _downloaded(str(path))
@@ -157,6 +158,13 @@ def _last_checkpoint(work_dir: Path) -> Path:
 
 def _is_intact(path: Path) -> bool:
     """Whether what an archive holds has the checksums that it was written with."""
+    stat = path.stat()
+    return _has_its_checksums(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache
+def _has_its_checksums(path: Path, *version: int) -> bool:
+    """Reads a file once, however often it is asked for; ``version`` tells one from its next."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -197,3 +205,8 @@ def _check_whole(path: Path, source: str) -> None:
             f"{source} is truncated or no PyTorch checkpoint ({path.stat().st_size} bytes): take "
             "an earlier one or download it again"
         ) from error
+    if not _is_intact(path):
+        raise UserError(
+            f"{source} is damaged, its checksums are others than when it was written: take an "
+            "earlier one or download it again"
+        )

@@ -90,7 +90,7 @@ def test_the_best_so_far_is_not_the_last(work_dir):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "zeros"])
-def test_what_has_not_its_checksum_is_passed_over(work_dir, damage):
+def test_what_has_not_its_checksum_is_passed_over_or_refused(work_dir, damage):
     path = work_dir / "epoch_2.pth"
     torch.save({"w": torch.arange(1000)}, path)
     content = bytearray(path.read_bytes())
@@ -98,6 +98,19 @@ def test_what_has_not_its_checksum_is_passed_over(work_dir, damage):
     content[middle : middle + 64] = bytes(64) if damage == "zeros" else b"\x55" * 64
     path.write_bytes(content)
     assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
+    with pytest.raises(UserError, match=r"epoch_2\.pth is damaged, its checksums are others"):
+        find_checkpoint(path)
+    # One that takes its place is read anew.
+    torch.save({"number": 2}, path)
+    assert find_checkpoint(work_dir) == path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, kind):
+    path = tmp_path / "epoch_1.pth"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"epoch_1\.pth does not exist"):
+        find_checkpoint(path)
 
 
 @pytest.mark.parametrize("bits", [0x01, 0x08, 0x0E])
