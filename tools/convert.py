@@ -11,6 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.convert import convert_file
 from pinas_mm.engine.config import check_given
 from pinas_mm.engine.faults import one_line_errors
@@ -31,6 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @one_line_errors
+@ending.interruptible("nothing was written; the same command begins anew")
 def main() -> None:
     args = parse_args()
     check_given(args)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.engine.config import add_cfg_options, check_given, read_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.export.subnet import read_space
@@ -25,6 +29,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @one_line_errors
+@ending.interruptible("the same command begins anew")
 def main() -> None:
     args = parse_args()
     check_given(args)

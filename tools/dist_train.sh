@@ -5,7 +5,8 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]" >&2; exit 2; }
 config=$1 gpus=$2
 shift 2
-exec "${PYTHON:-python}" -m torch.distributed.run \
+tools=$(dirname "${BASH_SOURCE[0]}")
+exec "${PYTHON:-python}" "$tools/torchrun.py" \
   --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$gpus" \
   --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-  "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher pytorch "$@"
+  "$tools/train.py" "$config" --launcher pytorch "$@"

@@ -15,6 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.engine.config import add_cfg_options, check_given, read_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
@@ -136,6 +140,7 @@ def cut_out(args: argparse.Namespace) -> Deployable:
 
 
 @one_line_errors
+@ending.interruptible("only files whose names stand above are there; the same command begins anew")
 def main() -> None:
     args = parse_args()
     check_given(args)

@@ -7,14 +7,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.engine import launch
-from pinas_mm.engine.config import add_run_options, load_config
+from pinas_mm.engine.config import Parser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.files import check_output, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     add_run_options(parser)
     parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
     parser.add_argument("--out", help="file for the metrics, as JSON")
@@ -26,6 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @one_line_errors
+@ending.interruptible("nothing was written; the same command begins anew")
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)

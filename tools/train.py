@@ -7,13 +7,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.engine import launch
-from pinas_mm.engine.config import add_run_options, load_config
+from pinas_mm.engine.config import Parser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     add_run_options(parser)
     parser.add_argument(
         "--resume",
@@ -30,6 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @one_line_errors
+@ending.interruptible(launch.what_training_keeps)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)

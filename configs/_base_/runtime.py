@@ -19,7 +19,9 @@ custom_hooks = [
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    # timeout: seconds that processes wait for one of them, with or without GPUs, before they end
+    # with an error. More than one may be busy alone, as with a metric of all images.
+    dist_cfg=dict(backend="nccl", timeout=1800),
 )
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 visualizer = dict(type="UniversalVisualizer", vis_backends=vis_backends)

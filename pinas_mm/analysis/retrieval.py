@@ -13,6 +13,7 @@ from pinas_mm.algorithms.heads import embedding_spread
 from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.progress import Progress
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
 
@@ -51,6 +52,7 @@ def cross_path_retrieval(
         seed: of the pairs drawn.
     """
     hits, spreads = [], []
+    progress = Progress("retrieval: pairs of paths", num_pairs)
     for number in range(num_pairs):
         path, other = CrossPaths()(model.backbone.space, seed, number)
         queries = _embedded((model.backbone, model.neck), [batch[0] for batch in views], path)
@@ -59,6 +61,7 @@ def cross_path_retrieval(
         nearest = (queries @ keys.T).argmax(dim=1)
         hits.append((nearest == torch.arange(len(keys))).float().mean())
         spreads.append(embedding_spread(queries))
+        progress.step()
     return Retrieval(float(torch.stack(hits).mean()), float(torch.stack(spreads).mean()))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from logging import WARNING
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
@@ -72,6 +72,18 @@ class CfgOptions(DictAction):
         if isinstance(value, (list, tuple)):
             return type(value)(map(self._with_spaces, value))
         return value.replace(self.SPACE, " ") if isinstance(value, str) else value
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line that several processes read: what is wrong with it is said by one, in a line.
+
+    Raises:
+        UserError: instead of an exit.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """Says where the options are explained."""
+        raise UserError(f"{message}; see {self.prog} --help")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

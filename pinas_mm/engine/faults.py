@@ -25,6 +25,7 @@ from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
 from torch import nn
 
+from pinas_mm.ending import let_rank_0_speak
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS, dicts, registered
 
@@ -78,6 +79,7 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
                     raise
                 log = _log(error)
                 text += f" (traceback in {log})" if log else f" ({DEBUG}=1 shows the traceback)"
+            let_rank_0_speak()
             print(f"error: {text}", file=sys.stderr)
             raise SystemExit(2) from None
 

@@ -19,6 +19,7 @@ from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.progress import Progress
 from pinas_mm.registry import LOOPS
 from pinas_mm.space import Arch
 
@@ -74,12 +75,17 @@ class _SupernetLoop:
         model.eval()
         statistics = self._statistics(model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
+        progress = Progress(
+            f"{stage}: batches of {len(self.archs)} architectures",
+            len(self.dataloader) * len(self.archs),
+        )
         for index, data in enumerate(self.dataloader):
             hook(f"before_{stage}_iter", batch_idx=index, data_batch=data)
             for arch, stats, evaluator in zip(self.archs, statistics, evaluators, strict=True):
                 with torch.no_grad(), autocast(enabled=self.fp16), stats.applied():
                     outputs = model.test_step(data, arch=arch)
                 evaluator.process(data_samples=outputs, data_batch=data)
+                progress.step()
             hook(f"after_{stage}_iter", batch_idx=index, data_batch=data, outputs=outputs)
         metrics = self._summary(evaluators)
         hook(f"after_{stage}_epoch", metrics=metrics)
@@ -91,10 +97,16 @@ class _SupernetLoop:
         # As loaded: uint8 on the CPU is small, and decoded once for all architectures.
         batches = [data for _, data in loaded]
 
+        progress = Progress(
+            f"statistics of {len(self.archs)} architectures: batches",
+            len(self.archs) * len(batches),
+        )
+
         def run(data: dict, arch: Arch) -> None:
             # All that predictions go through: neck and heads have batch norms too.
             with autocast(enabled=self.fp16):
                 model.test_step(data, arch)
+            progress.step()
 
         return [Statistics(model, partial(run, arch=arch), batches) for arch in self.archs]
 

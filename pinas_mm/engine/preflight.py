@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, Runner
 
+from pinas_mm.ending import rank
 from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.files import check_writable
@@ -64,7 +64,7 @@ def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
     if trains and not cfg.get("resume"):
         _check_free(work_dir, cfg.get("load_from"))
     check_writable(work_dir, "--work-dir")
-    if trains and os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+    if trains and not rank():
         _hold(work_dir.resolve())
 
 

@@ -18,6 +18,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.progress import Progress
 from pinas_mm.registry import MODELS, dicts
 
 
@@ -57,6 +58,7 @@ def recompute_statistics(
     loaded = Runner.build_dataloader(loader, seed=seed)
     backbone.to(device).eval()
     used = 0
+    progress = Progress("batches for the statistics", min(batches, len(loaded)))
 
     def images() -> Iterator[torch.Tensor]:
         nonlocal used
@@ -67,6 +69,7 @@ def recompute_statistics(
             if len(crops[0]) > 1:
                 used += 1
                 yield from crops
+            progress.step()
 
     statistics = Statistics(backbone, backbone, images())
     if not used:

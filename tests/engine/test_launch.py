@@ -144,3 +144,12 @@ def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path)
         "pinas_mm.SyncBNOnCPUHook",
     ]
     assert isinstance(config.custom_hooks[0], ConfigDict)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True])
+def test_a_time_limit_is_a_number_of_seconds(timeout):
+    config = Config(dict(env_cfg=dict(dist_cfg=dict(timeout=timeout))))
+    with pytest.raises(UserError, match=r"env_cfg\.dist_cfg\.timeout is .*: a number of seconds"):
+        launch._time_limit(config)
+    assert launch._time_limit(Config(dict(env_cfg=dict(dist_cfg=dict(timeout=5))))).seconds == 5
+    assert launch._time_limit(Config({})) is None
