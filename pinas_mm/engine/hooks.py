@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -15,6 +16,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from pinas_mm.errors import UserError
+from pinas_mm.files import write_atomically
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
@@ -139,21 +141,38 @@ class SafeCheckpointHook(Hook):
 
 @HOOKS.register_module()
 class LastValidationHook(Hook):
-    """Validates a resumed run that has no step left to train.
+    """Validates a resumed run where it goes on, if the validation due there was broken off.
 
-    Its last checkpoint is written before its last validation, in which it was broken off; mmengine
-    would end it without one.
+    A checkpoint is written before the validation of its epoch or iteration, and mmengine would go
+    on with the next step. ``last_validation`` in the work dir says after which iteration one was
+    last done.
     """
 
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Runs the validation where there is one."""
-        loop = runner.train_loop
-        # An epoch of whose batches none is left has its end yet to come, and validation with it.
-        open_epoch = isinstance(loop, EpochBasedTrainLoop) and loop.epoch < loop.max_epochs
-        if loop.iter >= loop.max_iters and not open_epoch and runner.val_loop is not None:
-            runner.val_loop.run()
+        """Runs the validation where one is due and not done."""
+        loop, val_loop = runner.train_loop, runner.val_loop
+        if val_loop is None or not loop.iter:
+            return
+        if isinstance(loop, EpochBasedTrainLoop):
+            # Of an epoch that was broken off, or whose end is yet to come, it comes with the end.
+            within = getattr(loop.dataloader.batch_sampler, "skipped", 0)
+            done, last = 0 if within else loop.epoch, loop.max_epochs
+        else:
+            done, last = loop.iter, loop.max_iters
+        begun = done >= getattr(loop, "val_begin", 1)
+        interval = getattr(loop, "val_interval", 1)
+        due = done > 0 and (done >= last or (begun and done % interval == 0))
+        file = Path(runner.work_dir) / "last_validation"
+        if due and (not file.is_file() or file.read_text() != str(loop.iter)):
+            val_loop.run()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Notes where the training stands, after the best checkpoint is written."""
+        if isinstance(runner._train_loop, BaseLoop) and is_main_process():
+            file = Path(runner.work_dir) / "last_validation"
+            write_atomically(file, str(runner.iter).encode())
 
 
 def loader_facts(loader: DataLoader) -> dict[str, int | None]:
