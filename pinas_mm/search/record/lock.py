@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,36 +42,37 @@ class StudyLock:
 
     Example:
         >>> lock = StudyLock(storage.engine, 'search', Path('search.db'))
-        >>> with lock():
-        ...     trial = study.ask()
+        >>> with lock() as connection:
+        ...     connection.execute(...)
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study: str, file: Path | None = None) -> None:
         self._engine, self._study = engine, study
-        self._file = None
-        if engine.dialect.name == "sqlite":
-            # A database in memory has one process, and a lock that nobody else waits for.
-            self._file = FileLock(f"{file}.lock") if file else contextlib.nullcontext()
+        self._sqlite = engine.dialect.name == "sqlite"
+        # A database in memory has one process, and a lock that nobody else waits for.
+        self._file = FileLock(f"{file}.lock") if self._sqlite and file else contextlib.nullcontext()
+        if self._sqlite:
             return
         created_once(lambda: _METADATA.create_all(engine))
         with contextlib.suppress(IntegrityError), engine.begin() as connection:
             connection.execute(_LOCKS.insert().values(study=study))
 
-    def __call__(self) -> AbstractContextManager[None]:
-        """Waits for the lock and holds it through a ``with`` block."""
-        return self._row() if self._file is None else self._held_file()
-
     @contextlib.contextmanager
-    def _held_file(self) -> Iterator[None]:
-        with self._file:
-            yield
+    def __call__(self) -> Iterator[sqlalchemy.Connection]:
+        """Waits for the lock and holds it through a ``with`` block.
 
-    @contextlib.contextmanager
-    def _row(self) -> Iterator[None]:
-        with self._engine.begin() as connection:
-            row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
-            connection.execute(row.with_for_update()).one()
-            yield
+        Yields:
+            A connection in a transaction that ends with the block: who loses the lock with the
+            connection has written nothing.
+        """
+        with self._file, self._engine.begin() as connection:
+            if self._sqlite:
+                # Python's driver would begin with the first write, and end with a savepoint.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
+                connection.execute(row.with_for_update()).one()
+            yield connection
 
 
 def created_once(create: Callable[[], Made]) -> Made:
