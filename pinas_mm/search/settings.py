@@ -7,18 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+import torch
 from mmengine.dist import get_world_size
 from torch import nn
 
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.machine import usable_cores
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
 from pinas_mm.search.evaluation.build import build_score
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import Score
 
-COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
+COUNTS = (
+    *("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "storage_timeout"),
+    "best",
+)
+# More processes than this for each core or GPU only wait for each other.
+MOST_WORKERS = 4
+# Characters of a study's name that all databases take.
+MOST_NAME = 255
+# Architectures whose statistics are in memory together.
+MOST_BATCH = 4096
 
 
 @dataclasses.dataclass
@@ -53,6 +64,9 @@ class SearchSettings:
         workers: processes on this machine.
         heartbeat, grace: seconds between a worker's signs of life, and without one until its
             trials are given to others.
+        storage_timeout: seconds to try again where the storage is away for a while.
+        keep_workers: whether workers, and the ranks of a launcher, go on where the process that
+            started them is killed.
         best: how many architectures ``best.json`` lists.
         score_config: what the score was made of.
     """
@@ -78,6 +92,8 @@ class SearchSettings:
     workers: int = 1
     heartbeat: int = 20
     grace: int = 90
+    storage_timeout: int = 600
+    keep_workers: bool = False
     best: int = 10
     score_config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -106,8 +122,19 @@ class SearchSettings:
         settings = cls(**read)
         for name in COUNTS:
             value = getattr(settings, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"search.{name} is {value!r}: it must be a number of at least 1")
+        most = MOST_WORKERS * max(usable_cores(), torch.cuda.device_count())
+        for name, limit in (("workers", most), ("batch", MOST_BATCH)):
+            if getattr(settings, name) > limit:
+                raise UserError(
+                    f"search.{name} is {getattr(settings, name)}: at most {limit} on this machine"
+                )
+        if not str(settings.study).isprintable() or not 0 < len(str(settings.study)) <= MOST_NAME:
+            raise UserError(
+                f"search.study is {settings.study!r}: a name of 1 to {MOST_NAME} letters, without "
+                "line breaks and control characters"
+            )
         if settings.grace <= settings.heartbeat:
             raise UserError(
                 f"search.grace is {settings.grace} s, heartbeat {settings.heartbeat} s: a living "
