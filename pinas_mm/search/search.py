@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,13 @@ def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
             return {key: plain(inner) for key, inner in value.items() if key != "data_root"}
         if isinstance(value, (list, tuple)):
             return [plain(inner) for inner in value]
-        return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+        if isinstance(value, (str, int, float, bool, type(None))):
+            return value
+        if hasattr(value, "__qualname__"):
+            # A class or a function, as new configs have them for types.
+            return f"{value.__module__}.{value.__qualname__}"
+        # Where an object lies in memory is another place in each process.
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
     names = ("dataset", "batch_size", "collate_fn")
     return {name: plain(dataloader[name]) for name in names if name in dataloader}

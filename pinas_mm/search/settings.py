@@ -115,6 +115,12 @@ class SearchSettings:
         ]
         if missing:
             raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
+        for name, kinds in KINDS.items():
+            if name in config and not isinstance(config[name], kinds):
+                raise UserError(
+                    f"search.{name} is {config[name]!r}: allowed is "
+                    f"{' or '.join(WORDS.get(kind, kind.__name__) for kind in kinds)}"
+                )
         read = dict(config, score_config=options_of(config["score"]))
         for name, reader in READERS.items():
             if name in config:
@@ -124,13 +130,20 @@ class SearchSettings:
             value = getattr(settings, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"search.{name} is {value!r}: it must be a number of at least 1")
+        size = settings.image_size or 1
+        sides = [size] * 2 if isinstance(size, int) else size
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise UserError(
+                f"search.image_size is {size!r}: give a whole number of pixels, or two for height "
+                "and width"
+            )
         most = MOST_WORKERS * max(usable_cores(), torch.cuda.device_count())
         for name, limit in (("workers", most), ("batch", MOST_BATCH)):
             if getattr(settings, name) > limit:
                 raise UserError(
                     f"search.{name} is {getattr(settings, name)}: at most {limit} on this machine"
                 )
-        if not str(settings.study).isprintable() or not 0 < len(str(settings.study)) <= MOST_NAME:
+        if not settings.study.isprintable() or not 0 < len(settings.study) <= MOST_NAME:
             raise UserError(
                 f"search.study is {settings.study!r}: a name of 1 to {MOST_NAME} letters, without "
                 "line breaks and control characters"
@@ -196,6 +209,26 @@ def _pruner(config: str | Mapping[str, Any] | None) -> optuna.pruners.BasePruner
     except (TypeError, ValueError) as error:
         raise UserError(f"pruner {name} does not take {options}: {error}") from None
 
+
+# What a config may have for settings that are no counts.
+KINDS: dict[str, tuple[type, ...]] = dict(
+    score=(str, Mapping, Score),
+    dataloader=(Mapping,),
+    calibration_dataloader=(Mapping,),
+    objectives=(str, list, tuple),
+    constraints=(str, list, tuple),
+    sampler=(str, Mapping),
+    memory=(str, int, float),
+    pruner=(str, Mapping, type(None)),
+    latency=(Mapping, type(None)),
+    images=(int, type(None)),
+    image_size=(int, list, tuple, type(None)),
+    num_classes=(int, type(None)),
+    study=(str,),
+    storage=(str, type(None)),
+    keep_workers=(bool,),
+)
+WORDS = {str: "text", Mapping: "a dict", int: "a whole number", type(None): "None"}
 
 # Settings that are more than a number or a name.
 READERS = dict(
