@@ -7,7 +7,6 @@ import dataclasses
 import threading
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,16 @@ from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
 from pinas_mm.search.record.access import ERRORS, Access
 from pinas_mm.search.record.encoding import arch_of, distributions
-from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.identity import identify
 from pinas_mm.search.record.left import Left
 from pinas_mm.search.record.lock import sqlite_file
+from pinas_mm.search.record.recovery import died_with, put_back
 from pinas_mm.search.record.storage import cause_of, damages, open_storage
 from pinas_mm.space import Arch
 
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-# A worker that an architecture kills each time must not be sent there for ever.
-MAX_ATTEMPTS = 5
-# What trials that cannot be used are counted as, beside Optuna's states.
-LEFT_OUT = "left out"
-# Of them are named up to this number.
+# Trials that are left out are named up to this number.
 MOST_NAMED = 5
 
 
@@ -283,38 +279,8 @@ class Record:
         """
         trials = self._access.unlocked(self._trials, patience)
         self._name_faults()
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        archs = [arch_of(trial, self.space) for trial in complete]
-        within = self.budget.feasible(np.array(archs).reshape(len(archs), self.space.num_blocks))
-        start = min(
-            (trial.datetime_start for trial in trials if trial.datetime_start), default=None
-        )
-        evaluated = [
-            Evaluated(
-                trial=trial.number,
-                arch=arch,
-                values=tuple(trial.values),
-                metrics=trial.user_attrs["metrics"],
-                costs=trial.user_attrs["costs"],
-                seconds=(trial.datetime_complete - start).total_seconds(),
-            )
-            for trial, arch, fits in zip(complete, archs, within, strict=True)
-            if fits
-        ]
         faulty = self._storage.faults.keys()
-        states = Counter(trial.state for trial in trials if trial.number not in faulty)
-        return Findings(
-            space=self.space,
-            objectives=self.objectives,
-            constraints=self.budget.constraints,
-            sampler=sampler,
-            evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
-            states={
-                **{state.name.lower(): states[state] for state in TrialState},
-                **({LEFT_OUT: len(faulty)} if faulty else {}),
-            },
-            checkpoint=checkpoint,
-        )
+        return Findings.read(trials, faulty, self.budget, self.objectives, sampler, checkpoint)
 
     def _ask(self) -> Claim:
         """The next trial of the queue, or a new one; the lock must be held."""
@@ -356,45 +322,17 @@ class Record:
         )
 
     def _recover(self) -> None:
-        """Puts trials whose worker died back in the queue; the lock must be held.
-
-        Optuna's own way out, failing them and queueing copies, counts each death as a trial.
-        """
-        stale = set(self._storage._get_stale_trial_ids(self.study._study_id))
-        if time.monotonic() - self._access.lost < self._grace:
-            # While the database was away nobody could give a sign of life.
-            stale = set()
-        died = []
-        for trial in self._trials():
-            # Claiming needs the lock: where we hold it, nobody is choosing an architecture now.
-            unchosen = len(trial.params) < self.space.num_blocks
-            if trial.state == TrialState.RUNNING and (unchosen or trial._trial_id in stale):
-                self._put_back(trial)
-                if not unchosen:
-                    died.append(trial)
-        if died:
-            numbers = ", ".join(str(trial.number) for trial in died)
-            print_log(f"trials whose worker died are tried again, each alone: {numbers}", "current")
-
-    def _put_back(self, trial: FrozenTrial) -> None:
-        died = trial.user_attrs.get("died", 0) + 1
-        self._storage.set_trial_user_attr(trial._trial_id, "died", died)
-        state = TrialState.WAITING if died < MAX_ATTEMPTS else TrialState.FAIL
-        self._storage.set_trial_state_values(trial._trial_id, state)
-        if state == TrialState.FAIL:
-            print_log(
-                f"{arch_of(trial, self.space)} took its worker with it {died} times: failed, "
-                "another takes its place",
-                "current",
-            )
+        """Puts trials whose worker died back in the queue; the lock must be held."""
+        # While the database was away nobody could give a sign of life.
+        certain = time.monotonic() - self._access.lost >= self._grace
+        put_back(self._storage, self.study, self.space, certain)
 
     def _left(self) -> Left:
         trials = self._trials()
         return Left(
             budget=self.budget,
             waiting=[
-                # One that was not chosen yet has killed nobody.
-                "died" in trial.user_attrs and arch_of(trial, self.space) is not None
+                died_with(trial, self.space)
                 for trial in trials
                 if trial.state == TrialState.WAITING
             ],

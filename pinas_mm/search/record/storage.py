@@ -20,6 +20,8 @@ from pinas_mm.search.record.lock import created_once, sqlite_file
 
 # Seconds that a SQLite connection waits for another process's write.
 SQLITE_TIMEOUT = 120
+# What Optuna says of a trial or study that was there before.
+NOT_FOUND = "Record does not exist"
 
 
 def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
@@ -93,6 +95,11 @@ def storage_errors(url: str | Path) -> Iterator[None]:
             "mend it and run the same command to go on"
         ) from error
     except json.JSONDecodeError as error:
+        raise UserError(_damaged(url, error)) from error
+    except KeyError as error:
+        if NOT_FOUND not in str(error):
+            raise
+        # Somebody deleted the study, or put an older copy of the database in its place.
         raise UserError(_damaged(url, error)) from error
 
 

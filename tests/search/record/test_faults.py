@@ -244,6 +244,19 @@ def test_a_file_that_is_no_database_is_one_line(open_record, tmp_path):
         open_record(path)
 
 
+def test_a_study_that_is_deleted_meanwhile_is_one_line(open_record, sqlite):
+    record = open_record(sqlite)
+    (claim,) = record.claim(1)
+    optuna.delete_study(study_name="search", storage=sqlite)
+    for work in (
+        lambda: record.finish(claim, {"score": 1.0}),
+        lambda: record.claim(1),
+        record.findings,
+    ):
+        with pytest.raises(UserError, match=r"does not exist.*--study-name"):
+            work()
+
+
 def test_a_study_made_for_the_other_direction_is_refused(open_record, sqlite):
     optuna.create_study(storage=sqlite, study_name="search")
     with pytest.raises(UserError, match="directions was minimize and is now maximize"):
