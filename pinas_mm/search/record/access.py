@@ -17,14 +17,13 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from sqlalchemy.exc import (
-    DBAPIError,
     InterfaceError,
     OperationalError,
     PendingRollbackError,
     SQLAlchemyError,
 )
 
-from pinas_mm.search.record.lock import StudyLock, sqlite_file
+from pinas_mm.search.record.lock import StudyLock, is_restarting, sqlite_file
 from pinas_mm.search.record.storage import cause_of, storage_errors
 
 Made = TypeVar("Made")
@@ -131,4 +130,4 @@ def is_away(error: BaseException, engine: sqlalchemy.Engine) -> bool:
         return any(text in str(cause) for text in ("is locked", "is busy"))
     # The last one follows a lost connection, on all that was to be done on it.
     lost = isinstance(cause, (OperationalError, InterfaceError, PendingRollbackError))
-    return lost or (isinstance(cause, DBAPIError) and cause.connection_invalidated)
+    return lost or is_restarting(cause)

@@ -7,6 +7,7 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import TypeVar
 
 import sqlalchemy
 from filelock import FileLock
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 Made = TypeVar("Made")
 # What databases say where somebody else was a moment earlier.
 TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint")
 TRIES, PAUSE = 10, 0.3
+# Seconds that a restart of a server may take.
+RESTART = 60.0
 
 _METADATA = sqlalchemy.MetaData()
 _LOCKS = sqlalchemy.Table(
@@ -53,9 +57,12 @@ class StudyLock:
         self._file = FileLock(f"{file}.lock") if self._sqlite and file else contextlib.nullcontext()
         if self._sqlite:
             return
-        created_once(lambda: _METADATA.create_all(engine))
-        with contextlib.suppress(IntegrityError), engine.begin() as connection:
-            connection.execute(_LOCKS.insert().values(study=study))
+        created_once(self._make)
+
+    def _make(self) -> None:
+        _METADATA.create_all(self._engine)
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+            connection.execute(_LOCKS.insert().values(study=self._study))
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[sqlalchemy.Connection]:
@@ -79,16 +86,31 @@ def created_once(create: Callable[[], Made]) -> Made:
     """What ``create`` gives, which makes tables where they are missing.
 
     Workers that start together all find none and make them; all but the first fail, and find them
-    at their next try.
+    at their next try. So does who comes while the server restarts; an address where there is none
+    is an error at once.
     """
-    for _ in range(TRIES):
+    tries, until = TRIES, -math.inf
+    while True:
         try:
             return create()
-        except SQLAlchemyError as error:
-            if not any(text in str(error) for text in TAKEN):
+        except (SQLAlchemyError, StorageInternalError) as error:
+            cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
+            if is_restarting(cause) and until < 0:
+                until = time.monotonic() + RESTART
+            away = isinstance(cause, OperationalError) and time.monotonic() < until
+            taken = any(text in str(cause) for text in TAKEN)
+            tries -= taken
+            if not away and not (taken and tries):
                 raise
             time.sleep(PAUSE)
-    return create()
+
+
+def is_restarting(error: BaseException) -> bool:
+    """Whether a server was there a moment ago, or says that it soon will be."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    # PostgreSQL's class of an operator's intervention: shutting down, starting up.
+    return lost or state.startswith("57P")
 
 
 def sqlite_file(url: str | Path) -> Path | None:

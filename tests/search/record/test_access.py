@@ -7,6 +7,7 @@ import time
 import pytest
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.search.worker import work
 
 
@@ -43,6 +44,22 @@ def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, 
     out = "".join(capfd.readouterr())
     assert out.count("database not reachable, trying again until") == 1
     assert "database reachable again" in out
+
+
+def test_who_comes_while_the_server_restarts_waits(open_record, postgresql_server, monkeypatch):
+    opened, creations = CheckedStorage.__init__, []
+
+    def restarting(self, *args, **options):
+        creations.append(None)
+        opened(self, *args, **options)
+        if len(creations) == 1:
+            postgresql_server.stop()
+            threading.Timer(1.0, postgresql_server.start).start()
+            self.get_all_studies()
+
+    monkeypatch.setattr(CheckedStorage, "__init__", restarting)
+    assert len(open_record(postgresql_server.url, study="coming").claim(2)) == 2
+    assert len(creations) > 1
 
 
 def test_a_lock_lost_in_the_middle_writes_nothing(open_record, postgresql_server):
