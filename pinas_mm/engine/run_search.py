@@ -66,8 +66,8 @@ def run_search(
     settings.check_data()
     runner = _runner(cfg, checkpoint, worker)
     # The file, since a work dir's last checkpoint may be another one tomorrow.
-    source = checkpoint if "://" in checkpoint else str(Path(cfg.load_from).resolve())
-    search = Search(unwrapped(runner.model), settings, work_dir, source)
+    source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()
+    search = Search(unwrapped(runner.model), settings, work_dir, str(source))
     launched = bool(worker) or cfg.get("launcher", "none") != "none"
     with stoppable(follows=launched and not settings.keep_workers):
         if worker:

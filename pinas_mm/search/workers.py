@@ -51,7 +51,9 @@ def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
         for index, process in started:
             if process.wait():
                 log = logs / f"worker_{index}.log"
-                print_log(f"worker {index} ended with status {process.returncode}: see {log}")
+                print_log(
+                    f"worker {index} ended with status {process.returncode}: see {log}", "current"
+                )
     finally:
         running = [process for _, process in started if process.poll() is None]
         for process in running:

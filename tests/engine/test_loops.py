@@ -10,7 +10,6 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn import functional as F
 
-from pinas_mm.engine.loops import RetrievalLoop
 from pinas_mm.errors import UserError
 from pinas_mm.space.paths import CrossPaths
 
@@ -64,13 +63,6 @@ def test_retrieval_is_nearest_neighbours_by_hand(runner):
             hits += int(cosines.argmax()) == index
     assert result["retrieval/top1"] == pytest.approx(100 * hits / 18)
     assert 0 < result["retrieval/spread"] < 2
-
-
-@pytest.mark.parametrize("name", ["num_images", "num_pairs"])
-@pytest.mark.parametrize("value", [0, -1, 2.5, None, "8"])
-def test_odd_numbers_of_images_or_pairs_are_refused(name, value):
-    with pytest.raises(UserError, match=f"{name} is {value!r}: it must be a whole number"):
-        RetrievalLoop(None, [], **{name: value})
 
 
 def test_many_pairs_are_shown_as_the_long_work_that_they_are(runner, monkeypatch):

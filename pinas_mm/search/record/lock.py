@@ -7,7 +7,7 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
-import math
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +21,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 Made = TypeVar("Made")
 # What databases say where somebody else was a moment earlier.
 TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint")
+# A new SQLite file's first journal is not waited for.
+TAKEN += ("database is locked",)
 TRIES, PAUSE = 10, 0.3
 # Seconds that a restart of a server may take.
 RESTART = 60.0
@@ -57,7 +59,7 @@ class StudyLock:
         self._file = FileLock(f"{file}.lock") if self._sqlite and file else contextlib.nullcontext()
         if self._sqlite:
             return
-        created_once(self._make)
+        created_once(self._make, reached=True)
 
     def _make(self) -> None:
         _METADATA.create_all(self._engine)
@@ -82,25 +84,29 @@ class StudyLock:
             yield connection
 
 
-def created_once(create: Callable[[], Made]) -> Made:
+def created_once(create: Callable[[], Made], reached: bool = False) -> Made:
     """What ``create`` gives, which makes tables where they are missing.
 
     Workers that start together all find none and make them; all but the first fail, and find them
-    at their next try. So does who comes while the server restarts; an address where there is none
-    is an error at once.
+    at their next try. Who comes while the server restarts tries again too.
+
+    Args:
+        create: makes them.
+        reached: whether the server was there a moment ago; an address where there is none is an
+            error at once.
     """
-    tries, until = TRIES, -math.inf
+    tries, until = TRIES, None
     while True:
         try:
             return create()
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
             cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
-            if is_restarting(cause) and until < 0:
-                until = time.monotonic() + RESTART
-            away = isinstance(cause, OperationalError) and time.monotonic() < until
+            away = is_restarting(cause) or (reached and isinstance(cause, OperationalError))
             taken = any(text in str(cause) for text in TAKEN)
+            if away and until is None:
+                until, reached = time.monotonic() + RESTART, True
             tries -= taken
-            if not away and not (taken and tries):
+            if not (taken and tries) and not (away and time.monotonic() < until):
                 raise
             time.sleep(PAUSE)
 

@@ -60,6 +60,9 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
                 raise UserError(f"cannot make the folder of {file}: {error.strerror}") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            reached = file is None and sqlalchemy.make_url(address).get_backend_name() != "sqlite"
+            if reached:
+                created_once(lambda: _reach(address, options))
             try:
                 return created_once(
                     lambda: CheckedStorage(
@@ -67,7 +70,8 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
                         engine_kwargs=options,
                         heartbeat_interval=heartbeat,
                         grace_period=grace,
-                    )
+                    ),
+                    reached,
                 )
             except RuntimeError as error:
                 raise UserError(_other_tables(url, str(error))) from error
@@ -136,6 +140,13 @@ def _other_tables(url: str | Path, text: str) -> str:
     mend = upgrade if "storage upgrade" in text else "a newer Optuna, `pip install -U optuna`"
     made = text.split(" Please ")[0].rstrip(". ")
     return f"storage {_shown(url)} is of another version of Optuna ({made}): it takes {mend}"
+
+
+def _reach(address: str, options: dict[str, Any]) -> None:
+    """Raises SQLAlchemy's error where there is no server of this address."""
+    engine = sqlalchemy.create_engine(address, **options)
+    engine.connect().close()
+    engine.dispose()
 
 
 def _connect(file: Path) -> sqlite3.Connection:
