@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -68,6 +69,12 @@ def write_output(path: str | Path, content: bytes) -> None:
 def write_json(path: str | Path, content: object) -> None:
     """Writes JSON, whole or not at all; makes missing folders."""
     write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -7,6 +7,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+# Says, for one of several workers, how many threads the process had that shared them out.
+THREADS = "PINAS_MM_THREADS"
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -14,6 +16,24 @@ def usable_cores() -> int:
     """Cores that this process may use; where the system does not tell, all of them."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def process_threads() -> int:
+    """Threads that PyTorch computes with by this process's settings (``OMP_NUM_THREADS``, or all
+    cores); for one of several workers those of the process that started them.
+    """
+    import torch
+
+    return int(os.environ.get(THREADS) or torch.get_num_threads())
+
+
+def load() -> float | None:
+    """Processes that wanted a core in the last minute, for each core of the machine: above 1 they
+    wait for each other. None where the system does not tell.
+    """
+    # All of the machine's, whichever of them this process may use.
+    average = getattr(os, "getloadavg", None)
+    return average()[0] / (os.cpu_count() or 1) if average else None
 
 
 def cpu_name() -> str:

@@ -16,33 +16,59 @@ from pinas_mm.search.record.record import Record
 from pinas_mm.search.samplers import build_sampler
 
 
+class Server:
+    """A PostgreSQL server of its own, which can be stopped and started.
+
+    Attributes:
+        url: of its database.
+    """
+
+    def __init__(self, binaries: Path) -> None:
+        # The server refuses to run as root, and other users cannot enter pytest's folders.
+        self._user = "postgres" if os.getuid() == 0 else None
+        self._binaries, port = binaries, free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="pinas_postgresql_"))
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        self._data, self._log = str(self._folder / "data"), str(self._folder / "log")
+        self._options = f"-h 127.0.0.1 -p {port} -k {self._folder} -c fsync=off"
+        self._run("initdb", "-E", "UTF8", "-A", "trust", "-U", "pinas", "-D", self._data)
+        self.url = f"postgresql://pinas@127.0.0.1:{port}/postgres"
+
+    def start(self) -> None:
+        control = ("-w", "-D", self._data, "-l", self._log, "-o", self._options)
+        self._run("pg_ctl", *control, "start")
+
+    def stop(self) -> None:
+        """At once, as a crash does."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = (str(self._binaries / name), *arguments)
+        options = dict(check=True, capture_output=True, env={"LC_ALL": "C"})
+        subprocess.run(command, user=self._user, cwd=self._folder, **options)
+
+
 @pytest.fixture(scope="session")
-def postgresql() -> str:
-    """URL of a fresh database of a PostgreSQL server that this session starts and stops."""
+def postgresql_server() -> Server:
+    """A PostgreSQL server that this session starts and stops."""
     servers = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not servers:
         pytest.skip("PostgreSQL is not installed here: bash tools/install_debian.sh")
-    # The server refuses to run as root, and other users cannot enter pytest's folders.
-    user = "postgres" if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="pinas_postgresql_"))
-    if user:
-        shutil.chown(folder, user)
+    server = Server(servers[-1])
+    server.start()
+    yield server
+    server.remove()
 
-    def run(*command: str) -> None:
-        subprocess.run(
-            command, user=user, cwd=folder, check=True, capture_output=True, env={"LC_ALL": "C"}
-        )
 
-    port = free_port()
-    data, log = str(folder / "data"), str(folder / "log")
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    run(str(servers[-1] / "initdb"), "-E", "UTF8", "-A", "trust", "-U", "pinas", "-D", data)
-    run(str(servers[-1] / "pg_ctl"), "-w", "-D", data, "-l", log, "-o", options, "start")
-    try:
-        yield f"postgresql://pinas@127.0.0.1:{port}/postgres"
-    finally:
-        run(str(servers[-1] / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server) -> str:
+    """URL of the server's database."""
+    return postgresql_server.url
 
 
 @pytest.fixture

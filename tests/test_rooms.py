@@ -13,7 +13,7 @@ PACKAGE = REPOSITORY / "pinas_mm"
 # From the ground floor up; what stands in one line may not import each other.
 FLOORS = (
     ("errors", "stack"),
-    ("ending", "files", "machine", "progress", "registry", "run_state", "model_index"),
+    ("ending", "files", "long_work", "machine", "registry", "run_state", "model_index"),
     ("operations",),
     ("skeletons",),
     ("space",),

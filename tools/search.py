@@ -22,7 +22,12 @@ SETTINGS = {
     "sampler": dict(help="LaNASSampler, EvolutionSampler, PredictorSampler or one of Optuna's"),
     "storage": dict(help="database URL that other machines reach (default: WORK_DIR/search.db)"),
     "study": dict(metavar="NAME", help="name of the study in the storage"),
-    "workers": dict(type=int, help="processes on this machine"),
+    "workers": dict(type=int, help="processes on this machine; they stop where this one is killed"),
+    "keep_workers": dict(
+        action="store_true",
+        default=None,
+        help="they go on, as do a launcher's, where the process that started them is killed",
+    ),
     "seed": dict(type=int, help="of everything that is drawn"),
 }
 
@@ -32,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     add_run_options(parser)
     parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
     for name, options in SETTINGS.items():
-        flag = "--study-name" if name == "study" else f"--{name}"
+        flag = "--study-name" if name == "study" else f"--{name.replace('_', '-')}"
         parser.add_argument(flag, dest=f"search_{name}", **options)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -12,8 +12,8 @@ from torch import nn
 from pinas_mm.algorithms.heads import embedding_spread
 from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.algorithms.teacher import embed
+from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.progress import Progress
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
 
@@ -51,8 +51,7 @@ def cross_path_retrieval(
         num_pairs: pairs of paths to average over.
         seed: of the pairs drawn.
     """
-    hits, spreads = [], []
-    progress = Progress("retrieval: pairs of paths", num_pairs)
+    hits, spreads, progress = [], [], LongWork("retrieval, pairs of paths", num_pairs)
     for number in range(num_pairs):
         path, other = CrossPaths()(model.backbone.space, seed, number)
         queries = _embedded((model.backbone, model.neck), [batch[0] for batch in views], path)

@@ -18,8 +18,8 @@ from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
+from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.progress import Progress
 from pinas_mm.registry import LOOPS
 from pinas_mm.space import Arch
 
@@ -75,8 +75,8 @@ class _SupernetLoop:
         model.eval()
         statistics = self._statistics(model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
-        progress = Progress(
-            f"{stage}: batches of {len(self.archs)} architectures",
+        progress = LongWork(
+            f"{stage}, batches of {len(self.archs)} architectures",
             len(self.dataloader) * len(self.archs),
         )
         for index, data in enumerate(self.dataloader):
@@ -97,8 +97,8 @@ class _SupernetLoop:
         # As loaded: uint8 on the CPU is small, and decoded once for all architectures.
         batches = [data for _, data in loaded]
 
-        progress = Progress(
-            f"statistics of {len(self.archs)} architectures: batches",
+        progress = LongWork(
+            f"statistics of {len(self.archs)} architectures, batches",
             len(self.archs) * len(batches),
         )
 

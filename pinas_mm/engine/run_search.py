@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from rich.console import Console
+from rich.text import Text
 
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner
@@ -19,9 +23,10 @@ from pinas_mm.files import check_writable
 from pinas_mm.search.display import Display
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.report.report import best_table
+from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
-from pinas_mm.search.workers import helpers, parent_died
+from pinas_mm.search.workers import helpers, stoppable
 
 
 def run_search(
@@ -60,19 +65,23 @@ def run_search(
     check_writable(work_dir, "--work-dir")
     settings.check_data()
     runner = _runner(cfg, checkpoint, worker)
-    search = Search(unwrapped(runner.model), settings, work_dir, str(checkpoint))
-    if worker:
-        search.run(should_stop=parent_died)
-        return None
-    if not is_main_process():
-        search.run()
-        barrier()
-        return None
-    with (
-        helpers(command, settings.workers - 1, work_dir / "workers"),
-        Display(search, runner.logger, runner.visualizer) as display,
-    ):
-        search.run(display)
+    # The file, since a work dir's last checkpoint may be another one tomorrow.
+    source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()
+    search = Search(unwrapped(runner.model), settings, work_dir, str(source))
+    launched = bool(worker) or cfg.get("launcher", "none") != "none"
+    with stoppable(follows=launched and not settings.keep_workers):
+        if worker:
+            search.run()
+            return None
+        if not is_main_process():
+            search.run()
+            barrier()
+            return None
+        with (
+            helpers(command, settings.workers - 1, work_dir / "workers"),
+            Display(search, runner.logger, runner.visualizer) as display,
+        ):
+            search.run(display)
     search.write()
     barrier()
     findings = search.findings()
@@ -81,7 +90,8 @@ def run_search(
     done = findings.states["complete"] + findings.states["pruned"]
     if done < settings.trials:
         console.print(f"{done} of {settings.trials}: there are no more within the budget")
-    console.print(f"{work_dir}/: search.html, best.json, best.txt, figures/", soft_wrap=True)
+    written = f"{plain(str(work_dir))}/: search.html, best.json, best.txt, figures/"
+    console.print(Text(written), soft_wrap=True)
     return findings
 
 
@@ -92,6 +102,27 @@ def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:
     if worker:
         cfg.work_dir = str(Path(cfg.work_dir) / "workers" / str(worker))
         cfg.visualizer = None
+    cfg.setdefault("runner_type", BriefRunner.__name__)
     runner = build_runner(cfg, splits=[])
+    runner.logger.info(f"config, environment and hooks: {runner.logger.log_file}")
     runner.load_or_resume()
     return runner
+
+
+@RUNNERS.register_module()
+class BriefRunner(Runner):
+    """mmengine's runner; of what it logs over many lines the terminal is spared, the file has it:
+    hundreds of lines of config and hooks that a search does not run.
+    """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """mmengine's method."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_brief)
+        return logger
+
+
+def _is_brief(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or "\n" not in record.getMessage()

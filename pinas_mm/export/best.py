@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from pinas_mm.errors import UserError
+from pinas_mm.files import file_sha256
 from pinas_mm.space import SearchSpace
 
 
@@ -17,12 +19,35 @@ class Found:
     Attributes:
         arch: the architecture, in text form.
         space: the search space.
-        checkpoint: of the supernet, as the search was given it; may be empty.
+        file: the ``best.json``.
+        source: what it says of the supernet's checkpoint.
     """
 
     arch: str
     space: SearchSpace
-    checkpoint: str
+    file: Path
+    source: dict[str, Any]
+
+    @property
+    def checkpoint(self) -> str:
+        """The supernet's checkpoint, wherever the folders lie now; may be empty.
+
+        Raises:
+            UserError: the file is no longer the one that was searched.
+        """
+        given, wanted = str(self.source["checkpoint"]), self.source.get("checkpoint_sha256")
+        from_here = self.source.get("checkpoint_from_here")
+        places = [self.file.parent / str(from_here)] if from_here else []
+        places = [place.resolve() for place in [*places, Path(given)] if place.is_file()]
+        if not wanted or not places:
+            return given
+        for place in dict.fromkeys(places):
+            if file_sha256(place) == wanted:
+                return str(place)
+        raise UserError(
+            f"{places[0]} is no longer the checkpoint that {self.file} was found with: search "
+            "again, or give the weights to take as --supernet"
+        )
 
 
 def read_best(path: str | Path, rank: int = 1) -> Found:
@@ -42,7 +67,7 @@ def read_best(path: str | Path, rank: int = 1) -> Found:
     try:
         content = json.loads(path.read_bytes())
         archs = {entry["rank"]: str(entry["arch"]) for entry in content["best"]}
-        space, checkpoint = SearchSpace.build(content["space"]), str(content["checkpoint"])
+        space, _ = SearchSpace.build(content["space"]), content["checkpoint"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged or not a search's ({error!r}): search again in that work dir, "
@@ -50,4 +75,4 @@ def read_best(path: str | Path, rank: int = 1) -> Found:
         ) from error
     if rank not in archs:
         raise UserError(f"{path} has no rank {rank}: allowed are 1 to {len(archs)}")
-    return Found(archs[rank], space, checkpoint)
+    return Found(archs[rank], space, path, content)

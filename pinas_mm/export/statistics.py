@@ -16,9 +16,9 @@ from mmengine.runner import Runner, set_random_seed
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
+from pinas_mm.long_work import LongWork
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.progress import Progress
 from pinas_mm.registry import MODELS, dicts
 
 
@@ -58,7 +58,7 @@ def recompute_statistics(
     loaded = Runner.build_dataloader(loader, seed=seed)
     backbone.to(device).eval()
     used = 0
-    progress = Progress("batches for the statistics", min(batches, len(loaded)))
+    progress = LongWork("batches for the statistics", min(batches, len(loaded)))
 
     def images() -> Iterator[torch.Tensor]:
         nonlocal used

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from types import TracebackType
+from typing import TextIO
 
 from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
 from rich.console import Console
+from rich.file_proxy import FileProxy
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 
 # Seconds between two looks at the record, and between two reports.
 LOOK, REPORT = 2.0, 60.0
+# Characters of the bar itself; a terminal of 80 shows the numbers and times beside it whole.
+BAR = 16
+
+
+class _Cut(ProgressColumn):
+    """The description, in what the other columns leave of the line."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=False))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class Display:
@@ -43,20 +64,25 @@ class Display:
     ) -> None:
         self._search, self._logger, self._visualizer = search, logger, visualizer
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("architectures"),
+            BarColumn(BAR),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            _Cut(),
             console=console or Console(stderr=True),
+            # What goes to a file stays there.
+            redirect_stdout=sys.stdout.isatty(),
         )
-        self._task = self._bar.add_task("architectures", total=search.settings.trials)
+        self._task = self._bar.add_task("", total=search.settings.trials)
+        self._streams: list[tuple[logging.StreamHandler, TextIO]] = []
         self._looked = self._reported = time.monotonic()
         self._evaluated = -1
 
     def __enter__(self) -> Display:
         self._bar.start()
+        self._share_terminal()
         self._look()
         return self
 
@@ -68,6 +94,8 @@ class Display:
     ) -> None:
         if kind is None:
             self._look()
+        for handler, stream in self._streams:
+            handler.setStream(stream)
         self._bar.stop()
 
     def __call__(self, fraction: float) -> None:
@@ -80,13 +108,26 @@ class Display:
         if now - self._reported >= REPORT:
             self._reported = now
             try:
-                self._search.write()
+                self._search.write(patience=0)
             except UserError as error:
                 # The search goes on; its end writes the report again.
                 self._logger.warning(str(error))
 
+    def _share_terminal(self) -> None:
+        """Log lines that go to the bar's terminal are written above it, not into it."""
+        console = self._bar.console
+        for handler in self._logger.handlers:
+            stream = getattr(handler, "stream", None)
+            if console.is_terminal and stream is not None and stream.isatty():
+                handler.setStream(FileProxy(console, stream))
+                self._streams.append((handler, stream))
+
     def _look(self) -> None:
-        found = self._search.findings()
+        try:
+            found = self._search.findings(patience=0)
+        except UserError:
+            # A database that is away now; those who write to it say so.
+            return
         states = found.states
         done = states["complete"] + states["pruned"] + states["fail"]
         if done == self._evaluated:
@@ -94,7 +135,7 @@ class Display:
         self._evaluated = done
         best = found.best(1)
         text = _summary(found, best)
-        self._bar.update(self._task, completed=done, description=text)
+        self._bar.update(self._task, completed=done, description=plain(text))
         self._logger.info(f"{done} of {self._search.settings.trials} architectures, {text}")
         if self._visualizer is not None and best:
             scalars = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.files import file_sha256
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency import cached_latency
@@ -40,7 +42,8 @@ class Search:
         model: a trained :class:`SinglePath` or :class:`PiNAS`, on its device.
         settings: the ``search`` dict of a config, read.
         work_dir: where record and report go.
-        checkpoint: where the model's weights come from, for the report.
+        checkpoint: where the model's weights come from, for the report; of a file its absolute
+            path.
 
     Attributes:
         evaluator: the :class:`~pinas_mm.search.evaluation.evaluator.Evaluator`.
@@ -55,6 +58,8 @@ class Search:
         self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
+        file = is_main_process() and Path(checkpoint).is_file()
+        self._sha256 = file_sha256(checkpoint) if file else ""
         settings.check(model)
         self.objectives, space = settings.objectives, model.backbone.space
         # It knows no budget yet: what it is told wrongly is said before images are read.
@@ -111,20 +116,28 @@ class Search:
             )
         return self.findings() if self.record else None
 
-    def findings(self) -> Findings:
-        """What is found so far."""
-        sampler = options_of(self.settings.sampler).get("type", "")
-        return self.record.findings(self.checkpoint, str(sampler).rpartition(".")[2])
+    def findings(self, patience: float | None = None) -> Findings:
+        """What is found so far.
 
-    def write(self) -> None:
+        Args:
+            patience: seconds that the database may be away; None is the settings'
+                ``storage_timeout``.
+        """
+        sampler = options_of(self.settings.sampler).get("type", "")
+        return self.record.findings(self.checkpoint, str(sampler).rpartition(".")[2], patience)
+
+    def write(self, patience: float | None = None) -> None:
         """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir.
+
+        Args:
+            patience: as for :meth:`findings`.
 
         Raises:
             UserError: the disk is full or the folder cannot be written; the record is not touched.
         """
-        findings = self.findings()
+        findings = self.findings(patience)
         try:
-            write_report(findings, self.work_dir, self.cost_table, number=self.settings.best)
+            write_report(findings, self.work_dir, self.cost_table, self.settings.best, self._sha256)
         except OSError as error:
             raise UserError(
                 f"the report in {self.work_dir} cannot be written ({error.strerror}): make room "
@@ -161,6 +174,7 @@ class Search:
             pruner=copy.deepcopy(settings.pruner),
             heartbeat=settings.heartbeat,
             grace=settings.grace,
+            patience=settings.storage_timeout,
         )
 
     def _identity(self, model: nn.Module) -> dict[str, Any]:
@@ -200,7 +214,13 @@ def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
             return {key: plain(inner) for key, inner in value.items() if key != "data_root"}
         if isinstance(value, (list, tuple)):
             return [plain(inner) for inner in value]
-        return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+        if isinstance(value, (str, int, float, bool, type(None))):
+            return value
+        if hasattr(value, "__qualname__"):
+            # A class or a function, as new configs have them for types.
+            return f"{value.__module__}.{value.__qualname__}"
+        # Where an object lies in memory is another place in each process.
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
     names = ("dataset", "batch_size", "collate_fn")
     return {name: plain(dataloader[name]) for name in names if name in dataloader}

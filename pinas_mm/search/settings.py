@@ -7,18 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+import torch
 from mmengine.dist import get_world_size
 from torch import nn
 
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.machine import usable_cores
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
 from pinas_mm.search.evaluation.build import build_score
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import Score
 
-COUNTS = ("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "best")
+COUNTS = (
+    *("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "storage_timeout"),
+    "best",
+)
+# More processes than this for each core or GPU only wait for each other.
+MOST_WORKERS = 4
+# Characters of a study's name that all databases take.
+MOST_NAME = 255
+# Architectures whose statistics are in memory together.
+MOST_BATCH = 4096
 
 
 @dataclasses.dataclass
@@ -53,6 +64,9 @@ class SearchSettings:
         workers: processes on this machine.
         heartbeat, grace: seconds between a worker's signs of life, and without one until its
             trials are given to others.
+        storage_timeout: seconds to try again where the storage is away for a while.
+        keep_workers: whether workers, and the ranks of a launcher, go on where the process that
+            started them is killed.
         best: how many architectures ``best.json`` lists.
         score_config: what the score was made of.
     """
@@ -78,6 +92,8 @@ class SearchSettings:
     workers: int = 1
     heartbeat: int = 20
     grace: int = 90
+    storage_timeout: int = 600
+    keep_workers: bool = False
     best: int = 10
     score_config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -99,6 +115,12 @@ class SearchSettings:
         ]
         if missing:
             raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
+        for name, kinds in KINDS.items():
+            if name in config and not isinstance(config[name], kinds):
+                raise UserError(
+                    f"search.{name} is {config[name]!r}: allowed is "
+                    f"{' or '.join(WORDS.get(kind, kind.__name__) for kind in kinds)}"
+                )
         read = dict(config, score_config=options_of(config["score"]))
         for name, reader in READERS.items():
             if name in config:
@@ -106,8 +128,26 @@ class SearchSettings:
         settings = cls(**read)
         for name in COUNTS:
             value = getattr(settings, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"search.{name} is {value!r}: it must be a number of at least 1")
+        size = settings.image_size or 1
+        sides = [size] * 2 if isinstance(size, int) else size
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise UserError(
+                f"search.image_size is {size!r}: give a whole number of pixels, or two for height "
+                "and width"
+            )
+        most = MOST_WORKERS * max(usable_cores(), torch.cuda.device_count())
+        for name, limit in (("workers", most), ("batch", MOST_BATCH)):
+            if getattr(settings, name) > limit:
+                raise UserError(
+                    f"search.{name} is {getattr(settings, name)}: at most {limit} on this machine"
+                )
+        if not settings.study.isprintable() or not 0 < len(settings.study) <= MOST_NAME:
+            raise UserError(
+                f"search.study is {settings.study!r}: a name of 1 to {MOST_NAME} letters, without "
+                "line breaks and control characters"
+            )
         if settings.grace <= settings.heartbeat:
             raise UserError(
                 f"search.grace is {settings.grace} s, heartbeat {settings.heartbeat} s: a living "
@@ -169,6 +209,26 @@ def _pruner(config: str | Mapping[str, Any] | None) -> optuna.pruners.BasePruner
     except (TypeError, ValueError) as error:
         raise UserError(f"pruner {name} does not take {options}: {error}") from None
 
+
+# What a config may have for settings that are no counts.
+KINDS: dict[str, tuple[type, ...]] = dict(
+    score=(str, Mapping, Score),
+    dataloader=(Mapping,),
+    calibration_dataloader=(Mapping,),
+    objectives=(str, list, tuple),
+    constraints=(str, list, tuple),
+    sampler=(str, Mapping),
+    memory=(str, int, float),
+    pruner=(str, Mapping, type(None)),
+    latency=(Mapping, type(None)),
+    images=(int, type(None)),
+    image_size=(int, list, tuple, type(None)),
+    num_classes=(int, type(None)),
+    study=(str,),
+    storage=(str, type(None)),
+    keep_workers=(bool,),
+)
+WORDS = {str: "text", Mapping: "a dict", int: "a whole number", type(None): "None"}
 
 # Settings that are more than a number or a name.
 READERS = dict(

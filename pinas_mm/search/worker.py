@@ -90,7 +90,8 @@ class _Pruning:
     """
 
     def __init__(self, record: Record, claims: Sequence[Claim]) -> None:
-        self._claims, self._objective = claims, record.objectives[0].name
+        self._record, self._claims = record, claims
+        self._objective = record.objectives[0].name
         self.dropped: set[int] = set()
 
     def __call__(self, done: int, total: int, partial: list[dict[str, float]]) -> set[int]:
@@ -101,8 +102,7 @@ class _Pruning:
         for index, (claim, metrics) in enumerate(zip(self._claims, partial, strict=True)):
             if index not in self.dropped:
                 check_given(self._objective, metrics)
-                claim.trial.report(metrics[self._objective], step=done)
-                if claim.trial.should_prune():
+                if self._record.report(claim, metrics[self._objective], done):
                     hopeless.add(index)
         self.dropped |= hopeless
         return hopeless

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import torch
 from mmengine.logging import print_log
 
-from pinas_mm.machine import usable_cores
+from pinas_mm.machine import THREADS, process_threads, usable_cores
+
+# Names the process that started a worker, which may be gone before the worker can ask.
+PARENT = "PINAS_MM_PARENT"
+# Seconds between two looks whether it is there, and for what is in work to be put back.
+LOOK, LAST = 1.0, 30.0
 
 
 @contextlib.contextmanager
@@ -21,42 +29,88 @@ def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
 
     Each has its share of the cores and, where there are GPUs, one of them in turn. One that dies
     is reported and not missed: its architectures go to the others. Where the block ends with an
-    error they are stopped.
+    error they are stopped; where this process is killed they stop by themselves, see
+    :func:`stoppable`.
 
     Args:
         command: the command line of a worker; ``--worker N`` is appended.
         number: how many.
         logs: folder for their output, ``worker_N.log``.
     """
-    threads = max(usable_cores() // (number + 1), 1)
+    threads, whole = max(usable_cores() // (number + 1), 1), process_threads()
     if number:
         torch.set_num_threads(threads)
         logs.mkdir(parents=True, exist_ok=True)
     started = []
     try:
         for index in range(1, number + 1):
-            started.append(
-                (index, _start([*command, "--worker", str(index)], index, threads, logs))
-            )
+            environment = {"OMP_NUM_THREADS": str(threads), THREADS: str(whole)}
+            process = _start([*command, "--worker", str(index)], index, environment, logs)
+            started.append((index, process))
         yield
         for index, process in started:
             if process.wait():
                 log = logs / f"worker_{index}.log"
-                print_log(f"worker {index} ended with status {process.returncode}: see {log}")
+                print_log(
+                    f"worker {index} ended with status {process.returncode}: see {log}", "current"
+                )
     finally:
-        for _, process in started:
-            if process.poll() is None:
-                process.terminate()
+        running = [process for _, process in started if process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(LAST)
+            except subprocess.TimeoutExpired:
+                process.kill()
                 process.wait()
 
 
-def parent_died(parent: int = os.getppid()) -> bool:
-    """Whether the process that started this one is gone."""
-    return os.getppid() != parent
+@contextlib.contextmanager
+def stoppable(follows: bool) -> Iterator[None]:
+    """Ends a ``with`` block in order where this process is told to stop by SIGTERM.
+
+    Args:
+        follows: whether the process also stops where the one that started it, another worker or a
+            launcher such as torchrun, is gone.
+
+    Raises:
+        SystemExit: told to stop; what is in work can be put back on the way out.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's.
+        yield
+        return
+    parent, ended = int(os.environ.get(PARENT, os.getppid())), threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        print_log("told to stop: what is finished is kept, the same command goes on", "current")
+        raise SystemExit(128 + number)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if ended.wait(LOOK):
+                return
+        print_log("the process that started this one is gone: it stops too", "current")
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not ended.wait(LAST):
+            # It waits for other processes that have stopped as well.
+            os._exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    if follows:
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.signal(signal.SIGTERM, before)
 
 
-def _start(command: list[str], index: int, threads: int, logs: Path) -> subprocess.Popen:
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+def _start(
+    command: list[str], index: int, environment: dict[str, str], logs: Path
+) -> subprocess.Popen:
+    environment = {**os.environ, **environment, PARENT: str(os.getpid())}
     gpus = torch.cuda.device_count()
     if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")

@@ -1,6 +1,7 @@
 """The validation loops compute what their parts, put together by hand, compute."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -62,6 +63,21 @@ def test_retrieval_is_nearest_neighbours_by_hand(runner):
             hits += int(cosines.argmax()) == index
     assert result["retrieval/top1"] == pytest.approx(100 * hits / 18)
     assert 0 < result["retrieval/spread"] < 2
+
+
+def test_many_pairs_are_shown_as_the_long_work_that_they_are(runner, monkeypatch):
+    monkeypatch.setattr("pinas_mm.long_work.FIRST", 0.0)
+    run = runner(**{"val_cfg.num_images": 4, "val_cfg.num_pairs": 10**6})
+    shown = []
+
+    def tell(text, *_):
+        shown.append(text)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pinas_mm.long_work.print_log", tell)
+    with pytest.raises(KeyboardInterrupt):
+        run.val()
+    assert re.match(r"retrieval, pairs of paths: 1 of 1,000,000 after .*, about .* left", shown[0])
 
 
 def accuracy(model, arch, calibration, scored):

@@ -1,14 +1,19 @@
 """The winners of a finished search."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
+from made_findings import made_findings
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import read_best
+from pinas_mm.files import file_sha256
 from pinas_mm.search.budget.objective import parse_objectives
 from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.report.report import write_report
 
 
 @pytest.fixture
@@ -49,3 +54,35 @@ def test_damaged_best_is_refused(tmp_path, text):
     (tmp_path / "best.json").write_text(text)
     with pytest.raises(UserError, match=r"best\.json is damaged"):
         read_best(tmp_path)
+
+
+def searched(folder, findings, checkpoint: str):
+    """Writes a search's report in ``folder/search``, of a checkpoint in the folder."""
+    file = folder / checkpoint
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"weights")
+    found = dataclasses.replace(findings, checkpoint=str(file.resolve()))
+    write_report(found, folder / "search", sha256=file_sha256(file))
+    return file.resolve()
+
+
+@pytest.mark.parametrize("checkpoint", ["search/a.pth", "linear/a.pth", "search/b/c/a.pth"])
+def test_a_copy_of_the_folders_has_its_own_checkpoint(space, tmp_path, monkeypatch, checkpoint):
+    file = searched(tmp_path / "one", made_findings(space, [0.5], "score"), checkpoint)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    monkeypatch.chdir("/")
+    assert read_best(tmp_path / "one" / "search").checkpoint == str(file)
+    assert read_best(tmp_path / "two" / "search").checkpoint == str(tmp_path / "two" / checkpoint)
+    # Without its own it has the original's, whose bytes are the same.
+    (tmp_path / "two" / checkpoint).write_bytes(b"other weights")
+    assert read_best(tmp_path / "two" / "search").checkpoint == str(file)
+    (tmp_path / "two" / checkpoint).unlink()
+    assert read_best(tmp_path / "two" / "search").checkpoint == str(file)
+
+
+def test_a_checkpoint_that_has_changed_since_is_refused(space, tmp_path):
+    file = searched(tmp_path, made_findings(space, [0.5], "score"), "linear/a.pth")
+    file.write_bytes(b"trained on")
+    found = read_best(tmp_path / "search")
+    with pytest.raises(UserError, match=r"a\.pth is no longer the checkpoint.*--supernet"):
+        _ = found.checkpoint

@@ -1,6 +1,8 @@
 """What a running search shows."""
 
 import io
+import logging
+import re
 
 import pytest
 from made_findings import made_findings
@@ -22,8 +24,9 @@ class Found(Search):
             score=None, dataloader={}, calibration_dataloader={}, trials=9
         )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
+        self._sha256 = ""
 
-    def findings(self):
+    def findings(self, patience=None):
         return made_findings(self.space, self.values, "score")
 
 
@@ -50,6 +53,65 @@ def test_bar_log_and_report_follow_the_record(show):
     assert len(lines) == 3
     assert "0 of 9 architectures, none complete yet" in lines[0]
     assert "score 0.75" in lines[2]
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is one."""
+
+    def isatty(self):
+        return True
+
+
+def test_lines_stand_above_the_bar_and_times_are_whole(monkeypatch, tmp_path, space):
+    monkeypatch.setattr(display, "LOOK", 0.0)
+    text, out = io.StringIO(), Terminal()
+    logger = MMLogger(f"lines {tmp_path}", "mmengine", log_file=str(tmp_path / "log"))
+    (handler,) = (h for h in logger.handlers if not isinstance(h, logging.FileHandler))
+    handler.setStream(out)
+    search = Found(tmp_path / "work", space)
+    console = Console(file=text, width=80, force_terminal=True, legacy_windows=False)
+    with Display(search, logger, console=console) as shown:
+        for number in range(1, 4):
+            search.values.append(number / 7)
+            shown(0.5)
+            logger.info(f"line [/red] {number} " + 30 * "x")
+    assert handler.stream is out
+    assert not out.getvalue()
+    uncolored = re.sub(r"\x1b\[[0-9;]*m", "", text.getvalue())
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", uncolored)
+    for number in range(1, 4):
+        assert re.search(rf"(?m)^.*line \[/red\] {number} ", plain)
+    bars = [line for line in re.split(r"[\n\r]", plain) if line.startswith("architectures ")]
+    assert bars
+    assert all(len(line) <= 80 for line in bars)
+    # Elapsed and remaining; the winner is what is cut.
+    assert all(
+        re.search(r" \d/9 \d:\d\d:\d\d left (-|\d):(--|\d\d):(--|\d\d)", bar) for bar in bars
+    )
+    assert any(bar.rstrip().endswith("…") for bar in bars)
+
+
+def test_log_lines_that_go_to_a_file_stay_there(monkeypatch, tmp_path, space):
+    logger = MMLogger(f"file {tmp_path}", "mmengine", log_file=str(tmp_path / "log"))
+    (handler,) = (h for h in logger.handlers if not isinstance(h, logging.FileHandler))
+    out, text = io.StringIO(), io.StringIO()
+    handler.setStream(out)
+    with Display(Found(tmp_path, space), logger, console=Console(file=text, force_terminal=True)):
+        logger.info("a line")
+    assert "a line" in out.getvalue()
+    assert "a line" not in text.getvalue()
+
+
+def test_a_database_that_is_away_ends_no_display(show):
+    search, shown, _, log = show
+
+    def away(patience=None):
+        raise UserError("the database is away")
+
+    with shown:
+        search.findings = away
+        shown(0.5)
+    assert "the database is away" in log.read_text()
 
 
 def test_report_that_cannot_be_written_does_not_end_the_search(show):

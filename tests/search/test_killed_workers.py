@@ -80,3 +80,38 @@ def test_every_trial_is_finished_once(database, round_number, evaluator, open_re
     # What several processes wrote is what one alone would have.
     alone = evaluator.evaluate([record.space.arch(arch) for arch in archs])
     assert [trial.user_attrs["metrics"] for trial in trials] == alone
+
+
+class Deadly:
+    """Scores, and dies as by the system's out-of-memory killer where it gets one architecture."""
+
+    def __init__(self, poison):
+        self.poison = poison
+
+    def evaluate(self, archs, on_batch=None, progress=None):
+        if self.poison in archs:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [{"score": float(sum(arch))} for arch in archs]
+
+
+def work_until_death(open_record, url, poison) -> None:
+    work(open_record(url, grace=2), Deadly(poison), batch=8)
+
+
+def test_an_architecture_that_kills_its_workers_takes_no_other_with_it(open_record, sqlite):
+    watched = open_record(sqlite, grace=2)
+    claims = watched.claim(8)
+    poison = claims[5].arch
+    watched.release(claims)
+    context = multiprocessing.get_context("fork")
+    codes = []
+    while not watched.finished():
+        worker = context.Process(target=work_until_death, args=(open_record, sqlite, poison))
+        worker.start()
+        worker.join(timeout=120)
+        codes.append(worker.exitcode)
+    assert codes == [-signal.SIGKILL] * 5 + [0]
+    states = Counter(trial.state.name for trial in watched.study.trials)
+    assert states == {"COMPLETE": 20, "FAIL": 1}
+    (failed,) = (t for t in watched.study.trials if t.state == TrialState.FAIL)
+    assert tuple(failed.params.values()) == poison

@@ -59,7 +59,7 @@ def test_waits_for_another_workers_trials_and_says_so(open_record, sqlite, monke
     assert set(told) == {0.0}
 
 
-@pytest.mark.parametrize("fault", [KeyError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize("fault", [KeyError("x"), KeyboardInterrupt(), SystemExit(143)])
 def test_an_error_gives_the_claims_back(open_record, sqlite, fault):
     record = open_record(sqlite)
     with pytest.raises(type(fault)):

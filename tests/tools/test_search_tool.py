@@ -1,12 +1,18 @@
 """tools/search.py as a user runs it."""
 
 import json
+import os
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, free_port, move_apart
+from conftest import CONFIGS, NAMES, REPOSITORY, free_port, move_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -70,6 +76,17 @@ def test_search_writes_what_it_found(search, tmp_path):
     assert "<html" in (work / "search.html").read_text()
     assert "12 of 12 architectures" in out + err
     assert list(work.glob("*/vis_data/events.out.tfevents*"))
+    # The terminal gets what the user can act on, the log file all.
+    (log,) = work.glob("*/*.log")
+    for words in ("Config:", "Hooks will be executed", "System environment"):
+        assert words in log.read_text()
+        assert words not in out + err
+    assert str(log) in out
+    assert len((out + err).splitlines()) < 60
+    content = json.loads((work / "best.json").read_text())
+    assert content["checkpoint"].endswith("/linear.pth")
+    assert Path(content["checkpoint"]).is_absolute()
+    assert content["checkpoint_sha256"]
 
 
 def test_same_seed_same_results_and_rerun_writes_them_again(search, tmp_path):
@@ -147,9 +164,90 @@ def test_two_workers_as_processes(run_process, checkpoints, tmp_path):
     done = run_process(*command)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "workers" / "worker_1.log").is_file()
-    with sqlite3.connect(tmp_path / "search.db") as database:
-        states = database.execute("SELECT state, count(*) FROM trials GROUP BY state").fetchall()
-    assert states == [("COMPLETE", 40)]
+    assert states(tmp_path) == {"COMPLETE": 40}
+
+
+def states(work_dir) -> dict[str, int]:
+    """Numbers of trials by state; none before there are tables."""
+    with sqlite3.connect(work_dir / "search.db", timeout=60) as database:
+        try:
+            rows = database.execute("SELECT state, count(*) FROM trials GROUP BY state")
+        except sqlite3.OperationalError:
+            return {}
+        return dict(rows.fetchall())
+
+
+SLOW = """
+import time
+from pinas_mm.registry import SCORES
+from pinas_mm.search.evaluation.scores import ProbeScore
+
+@SCORES.register_module()
+class SlowScore(ProbeScore):
+    def update(self, *args):
+        time.sleep(0.5)
+        super().update(*args)
+"""
+
+
+@pytest.fixture
+def slow(digits, checkpoints, tmp_path):
+    """Starts a search in ``work`` that takes a minute, as a process."""
+    (tmp_path / "slow_score.py").write_text(SLOW)
+    config = tmp_path / "slow.py"
+    imports = "custom_imports = dict(imports=['pinas_mm', 'slow_score'])"
+    score = "search = dict(score=dict(type='SlowScore'), trials=64)"
+    config.write_text(f"_base_ = ['{CONFIGS}/small_search.py']\n{imports}\n{score}\n")
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PINAS_DATA": str(digits), "PYTHONPATH": os.pathsep.join(paths)}
+    started = []
+
+    def start(*options):
+        command = [sys.executable, REPOSITORY / "tools/search.py", config]
+        command += [checkpoints / "linear.pth", "--work-dir", tmp_path / "work", *options]
+        process = subprocess.Popen(
+            list(map(str, command)),
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition, seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_interrupted_it_says_what_is_kept_and_puts_back_what_is_in_work(slow, tmp_path):
+    work, process = tmp_path / "work", slow()
+    wait_for(lambda: (work / "search.db").exists() and "RUNNING" in states(work))
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=100)[0]
+    assert process.returncode == 130, out
+    assert f"interrupted: what is finished is in {work}; the same command goes on" in out
+    assert "Traceback" not in out
+    assert "WAITING" in states(work)
+    assert "RUNNING" not in states(work)
+
+
+def test_workers_stop_where_the_search_is_killed(slow, tmp_path):
+    process, log = slow("--workers", "2"), tmp_path / "work" / "workers" / "worker_1.log"
+    wait_for(lambda: log.exists() and "Load checkpoint" in log.read_text())
+    process.kill()
+    process.wait()
+    wait_for(lambda: "told to stop" in log.read_text())
+    assert "the process that started this one is gone" in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_ranks_take_different_architectures(run_process, search, checkpoints, tmp_path):

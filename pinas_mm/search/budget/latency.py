@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import logging
 import math
 import statistics
 import time
@@ -21,7 +22,8 @@ from mmengine.logging import print_log
 
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically
-from pinas_mm.machine import cpu_name, usable_cores
+from pinas_mm.long_work import LongWork
+from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -29,6 +31,10 @@ from pinas_mm.space.cost import AdditiveCost
 WARM_UP = 3
 # Seconds that one measurement takes at least: clocks and synchronization cost microseconds.
 SPAN = 2e-3
+# A part's repeats differ by this share, half of them by more, where others use the cores as well.
+SPREAD = 0.2
+# More repeats, or threads, are typing errors that would take days.
+MOST = dict(repeats=10_000, threads=1024)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,21 +48,39 @@ class LatencyTable:
         fixed: seconds of the stem, and of what ends the network, for one batch.
         table: seconds of each candidate of each block with what stands around it, shape (blocks,
             candidates); NaN where it may not stand.
+        load: of the machine before it was measured, see :func:`pinas_mm.machine.load`; None where
+            it is not known.
+        spread: how far half of a part's repeats lie apart, as a share of their median; the median
+            of all parts.
     """
 
     setting: dict[str, Any]
     fixed: float
     table: np.ndarray
+    load: float | None = None
+    spread: float = 0.0
 
     def additive(self) -> AdditiveCost:
         """The cost ``latency``, in seconds for one batch."""
         return AdditiveCost("latency", self.fixed, self.table)
 
+    def doubt(self) -> str | None:
+        """Why these seconds may be others' as well; None where nothing speaks for it."""
+        doubts = []
+        if self.load is not None and self.load > 1:
+            doubts.append(f"{self.load:.1f} processes wanted each core of the machine")
+        if self.spread > SPREAD:
+            doubts.append(f"repeats lay {self.spread:.0%} apart")
+        if self.setting["threads"] > usable_cores():
+            doubts.append(f"{self.setting['threads']} threads had {usable_cores()} cores")
+        return " and ".join(doubts) or None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types, from which :meth:`from_dict` makes an equal table."""
         # JSON has no NaN.
         table = [[None if math.isnan(x) else x for x in row] for row in self.table.tolist()]
-        return dict(setting=self.setting, fixed=self.fixed, table=table)
+        known = dict(setting=self.setting, fixed=self.fixed, table=table)
+        return known | dict(load=self.load, spread=self.spread)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LatencyTable:
@@ -69,7 +93,14 @@ class LatencyTable:
         fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
         if table.shape != space.mask.shape or not ((table > 0) == space.mask).all() or fixed <= 0:
             raise ValueError("not one positive number a candidate of each block")
-        return cls(content["setting"], fixed, table)
+        known = content.get("load")
+        return cls(
+            content["setting"],
+            fixed,
+            table,
+            None if known is None else float(known),
+            float(content.get("spread", 0)),
+        )
 
 
 def measure_latency(
@@ -96,8 +127,8 @@ def measure_latency(
         in_channels: channels of the images.
         device: None is the GPU where there is one.
         repeats: measurements of each, after a warm-up; their median counts.
-        num_threads: of PyTorch on the CPU; None is one for each core that the process may use,
-            whatever its workers share them out to.
+        num_threads: of PyTorch on the CPU; None are those that this process computes with
+            (``OMP_NUM_THREADS``), whatever its workers share them out to.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         progress: called with the share that is done, 0 to 1.
 
@@ -120,7 +151,8 @@ def measure_latency(
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
     first, done = space.mask.argmax(axis=1), 0
-    measured: dict[tuple, tuple[float, torch.Size]] = {}
+    measured: dict[tuple, tuple[float, torch.Size, float]] = {}
+    before = load()
     with _threads(setting["threads"]), torch.random.fork_rng(devices=[]), torch.inference_mode():
         for choice in range(space.num_candidates):
             arch = np.where(space.mask[:, choice], choice, first)
@@ -128,7 +160,7 @@ def measure_latency(
             backbone.eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
-                fixed, stem_shape = _seconds(backbone.forward_stem, shape, device, repeats)
+                fixed, stem_shape, _ = _seconds(backbone.forward_stem, shape, device, repeats)
             shape = stem_shape
             for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
                 # Where a block stands matters only by its input; a transition is a stage's own.
@@ -138,13 +170,14 @@ def measure_latency(
                 if key not in measured:
                     run = functools.partial(backbone.forward_cell, number=number)
                     measured[key] = _seconds(run, shape, device, repeats)
-                seconds, shape = measured[key]
+                seconds, shape, _ = measured[key]
                 if here == choice:
                     table[number, choice], done = seconds, done + 1
                 told(done / space.mask.sum())
             if choice == 0 and hasattr(backbone, "output"):
                 fixed += _seconds(backbone.output, shape, device, repeats)[0]
-    return LatencyTable(setting, fixed, table)
+    spread = statistics.median(spread for *_, spread in measured.values())
+    return LatencyTable(setting, fixed, table, before, spread)
 
 
 def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> LatencyTable:
@@ -184,14 +217,29 @@ def _read_or_measure(
     tables = _read(path)
     for table in tables:
         if table.setting == wanted:
+            _warn(table, f"read from {path}, which may be deleted")
             return table
     print_log(
-        f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}", "current"
+        f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}, "
+        f"{wanted['threads']} threads",
+        "current",
     )
+    options.setdefault("progress", LongWork("measuring latency"))
     table = measure_latency(space, **options)
+    _warn(table, f"kept in {path}: measure again, without it, on an idle machine")
     content = [other.to_dict() for other in [*tables, table]]
     write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
     return table
+
+
+def _warn(table: LatencyTable, where: str) -> None:
+    doubt = table.doubt()
+    if doubt:
+        print_log(
+            f"latency may be wrong, {doubt} while it was measured ({where})",
+            "current",
+            logging.WARNING,
+        )
 
 
 def _read(path: Path) -> list[LatencyTable]:
@@ -217,7 +265,7 @@ def _setting(
 ) -> dict[str, Any]:
     """All that a measurement depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
-    threads = usable_cores() if num_threads is None else num_threads
+    threads = process_threads() if num_threads is None else num_threads
     numbers = dict(
         image_size=size,
         batch_size=batch_size,
@@ -229,6 +277,8 @@ def _setting(
         values = value if name == "image_size" else [value]
         if not all(isinstance(v, int) and v >= 1 for v in values) or len(size) != 2:
             raise UserError(f"latency: {name} is {value}: whole numbers of at least 1 are allowed")
+        if name in MOST and value > MOST[name]:
+            raise UserError(f"latency: {name} is {value}: at most {MOST[name]} are allowed")
     device = _device(device)
     # As JSON has it: lists, no tuples.
     plain = json.loads(json.dumps(space.to_dict()))
@@ -242,8 +292,10 @@ def _seconds(
     shape: torch.Size,
     device: torch.device,
     repeats: int,
-) -> tuple[float, torch.Size]:
-    """Median seconds that ``run`` takes on an input of a shape, and its output's shape."""
+) -> tuple[float, torch.Size, float]:
+    """Median seconds that ``run`` takes on an input of a shape, its output's shape, and how far
+    half of the repeats lie apart, as a share of the median.
+    """
     # Drawn on the CPU, whose random numbers are restored.
     x = torch.rand(shape).to(device).contiguous(memory_format=torch.channels_last)
     for _ in range(WARM_UP):
@@ -257,7 +309,8 @@ def _seconds(
         for _ in range(runs):
             run(x)
         times.append((_now(device) - start) / runs)
-    return statistics.median(times), out.shape
+    low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
+    return float(middle), out.shape, float((high - low) / middle)
 
 
 def _now(device: torch.device) -> float:

@@ -66,7 +66,7 @@ def parse_objectives(texts: str | Sequence[str]) -> tuple[Objective, ...]:
     Raises:
         UserError: none, or one twice.
     """
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = [texts] if isinstance(texts, str) else list(map(str, texts))
     objectives = tuple(Objective.parse(text) for text in texts)
     names = [objective.name for objective in objectives]
     if not names or len(set(names)) < len(names):

@@ -58,12 +58,7 @@ def build_evaluator(
     if images is not None:
         # The first ones of a data set are often all of a few classes.
         dataloader = {**dataloader, "sampler": {"shuffle": True}}
-    batches = load_batches(dataloader, images, seed)
-    found = sum(map(num_images, batches))
-    if images is not None and found < images:
-        raise UserError(
-            f"{images} images asked for, the data set has {found}: give at most {found}"
-        )
+    batches = load_batches(dataloader, images, seed, exact=True)
     size = calibration_dataloader.get("batch_size", 1)
     calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
     full = [batch for batch in calibration if num_images(batch) == size]

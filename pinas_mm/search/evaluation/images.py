@@ -14,11 +14,12 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from pinas_mm.errors import UserError
+from pinas_mm.long_work import LongWork
 from pinas_mm.registry import DATASETS
 
 
 def load_batches(
-    dataloader: Mapping[str, Any], images: int | None = None, seed: int = 0
+    dataloader: Mapping[str, Any], images: int | None = None, seed: int = 0, exact: bool = False
 ) -> list[dict]:
     """Loads images as a data loader would, once and for good.
 
@@ -30,12 +31,14 @@ def load_batches(
             choice, False the first images.
         images: how many; None, or more than there are, takes all.
         seed: of the choice and of a random pipeline.
+        exact: whether fewer than ``images`` are an error, before any is read.
 
     Returns:
         Collated batches as loaded, uint8 on the CPU; the last one may be smaller.
 
     Raises:
-        UserError: fewer than one image is asked for, or the data set is empty.
+        UserError: fewer than one image is asked for, or the data set is empty or, with ``exact``,
+            too small.
     """
     if images is not None and images < 1:
         raise UserError(f"{images} images asked for: give at least 1, or None for all")
@@ -49,12 +52,20 @@ def load_batches(
         dataset = _Seeded(config.pop("dataset"), seed)
         if not len(dataset):
             raise UserError("the data set has no images: see the config's dataset")
+        if exact and images is not None and len(dataset) < images:
+            raise UserError(
+                f"{images} images asked for, the data set has {len(dataset)}: give at most "
+                f"{len(dataset)}"
+            )
         config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
         batches = Runner.build_dataloader(config, seed=seed)
-        if config.get("num_workers", 0):
-            # Workers hand tensors over in shared memory, an open file each.
-            return [copy.deepcopy(batch) for batch in batches]
-        return list(batches)
+        # Workers hand tensors over in shared memory, an open file each.
+        keep = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
+        loaded, progress = [], LongWork("loading images, batches", len(batches))
+        for batch in batches:
+            loaded.append(keep(batch))
+            progress(len(loaded) / len(batches))
+        return loaded
 
 
 def num_images(batch: Mapping[str, Any]) -> int:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+from optuna.trial import FrozenTrial, TrialState
 
+from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
+from pinas_mm.search.record.encoding import arch_of
 from pinas_mm.space import Arch, SearchSpace
+
+# What trials that cannot be used are counted as, beside Optuna's states.
+LEFT_OUT = "left out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Findings:
         constraints: what bounded it, such as ``macs<=5.3G``.
         sampler: name of the sampler.
         evaluated: complete trials within the constraints, in the order of their ends.
-        states: number of trials by state: complete, pruned, fail, running, waiting.
+        states: number of trials by state: complete, pruned, fail, running, waiting, and where there
+            are trials that cannot be used, ``left out``.
         checkpoint: of the supernet, as given.
     """
 
@@ -56,6 +64,49 @@ class Findings:
     evaluated: tuple[Evaluated, ...]
     states: dict[str, int]
     checkpoint: str = ""
+
+    @classmethod
+    def read(
+        cls,
+        trials: Sequence[FrozenTrial],
+        left_out: Collection[int],
+        budget: Budget,
+        objectives: tuple[Objective, ...],
+        sampler: str,
+        checkpoint: str,
+    ) -> Findings:
+        """What trials of a record are, of whose numbers ``left_out`` cannot be used."""
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        archs = [arch_of(trial, budget.space) for trial in complete]
+        within = budget.feasible(np.array(archs).reshape(len(archs), budget.space.num_blocks))
+        start = min(
+            (trial.datetime_start for trial in trials if trial.datetime_start), default=None
+        )
+        evaluated = [
+            Evaluated(
+                trial=trial.number,
+                arch=arch,
+                values=tuple(trial.values),
+                metrics=trial.user_attrs["metrics"],
+                costs=trial.user_attrs["costs"],
+                seconds=(trial.datetime_complete - start).total_seconds(),
+            )
+            for trial, arch, fits in zip(complete, archs, within, strict=True)
+            if fits
+        ]
+        states = Counter(trial.state for trial in trials if trial.number not in left_out)
+        return cls(
+            space=budget.space,
+            objectives=objectives,
+            constraints=budget.constraints,
+            sampler=sampler,
+            evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
+            states={
+                **{state.name.lower(): states[state] for state in TrialState},
+                **({LEFT_OUT: len(left_out)} if left_out else {}),
+            },
+            checkpoint=checkpoint,
+        )
 
     def best(self, number: int | None = None) -> list[Evaluated]:
         """The best architectures, best first.

@@ -7,20 +7,25 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy
 from filelock import FileLock
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 Made = TypeVar("Made")
 # What databases say where somebody else was a moment earlier.
 TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint")
+# A new SQLite file's first journal is not waited for.
+TAKEN += ("database is locked",)
 TRIES, PAUSE = 10, 0.3
+# Seconds that a restart of a server may take.
+RESTART = 60.0
 
 _METADATA = sqlalchemy.MetaData()
 _LOCKS = sqlalchemy.Table(
@@ -43,52 +48,75 @@ class StudyLock:
 
     Example:
         >>> lock = StudyLock(storage.engine, 'search', Path('search.db'))
-        >>> with lock():
-        ...     trial = study.ask()
+        >>> with lock() as connection:
+        ...     connection.execute(...)
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study: str, file: Path | None = None) -> None:
         self._engine, self._study = engine, study
-        self._file = None
-        if engine.dialect.name == "sqlite":
-            # A database in memory has one process, and a lock that nobody else waits for.
-            self._file = FileLock(f"{file}.lock") if file else contextlib.nullcontext()
+        self._sqlite = engine.dialect.name == "sqlite"
+        # A database in memory has one process, and a lock that nobody else waits for.
+        self._file = FileLock(f"{file}.lock") if self._sqlite and file else contextlib.nullcontext()
+        if self._sqlite:
             return
-        created_once(lambda: _METADATA.create_all(engine))
-        with contextlib.suppress(IntegrityError), engine.begin() as connection:
-            connection.execute(_LOCKS.insert().values(study=study))
+        created_once(self._make, reached=True)
 
-    def __call__(self) -> AbstractContextManager[None]:
-        """Waits for the lock and holds it through a ``with`` block."""
-        return self._row() if self._file is None else self._held_file()
-
-    @contextlib.contextmanager
-    def _held_file(self) -> Iterator[None]:
-        with self._file:
-            yield
+    def _make(self) -> None:
+        _METADATA.create_all(self._engine)
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+            connection.execute(_LOCKS.insert().values(study=self._study))
 
     @contextlib.contextmanager
-    def _row(self) -> Iterator[None]:
-        with self._engine.begin() as connection:
-            row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
-            connection.execute(row.with_for_update()).one()
-            yield
+    def __call__(self) -> Iterator[sqlalchemy.Connection]:
+        """Waits for the lock and holds it through a ``with`` block.
+
+        Yields:
+            A connection in a transaction that ends with the block: who loses the lock with the
+            connection has written nothing.
+        """
+        with self._file, self._engine.begin() as connection:
+            if self._sqlite:
+                # Python's driver would begin with the first write, and end with a savepoint.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
+                connection.execute(row.with_for_update()).one()
+            yield connection
 
 
-def created_once(create: Callable[[], Made]) -> Made:
+def created_once(create: Callable[[], Made], reached: bool = False) -> Made:
     """What ``create`` gives, which makes tables where they are missing.
 
     Workers that start together all find none and make them; all but the first fail, and find them
-    at their next try.
+    at their next try. Who comes while the server restarts tries again too.
+
+    Args:
+        create: makes them.
+        reached: whether the server was there a moment ago; an address where there is none is an
+            error at once.
     """
-    for _ in range(TRIES):
+    tries, until = TRIES, None
+    while True:
         try:
             return create()
-        except SQLAlchemyError as error:
-            if not any(text in str(error) for text in TAKEN):
+        except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
+            cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
+            away = is_restarting(cause) or (reached and isinstance(cause, OperationalError))
+            taken = any(text in str(cause) for text in TAKEN)
+            if away and until is None:
+                until, reached = time.monotonic() + RESTART, True
+            tries -= taken
+            if not (taken and tries) and not (away and time.monotonic() < until):
                 raise
             time.sleep(PAUSE)
-    return create()
+
+
+def is_restarting(error: BaseException) -> bool:
+    """Whether a server was there a moment ago, or says that it soon will be."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    # PostgreSQL's class of an operator's intervention: shutting down, starting up.
+    return lost or state.startswith("57P")
 
 
 def sqlite_file(url: str | Path) -> Path | None:

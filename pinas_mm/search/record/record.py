@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,24 +14,25 @@ from typing import Any
 import numpy as np
 import optuna
 from mmengine.logging import print_log
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
+from pinas_mm.search.record.access import ERRORS, Access
 from pinas_mm.search.record.encoding import arch_of, distributions
-from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.record.findings import Findings
+from pinas_mm.search.record.identity import identify
 from pinas_mm.search.record.left import Left
-from pinas_mm.search.record.lock import StudyLock, sqlite_file
-from pinas_mm.search.record.storage import open_storage, storage_errors
+from pinas_mm.search.record.lock import sqlite_file
+from pinas_mm.search.record.recovery import died_with, put_back
+from pinas_mm.search.record.storage import cause_of, damages, open_storage
 from pinas_mm.space import Arch
 
 HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-# A worker that an architecture kills each time must not be sent there for ever.
-MAX_ATTEMPTS = 5
+# Trials that are left out are named up to this number.
+MOST_NAMED = 5
 
 
 @dataclasses.dataclass
@@ -47,8 +48,10 @@ class Record:
 
     What is guaranteed, whatever is killed when: each trial is finished once; one whose worker died
     goes back to the queue after ``grace`` seconds without a heartbeat and is evaluated by whoever
-    asks next; none is lost. An architecture that took its worker with it each of five times is
-    given up as failed.
+    asks next; none is lost. What a worker died with is evaluated alone from then on, so that an
+    architecture that kills its workers takes no other with it; after five times it is given up as
+    failed. A database that is away for a while is waited for. Trials that cannot be used, damaged
+    ones or those of other programs, are named and left out.
 
     Args:
         url: any database URL that Optuna's RDBStorage takes, or the path of a SQLite file.
@@ -61,9 +64,11 @@ class Record:
         trials: architectures to finish in all.
         heartbeat: seconds between signs of life of the trials in work.
         grace: seconds without one after which a trial counts as abandoned.
+        patience: seconds that the database may be away before that is an error.
 
     Raises:
-        UserError: the database cannot be reached or written, or holds a search that differs.
+        UserError: the database cannot be reached or written, is damaged, or holds a search that
+            differs.
     """
 
     def __init__(
@@ -78,44 +83,71 @@ class Record:
         pruner: optuna.pruners.BasePruner | None = None,
         heartbeat: int = 20,
         grace: int = 90,
+        patience: float = 600,
     ) -> None:
-        self.url, self.objectives, self.budget, self.trials = url, tuple(objectives), budget, trials
+        self.objectives, self.budget, self.trials = tuple(objectives), budget, trials
         self.space = budget.space
-        self._heartbeat = heartbeat
-        self._storage: RDBStorage = open_storage(url, heartbeat, grace)
-        with storage_errors(url):
-            self._lock = StudyLock(self._storage.engine, study, sqlite_file(url))
-            with self._lock():
-                self.study = optuna.create_study(
-                    storage=self._storage,
-                    study_name=study,
-                    directions=[objective.direction for objective in self.objectives],
-                    sampler=sampler,
-                    pruner=pruner or optuna.pruners.NopPruner(),
-                    load_if_exists=True,
-                )
-                self._identify(identity)
+        self._heartbeat, self._grace = heartbeat, grace
+        self._named: set[int] = set()
+        self._storage = open_storage(url, heartbeat, grace)
+        self._storage.check(self.space, len(self.objectives))
+        self._access = Access(url, self._storage, study, patience)
+
+        def opened() -> Study:
+            made = optuna.create_study(
+                storage=self._storage,
+                study_name=study,
+                directions=[objective.direction for objective in self.objectives],
+                sampler=sampler,
+                pruner=pruner or optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+            file = sqlite_file(url)
+            name = file.name if file else self._storage.engine.url.database
+            directions = [StudyDirection[o.direction.upper()] for o in self.objectives]
+            identify(made, identity, directions, name)
+            return made
+
+        with damages(url):
+            self.study = self._access.locked(opened)
+            self._access.study = self.study
+            self._access.unlocked(self._trials)
+        self._name_faults()
 
     def claim(self, number: int) -> list[Claim]:
-        """Takes on up to ``number`` architectures, abandoned ones first.
+        """Takes on up to ``number`` architectures, abandoned ones first, each of those alone.
 
         Returns:
             None when all are finished or in somebody's work, or the budget's architectures are
             used up: see :meth:`finished`.
         """
-        claims = []
-        with storage_errors(self.url), self._lock():
+
+        def work() -> list[Claim]:
+            claims: list[Claim] = []
             self._recover()
             left = self._left()
             while len(claims) < number and left.has_one():
+                alone = left.next_died()
+                if alone and claims:
+                    break
                 claim = self._ask()
                 if self.budget.feasible(np.array([claim.arch]))[0]:
                     claims.append(claim)
                     left.take(claim.arch)
+                    if alone:
+                        break
                 else:
-                    # It was queued when the search had another budget.
+                    print_log(
+                        f"trial {claim.trial.number}, {claim.arch}, waited and is outside the "
+                        "budget: failed",
+                        "current",
+                    )
                     self.study.tell(claim.trial, state=TrialState.FAIL)
                     left = self._left()
+            return claims
+
+        claims = self._access.locked(work)
+        self._name_faults()
         return claims
 
     @contextlib.contextmanager
@@ -124,13 +156,20 @@ class Record:
         stop = threading.Event()
 
         def beat() -> None:
-            while not stop.wait(self._heartbeat):
+            reached = True
+            while True:
                 try:
                     for claim in claims:
                         self._storage.record_heartbeat(claim.trial._trial_id)
-                except (SQLAlchemyError, StorageInternalError) as error:
+                    reached = True
+                except ERRORS as error:
                     # A database that is away for a moment must not end the evaluation.
-                    print_log(f"no heartbeat this time: {error}", "current")
+                    self._access.away(error)
+                    if reached:
+                        print_log(f"no heartbeat this time: {cause_of(error)}", "current")
+                    reached = False
+                if stop.wait(self._heartbeat):
+                    return
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -155,37 +194,73 @@ class Record:
         for objective in self.objectives:
             check_given(objective.name, known)
         values = [known[objective.name] for objective in self.objectives]
-        state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        with storage_errors(self.url), self._lock():
+        trial_id = claim.trial._trial_id
+
+        def work() -> bool:
+            state = TrialState.PRUNED if pruned else TrialState.COMPLETE
             if not pruned and not np.isfinite(values).all():
                 self._check_others_have_numbers(claim, values)
                 state = TrialState.FAIL
-            if self._storage.get_trial(claim.trial._trial_id).state != TrialState.RUNNING:
+            found = self._storage.get_trial(trial_id).state
+            if found == TrialState.WAITING:
+                # It was put back, and nobody has begun with it.
+                self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+            elif found != TrialState.RUNNING:
                 print_log(
-                    f"{claim.arch} was taken over by another worker: result dropped", "current"
+                    f"{claim.arch} is finished already, by another worker that took it over: "
+                    "result dropped",
+                    "current",
                 )
                 return False
-            claim.trial.set_user_attr("arch", str(claim.arch))
-            claim.trial.set_user_attr("metrics", dict(metrics))
-            claim.trial.set_user_attr("costs", costs)
+            attributes = dict(arch=str(claim.arch), metrics=dict(metrics), costs=costs)
+            for name, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, name, value)
             complete = state == TrialState.COMPLETE
             self.study.tell(claim.trial, values if complete else None, state)
-        return True
+            return True
+
+        return self._access.locked(work)
+
+    def report(self, claim: Claim, value: float, step: int) -> bool:
+        """Tells the pruner how an architecture stands; returns whether it is hopeless."""
+
+        def work() -> bool:
+            claim.trial.report(value, step=step)
+            return claim.trial.should_prune()
+
+        return self._access.unlocked(work)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Puts claims that will not be finished back in the queue: nobody waits for them then."""
-        with storage_errors(self.url), self._lock():
+        """Puts claims that will not be finished back in the queue: nobody waits for them then.
+
+        Who releases is about to end: where the database is away it is not waited for, and others
+        take the claims over without a heartbeat.
+        """
+
+        def work() -> None:
             for claim in claims:
                 trial = self._storage.get_trial(claim.trial._trial_id)
                 if trial.state == TrialState.RUNNING:
                     self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
+        try:
+            self._access.locked(work, patience=0)
+        except UserError as error:
+            print_log(
+                f"what was in work cannot be put back now ({error}): it is taken up again after "
+                f"{self._grace} s",
+                "current",
+            )
+
     def finished(self) -> bool:
         """Whether nothing is left to do or to wait for."""
-        with storage_errors(self.url), self._lock():
+
+        def work() -> bool:
             self._recover()
             running = any(trial.state == TrialState.RUNNING for trial in self._trials())
             return not running and not self._left().has_one()
+
+        return self._access.locked(work)
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """An architecture's costs by name."""
@@ -193,40 +268,19 @@ class Record:
             name: float(values[0]) for name, values in self.budget.costs(np.array([arch])).items()
         }
 
-    def findings(self, checkpoint: str = "", sampler: str = "") -> Findings:
-        """What is finished so far and within the budget."""
-        with storage_errors(self.url):
-            trials = self._trials()
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        archs = [arch_of(trial, self.space) for trial in complete]
-        within = self.budget.feasible(np.array(archs).reshape(len(archs), self.space.num_blocks))
-        start = min(
-            (trial.datetime_start for trial in trials if trial.datetime_start), default=None
-        )
-        evaluated = [
-            Evaluated(
-                trial=trial.number,
-                arch=arch,
-                values=tuple(trial.values),
-                metrics=trial.user_attrs["metrics"],
-                costs=trial.user_attrs["costs"],
-                seconds=(trial.datetime_complete - start).total_seconds(),
-            )
-            for trial, arch, fits in zip(complete, archs, within, strict=True)
-            if fits
-        ]
-        return Findings(
-            space=self.space,
-            objectives=self.objectives,
-            constraints=self.budget.constraints,
-            sampler=sampler,
-            evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
-            states={
-                state.name.lower(): sum(trial.state == state for trial in trials)
-                for state in TrialState
-            },
-            checkpoint=checkpoint,
-        )
+    def findings(
+        self, checkpoint: str = "", sampler: str = "", patience: float | None = None
+    ) -> Findings:
+        """What is finished so far and within the budget.
+
+        Args:
+            checkpoint, sampler: for the report.
+            patience: seconds that the database may be away; None is the record's.
+        """
+        trials = self._access.unlocked(self._trials, patience)
+        self._name_faults()
+        faulty = self._storage.faults.keys()
+        return Findings.read(trials, faulty, self.budget, self.objectives, sampler, checkpoint)
 
     def _ask(self) -> Claim:
         """The next trial of the queue, or a new one; the lock must be held."""
@@ -253,64 +307,35 @@ class Record:
         # Through the study, whose storage keeps finished trials in memory.
         return self.study.get_trials(deepcopy=False)
 
+    def _name_faults(self) -> None:
+        """Says once which trials are left out."""
+        faults = {n: text for n, text in self._storage.faults.items() if n not in self._named}
+        if not faults:
+            return
+        self._named |= faults.keys()
+        texts = [f"trial {number}: {text}" for number, text in sorted(faults.items())]
+        more = f"; and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
+        print_log(
+            f"left out of the record, {len(texts)} in number: "
+            f"{'; '.join(texts[:MOST_NAMED])}{more}",
+            "current",
+        )
+
     def _recover(self) -> None:
-        """Puts trials whose worker died back in the queue; the lock must be held.
-
-        Optuna's own way out, failing them and queueing copies, takes two steps, and a worker can be
-        killed between them.
-        """
-        stale = set(self._storage._get_stale_trial_ids(self.study._study_id))
-        for trial in self._trials():
-            # Claiming needs the lock: where we hold it, nobody is choosing an architecture now.
-            unchosen = len(trial.params) < self.space.num_blocks
-            if trial.state == TrialState.RUNNING and (unchosen or trial._trial_id in stale):
-                self._put_back(trial._trial_id)
-
-    def _put_back(self, trial_id: int) -> None:
-        died = self._storage.get_trial(trial_id).user_attrs.get("died", 0) + 1
-        self._storage.set_trial_user_attr(trial_id, "died", died)
-        state = TrialState.WAITING if died < MAX_ATTEMPTS else TrialState.FAIL
-        self._storage.set_trial_state_values(trial_id, state)
+        """Puts trials whose worker died back in the queue; the lock must be held."""
+        # While the database was away nobody could give a sign of life.
+        certain = time.monotonic() - self._access.lost >= self._grace
+        put_back(self._storage, self.study, self.space, certain)
 
     def _left(self) -> Left:
         trials = self._trials()
         return Left(
             budget=self.budget,
-            waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+            waiting=[
+                died_with(trial, self.space)
+                for trial in trials
+                if trial.state == TrialState.WAITING
+            ],
             wanted=self.trials - sum(trial.state in HELD for trial in trials),
             seen={arch_of(trial, self.space) for trial in trials} - {None},
         )
-
-    def _identify(self, identity: Mapping[str, Any]) -> None:
-        """Signs a new record, or checks that an old one is of the same search."""
-        wanted = json.loads(json.dumps(identity))
-        found = self.study.user_attrs.get("identity")
-        if found is None and not self.study.get_trials(deepcopy=False):
-            self.study.set_user_attr("identity", wanted)
-            return
-        differences = list(_differences(found or {}, wanted))
-        if differences:
-            file = sqlite_file(self.url)
-            name = file.name if file else self._storage.engine.url.database
-            raise UserError(
-                f"the record {name} holds "
-                f"another search: {'; '.join(differences)}. Take another --work-dir or "
-                "--study-name, or the settings it was made with"
-            )
-
-
-def _differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Where two identities differ, as deep inside as it can be said."""
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        was, now = ({f"[{i}]": value for i, value in enumerate(values)} for values in (was, now))
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in {**was, **now}:
-            inner = f"{name}{key}" if key.startswith("[") or not name else f"{name}.{key}"
-            yield from _differences(was.get(key), now.get(key), inner)
-    elif was != now:
-        yield f"{name} was {_short(was)} and is now {_short(now)}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."

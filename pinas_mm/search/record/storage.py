@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.search.record.lock import created_once, sqlite_file
 
 # Seconds that a SQLite connection waits for another process's write.
 SQLITE_TIMEOUT = 120
+# What Optuna says of a trial or study that was there before.
+NOT_FOUND = "Record does not exist"
 
 
-def open_storage(url: str | Path, heartbeat: int, grace: int) -> RDBStorage:
+def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
     """Opens or creates an Optuna storage.
 
     Args:
@@ -29,7 +33,8 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> RDBStorage:
         heartbeat, grace: in seconds, see :class:`~pinas_mm.search.record.record.Record`.
 
     Raises:
-        UserError: the URL is none, its driver is not installed, or it cannot be reached.
+        UserError: the URL is none, its driver is not installed, it cannot be reached, or it was
+            made by a version of Optuna that has other tables.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -39,23 +44,37 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> RDBStorage:
             f"--storage {url} is no database URL: write sqlite:///FILE or "
             "postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
-    options = {}
+    # A connection that the server has closed meanwhile is found out before it is used.
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if str(url).startswith("mysql"):
+        # What others have committed is seen as soon as the lock is held, as elsewhere.
+        options["isolation_level"] = "READ COMMITTED"
     # Of a file only the dialect is asked: a path is no part of a URL, where %, ? and # mean more.
     address = "sqlite:///search.db" if isinstance(url, Path) else url
     with storage_errors(url):
         if file is not None:
-            options = {"creator": lambda: _connect(file)}
+            options["creator"] = lambda: _connect(file)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UserError(f"cannot make the folder of {file}: {error.strerror}") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return created_once(
-                lambda: RDBStorage(
-                    address, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=grace
+            reached = file is None and sqlalchemy.make_url(address).get_backend_name() != "sqlite"
+            if reached:
+                created_once(lambda: _reach(address, options))
+            try:
+                return created_once(
+                    lambda: CheckedStorage(
+                        address,
+                        engine_kwargs=options,
+                        heartbeat_interval=heartbeat,
+                        grace_period=grace,
+                    ),
+                    reached,
                 )
-            )
+            except RuntimeError as error:
+                raise UserError(_other_tables(url, str(error))) from error
 
 
 @contextlib.contextmanager
@@ -73,13 +92,61 @@ def storage_errors(url: str | Path) -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else error
-        text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
         away = isinstance(cause, (OperationalError, sqlite3.Error))
         kind = "cannot be reached or written" if away else "failed"
         raise UserError(
-            f"storage {_shown(url)} {kind}: {text}. Finished trials are kept there; mend it and "
-            "run the same command to go on"
+            f"storage {_shown(url)} {kind}: {cause_of(error)}. Finished trials are kept there; "
+            "mend it and run the same command to go on"
         ) from error
+    except json.JSONDecodeError as error:
+        raise UserError(_damaged(url, error)) from error
+    except KeyError as error:
+        if NOT_FOUND not in str(error):
+            raise
+        # Somebody deleted the study, or put an older copy of the database in its place.
+        raise UserError(_damaged(url, error)) from error
+
+
+@contextlib.contextmanager
+def damages(url: str | Path) -> Iterator[None]:
+    """Turns what Optuna raises on a damaged database into a :class:`UserError`; for opening it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        # An attribute that is no JSON, a state that is none, a row that should be there.
+        raise UserError(_damaged(url, error)) from error
+
+
+def _damaged(url: str | Path, error: Exception) -> str:
+    return (
+        f"storage {_shown(url)} is damaged ({error or type(error).__name__}): mend it, or take "
+        "another --work-dir or --study-name"
+    )
+
+
+def cause_of(error: BaseException) -> str:
+    """What the database says, in one line."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else error
+    lines = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__
+
+
+def _other_tables(url: str | Path, text: str) -> str:
+    """What to do where Optuna says that its tables are of another version."""
+    address = f"sqlite:///{url}" if isinstance(url, Path) else _shown(url)
+    upgrade = f"`optuna storage upgrade --storage {address}`, after a copy of it"
+    mend = upgrade if "storage upgrade" in text else "a newer Optuna, `pip install -U optuna`"
+    made = text.split(" Please ")[0].rstrip(". ")
+    return f"storage {_shown(url)} is of another version of Optuna ({made}): it takes {mend}"
+
+
+def _reach(address: str, options: dict[str, Any]) -> None:
+    """Raises SQLAlchemy's error where there is no server of this address."""
+    engine = sqlalchemy.create_engine(address, **options)
+    engine.connect().close()
+    engine.dispose()
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -11,9 +11,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pinas_mm.long_work import in_words
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.figures.choices import candidate_label
 from pinas_mm.search.report.table import Column, columns
+from pinas_mm.search.report.text import plain
 from pinas_mm.space import Arch
 
 TEMPLATE = "page.html.jinja"
@@ -35,6 +37,7 @@ def render_page(findings: Findings, folder: Path, pictures: Mapping[str, str]) -
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: plain(value, keep="\n") if type(value) is str else value,
     )
     ranked = findings.best()
     made = columns(findings, ranked)
@@ -64,15 +67,6 @@ def arch_option(arch: Arch) -> str:
     except ValueError:
         plain = text not in ("true", "false")
     return f"model.backbone.arch={text if plain else str(list(arch)).replace(' ', '')}"
-
-
-def in_words(seconds: float) -> str:
-    """A duration: ``2 h 13 min``, ``4 min 5 s``, ``12 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _commands(arch: Arch, folder: Path) -> list[tuple[str, str]]:

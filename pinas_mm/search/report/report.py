@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from pinas_mm.files import write_atomically
@@ -27,6 +28,7 @@ def write_report(
     folder: str | Path,
     cost_table: CostTable | None = None,
     number: int = 10,
+    sha256: str = "",
 ) -> None:
     """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
 
@@ -38,6 +40,8 @@ def write_report(
         folder: where to; made where missing.
         cost_table: of the search's space, for the cost of each block of the winner.
         number: architectures in ``best.json``.
+        sha256: of the checkpoint's file; by it :func:`~pinas_mm.export.best.read_best` knows the
+            file again, here or in a copy of the folders.
 
     Raises:
         OSError: a file cannot be written.
@@ -55,7 +59,8 @@ def write_report(
         pictures[name] = to_svg(figure, name, _alt(name, findings), trials)
         write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
     write_atomically(folder / "search.html", render_page(findings, folder, pictures).encode())
-    text = json.dumps(findings.to_dict(number), indent=2, allow_nan=False)
+    content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
+    text = json.dumps(content, indent=2, allow_nan=False)
     write_atomically(folder / "best.json", f"{text}\n".encode())
     best = findings.best(1)
     if best:
@@ -63,6 +68,16 @@ def write_report(
     else:
         # One of a search with other constraints would pass for this search's.
         (folder / "best.txt").unlink(missing_ok=True)
+
+
+def _source(checkpoint: str, folder: Path, sha256: str) -> dict[str, str]:
+    """How the checkpoint is found again; its path from here where a copy would take it along."""
+    if not sha256:
+        return {}
+    found = {"checkpoint_sha256": sha256}
+    if Path(checkpoint).is_relative_to(folder.resolve().parent):
+        found["checkpoint_from_here"] = os.path.relpath(checkpoint, folder.resolve())
+    return found
 
 
 def _alt(name: str, findings: Findings) -> str:

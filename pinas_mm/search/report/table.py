@@ -7,10 +7,12 @@ import math
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from pinas_mm.search.budget.constraint import COUNTS, TIMES
 from pinas_mm.search.budget.objective import cost_names
 from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.report.text import plain
 
 # Significant digits of the largest number of a column.
 DIGITS, COST_DIGITS = 5, 4
@@ -41,7 +43,7 @@ def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
     made = []
     for name in dict.fromkeys([*better, *metrics, *costs]):
         values = tuple(_value(findings, row, name) for row in rows)
-        made.append(Column(name, better.get(name, ""), values, _texts(name, values)))
+        made.append(Column(plain(name), better.get(name, ""), values, _texts(name, values)))
     return made
 
 
@@ -57,7 +59,7 @@ def best_table(findings: Findings, number: int = 10) -> Table:
     made = columns(findings, best)
     for column in made:
         # A long name goes over several lines, and stays whole.
-        table.add_column(column.name, justify="right", overflow="fold")
+        table.add_column(Text(column.name), justify="right", overflow="fold")
     table.add_column("trial", justify="right")
     if front:
         table.add_column("front")

@@ -1,11 +1,13 @@
 """Measured latency: what is measured, what it adds up to, and when the file is used."""
 
 import json
+import re
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from conftest import NAMES
 from mmengine.logging import MMLogger
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -181,6 +183,52 @@ def test_damaged_file_is_measured_anew_with_a_notice(deep, tmp_path, capfd, dama
     ]
 
 
+def test_threads_are_the_process_s_own(deep, monkeypatch):
+    options = {**QUICK, "num_threads": None}
+    monkeypatch.delenv("PINAS_MM_THREADS", raising=False)
+    assert measure_latency(deep, **options).setting["threads"] == torch.get_num_threads() == 1
+    # A worker has a share of the threads, and must agree with the process that started it.
+    monkeypatch.setenv("PINAS_MM_THREADS", "2")
+    assert measure_latency(deep, **options).setting["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "known", "doubt"),
+    [
+        ({}, dict(load=0.4, spread=0.02), None),
+        ({}, dict(load=None, spread=0.0), None),
+        ({}, dict(load=3.04, spread=0.02), "3.0 processes wanted each core of the machine"),
+        ({}, dict(load=None, spread=0.5), "repeats lay 50% apart"),
+        (dict(threads=1000), dict(load=0.0), "1000 threads had .* cores"),
+    ],
+)
+def test_doubts_are_kept_and_said_to_every_reader(deep, tmp_path, capfd, setting, known, doubt):
+    path = tmp_path / "latency.json"
+    threads = setting.get("threads", 1)
+    content = measure_latency(deep, **QUICK).to_dict() | known
+    content["setting"] |= setting
+    path.write_text(json.dumps([content]))
+    for _ in range(2):
+        MMLogger.get_instance(f"{tmp_path} {next(NAMES)}")
+        capfd.readouterr()
+        table = cached_latency(path, deep, **{**QUICK, "num_threads": threads})
+        out = "".join(capfd.readouterr())
+        assert (table.load, table.spread) == (known["load"], known.get("spread", content["spread"]))
+        if doubt is None:
+            assert "latency may be wrong" not in out
+        else:
+            assert re.search(f"WARNING.*latency may be wrong, {doubt}.*{path}", out)
+
+
+def test_a_table_of_an_earlier_version_is_read(deep, tmp_path):
+    path = tmp_path / "latency.json"
+    content = measure_latency(deep, **QUICK).to_dict()
+    path.write_text(json.dumps([{k: content[k] for k in ("setting", "fixed", "table")}]))
+    with blocks_run() as measured:
+        assert cached_latency(path, deep, **QUICK).load is None
+    assert not measured
+
+
 def test_bad_options_are_refused(deep, tmp_path):
     for change in (
         dict(image_size=0),
@@ -195,3 +243,6 @@ def test_bad_options_are_refused(deep, tmp_path):
         cached_latency(tmp_path / "latency.json", deep, image_size=16, size=3)
     with pytest.raises(UserError, match="latency needs image_size"):
         cached_latency(tmp_path / "latency.json", deep)
+    for change in (dict(repeats=10**9), dict(num_threads=10**6)):
+        with pytest.raises(UserError, match=r"is 10+: at most"):
+            measure_latency(deep, **{**QUICK, **change})

@@ -50,6 +50,12 @@ def test_all_images_in_order_and_the_last_batch_too(loader):
     assert len(set(labels)) == 10
 
 
+def test_too_few_images_are_said_before_one_is_read(loader, monkeypatch):
+    monkeypatch.setattr("pinas_mm.search.evaluation.images._Seeded.__getitem__", None)
+    with pytest.raises(UserError, match="100000000 images asked for, the data set has 16"):
+        load_batches(loader(), images=10**8, exact=True)
+
+
 def test_a_shuffled_choice_follows_the_seed(loader):
     def chosen(seed):
         return pixels(load_batches(loader(sampler=SHUFFLED), images=7, seed=seed))

@@ -185,3 +185,38 @@ def test_costs_have_one_unit_and_latency_is_in_milliseconds(space):
 )
 def test_durations(seconds, text):
     assert in_words(seconds) == text
+
+
+NAMES = [
+    "x[/red]",
+    "[bold]",
+    "a\x1b[2Jb",
+    "bell\x07",
+    "nul\x00",
+    "$x_{$",
+    "\\frac",
+    "</svg>",
+    "a\nb",
+]
+
+
+def test_no_name_ends_a_table_a_page_or_a_picture(space, tmp_path):
+    def named(name):
+        return lambda e: dataclasses.replace(e, metrics={**e.metrics, name: 1.0})
+
+    # Each as metric, objective and path; one report of all of them, which takes its time.
+    findings = made_findings(space, [tuple(range(len(NAMES))), tuple(range(len(NAMES)))], NAMES)
+    evaluated = findings.evaluated
+    for name in NAMES:
+        evaluated = tuple(map(named(f"other {name}"), evaluated))
+    checkpoint = f"/none/{''.join(NAMES)}\udcff"
+    findings = dataclasses.replace(findings, evaluated=evaluated, checkpoint=checkpoint)
+    shown = terminal(best_table(findings)).replace("\n", "")
+    assert not [c for c in shown if not c.isprintable()]
+    assert "x[/red]" in [column.header.plain for column in best_table(findings).columns[2:4]]
+    write_report(findings, tmp_path)
+    page = (tmp_path / "search.html").read_text()
+    assert not {c for c in page if not c.isprintable()} - {"\n"}
+    assert "a\\x1b[2Jb" in page
+    assert "</svg> of" not in page
+    assert json.loads((tmp_path / "best.json").read_text())["checkpoint"] == checkpoint

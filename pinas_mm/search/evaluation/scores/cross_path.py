@@ -22,6 +22,8 @@ from pinas_mm.space.paths import FairPaths
 
 # What the views of an image are for: they must not repeat.
 CALIBRATION, SCORING = 0, 1
+# Of all partners the keys of all images, and statistics, are in memory.
+MOST_PARTNERS = 4096
 
 
 @dataclasses.dataclass
@@ -68,16 +70,17 @@ class CrossPathScore(Score):
         views_seed: of the views.
 
     Raises:
-        UserError: fewer than one partner, or a negative seed.
+        UserError: fewer than one partner or too many, or a negative seed.
     """
 
     names = ("cross_path/score", "cross_path/retrieval")
 
     def __init__(self, partners: int = 8, seed: int = 0, views_seed: int = 0) -> None:
-        if partners < 1 or seed < 0 or views_seed < 0:
+        whole = all(isinstance(value, int) for value in (partners, seed, views_seed))
+        if not whole or not 1 <= partners <= MOST_PARTNERS or seed < 0 or views_seed < 0:
             raise UserError(
                 f"partners {partners}, seed {seed}, views_seed {views_seed}: there must be at "
-                "least 1 partner, and seeds are at least 0"
+                f"least 1 partner and at most {MOST_PARTNERS}, and seeds are at least 0"
             )
         self.partners, self.seed, self.views_seed = partners, seed, views_seed
         self._keys: torch.Tensor | None = None

@@ -24,6 +24,7 @@ from pinas_mm.search.report.figures.style import (
     scale,
     styled,
 )
+from pinas_mm.search.report.text import plain
 from pinas_mm.space import SYMBOLS, Arch, BlockSpec, SearchSpace
 from pinas_mm.space.cost import CostTable
 
@@ -157,9 +158,8 @@ def _draw_row(
             weight="bold",
             color=ink,
         )
-        axis.text(
-            middle, 0, _in_lines(candidate.label), ha="center", va="top", size=small, color=ink
-        )
+        words = _in_lines(plain(candidate.label))
+        axis.text(middle, 0, words, ha="center", va="top", size=small, color=ink)
         stride = space.strides[box.spec.stage]
         if box.spec.first and stride > 1:
             below = -box.height / 2 - 0.06

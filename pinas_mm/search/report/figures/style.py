@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pinas_mm.search.budget.constraint import readable
 from pinas_mm.search.budget.objective import cost_names
+from pinas_mm.search.report.text import plain
 
 # Inches; the page scales its figures to its own width.
 WIDTH = 11.5
@@ -117,7 +118,7 @@ def ink_on(color: Sequence[float]) -> str:
 
 def label(name: str) -> str:
     """A metric's or cost's name in words."""
-    return SHORT.get(name, name)
+    return SHORT.get(name, plain(name))
 
 
 def shown(name: str, value: float) -> str:

@@ -133,5 +133,8 @@ def test_bad_input_is_refused(space):
         CrossPathScore().bind(classifier(space))
     with pytest.raises(UserError, match="at least 1 partner"):
         CrossPathScore(partners=0)
+    for odd in (10**6, 2.5, None):
+        with pytest.raises(UserError, match="at most 4096"):
+            CrossPathScore(partners=odd)
     with pytest.raises(UserError, match="seeds"):
         CrossPathScore(seed=-1)
