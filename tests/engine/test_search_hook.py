@@ -79,7 +79,7 @@ def test_weights_of_another_training_are_another_search(run, tmp_path):
     for seed in (0, 1):
         # One database for all: every epoch of every training is a study of its own.
         hook = ArchSearchHook(search_dict(trials=2, storage=url), interval=1)
-        work_dir, _ = run("again", hook, **{"randomness.seed": seed})
+        work_dir, _ = run(f"seed{seed}", hook, **{"randomness.seed": seed})
     names = optuna.get_all_study_names(url)
     assert len(names) == 4
     assert [name.startswith("search_epoch_") for name in names] == [True] * 4
