@@ -3,6 +3,8 @@
 # python tools/search.py configs/pinas_search.py work_dirs/pinas_linear
 _base_ = ["pinas_linear.py"]
 
+# Images come from val_dataloader, those for batch-norm statistics from val_cfg or train_dataloader;
+# dataloader and calibration_dataloader here change them for the search.
 search = dict(
     score=dict(type="pinas_mm.ProbeScore", topk=(1, 5)),
     objectives=["accuracy/top1"],  # several give the Pareto front: ["accuracy/top1", "macs"]
@@ -10,9 +12,7 @@ search = dict(
     trials=1000,
     sampler=dict(type="pinas_mm.PredictorSampler"),
     batch=8,
-    dataloader={{_base_.val_dataloader}},
     images=10000,
-    calibration_dataloader={{_base_.val_cfg.calibration_dataloader}},
     calibration_batches=49,
     memory="2G",
     pruner=None,

@@ -3,6 +3,8 @@
 # python tools/search.py configs/pinas_search_label_free.py work_dirs/pinas_supernet
 _base_ = ["pinas_supernet.py"]
 
+# Images come from val_dataloader, those for batch-norm statistics from val_cfg or train_dataloader;
+# dataloader and calibration_dataloader here change them for the search.
 search = dict(
     score=dict(type="pinas_mm.CrossPathScore", partners=8),
     objectives=["cross_path/score"],
@@ -10,9 +12,7 @@ search = dict(
     trials=1000,
     sampler=dict(type="pinas_mm.PredictorSampler"),
     batch=8,
-    dataloader={{_base_.val_dataloader}},
     images=2000,  # four crops of each are kept
-    calibration_dataloader={{_base_.train_dataloader}},
     calibration_batches=49,
     memory="2G",
     num_classes=1000,  # of the classifier that costs count; there is none here

@@ -6,8 +6,6 @@ search = dict(
     objectives=["accuracy/top1"],
     trials=100,
     sampler=dict(type="pinas_mm.PredictorSampler"),
-    dataloader={{_base_.val_dataloader}},
-    calibration_dataloader={{_base_.val_cfg.calibration_dataloader}},
     calibration_batches=20,
     memory="512M",
 )

@@ -6,8 +6,6 @@ search = dict(
     objectives=["cross_path/score"],
     trials=100,
     sampler=dict(type="pinas_mm.PredictorSampler"),
-    dataloader={{_base_.val_dataloader}},
-    calibration_dataloader={{_base_.train_dataloader}},
     calibration_batches=30,
     memory="512M",
     num_classes=10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.text import Text
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
+from pinas_mm.export.statistics import calibration_loader
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
 from pinas_mm.search.display import Display
@@ -54,7 +56,7 @@ def run_search(
     """
     if not cfg.get("search"):
         raise UserError("the config has no `search`: start from configs/pinas_search.py")
-    cfg.search = {**cfg.search, **(given or {})}
+    cfg.search = {**cfg.search, **search_loaders(cfg), **(given or {})}
     settings = SearchSettings.parse(cfg.search)
     if settings.workers > 1 and cfg.get("launcher", "none") != "none":
         raise UserError(
@@ -93,6 +95,22 @@ def run_search(
     written = f"{plain(str(work_dir))}/: search.html, best.json, best.txt, figures/"
     console.print(Text(written), soft_wrap=True)
     return findings
+
+
+def search_loaders(cfg: Config) -> dict[str, Any]:
+    """The search's loaders: the validation's and its calibration's, unless it has whole ones."""
+    calibrating = {key: cfg[key] for key in ("val_cfg", "train_dataloader", "model") if key in cfg}
+    usual = dict(dataloader=cfg.get("val_dataloader"))
+    with contextlib.suppress(UserError):
+        _, usual["calibration_dataloader"] = calibration_loader(Config(calibrating))
+    loaders = {}
+    for name, loader in usual.items():
+        own = cfg.search.get(name) or {}
+        if loader and not (own.get("dataset") or {}).get("type"):
+            merged = Config(dict(loader=loader))
+            merged.merge_from_dict(dict(loader=own))
+            loaders[name] = merged.loader
+    return loaders
 
 
 def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:

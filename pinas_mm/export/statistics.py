@@ -46,7 +46,7 @@ def recompute_statistics(
     """
     if batches < 1:
         raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
-    key, loader = _calibration_loader(cfg)
+    key, loader = calibration_loader(cfg)
     check_data("calibration", loader, key)
     print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
     tell_other_images(cfg)
@@ -101,8 +101,12 @@ def _roots(loader: dict[str, Any]) -> list[str]:
     return sorted({str(part["data_root"]) for part in dicts(loader) if part.get("data_root")})
 
 
-def _calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
-    """Key and config of the loader that the config's own evaluation calibrates with."""
+def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
+    """Key and config of the loader that the config's own evaluation calibrates with.
+
+    Raises:
+        UserError: there is none.
+    """
     # Not a variable at the top of the config: a base leaves one behind that nothing reads.
     for key in ("search", "val_cfg", "test_cfg"):
         loader = (cfg.get(key) or {}).get("calibration_dataloader")

@@ -7,7 +7,5 @@ search = dict(
     trials=6,
     sampler=dict(type="RandomSampler"),
     batch=3,
-    dataloader={{_base_.val_dataloader}},
-    calibration_dataloader={{_base_.train_dataloader}},
     calibration_batches=2,
 )

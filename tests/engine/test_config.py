@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from pinas_mm.engine.config import CfgOptions, read_config
+from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 
 SMALL = CONFIGS / "small_supernet.py"
@@ -219,3 +220,23 @@ def test_what_a_config_of_classes_says(tmp_path):
     cfg = read_config(file)
     assert isinstance(cfg, Config)
     assert cfg.optim_wrapper.type.__name__ == "OptimWrapper"
+
+
+def test_a_search_takes_the_loaders_that_the_config_validates_with():
+    cfg = read_config(
+        CONFIGS / "small_search.py",
+        options(
+            "val_dataloader.batch_size=3",
+            "val_cfg.calibration_dataloader.batch_size=5",
+            "search.dataloader.num_workers=1",
+        ),
+    )
+    loaders = search_loaders(cfg)
+    assert loaders["dataloader"].batch_size == 3
+    assert loaders["dataloader"].num_workers == 1
+    assert loaders["dataloader"].dataset == cfg.val_dataloader.dataset
+    assert loaders["calibration_dataloader"].batch_size == 5
+    cfg.search.dataloader = dict(batch_size=7, dataset=dict(type="ImageNet"))
+    assert "dataloader" not in search_loaders(cfg)  # It has a whole one.
+    label_free = read_config(CONFIGS / "small_search_label_free.py")
+    assert search_loaders(label_free)["calibration_dataloader"] == label_free.train_dataloader

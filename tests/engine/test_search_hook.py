@@ -10,13 +10,14 @@ from conftest import CONFIGS, free_port
 from mmengine.config import Config
 
 from pinas_mm.engine import ArchSearchHook
+from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.record import Record
 
 
 def search_dict(**changes) -> dict:
     cfg = Config.fromfile(CONFIGS / "small_search_label_free.py")
-    return cfg.search.to_dict() | dict(trials=4) | changes
+    return cfg.search.to_dict() | search_loaders(cfg) | dict(trials=4) | changes
 
 
 @pytest.fixture

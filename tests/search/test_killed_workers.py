@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from optuna.trial import TrialState
 
+from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.registry import MODELS
 from pinas_mm.search.evaluation.build import build_evaluator
 from pinas_mm.search.worker import work
@@ -35,7 +36,8 @@ def evaluator(digits):
     model.init_weights()
     move_apart(model)
     names = ("score", "dataloader", "images", "calibration_dataloader", "calibration_batches")
-    return build_evaluator(model, seed=0, **{name: cfg.search[name] for name in names})
+    settings = {**cfg.search, **search_loaders(cfg)}
+    return build_evaluator(model, seed=0, **{name: settings[name] for name in names})
 
 
 def run_worker(open_record, url, study, evaluator, told) -> None:
