@@ -3,9 +3,13 @@
 _base_ = ["mmdet::common/ms-90k_coco.py"]
 
 data_root = "{{$PINAS_DATA:data}}/coco/"
-train_dataloader = dict(dataset=dict(data_root=data_root))
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root))
+# Boxes and masks are of the pixels as stored: images are not turned as EXIF says.
+load_image = dict(type="pinas_mm.LoadImage", color_type="color_ignore_orientation")
+train_pipeline = [load_image, *_base_.train_pipeline[1:]]
+test_pipeline = [load_image, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 val_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json")
 test_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json")
 

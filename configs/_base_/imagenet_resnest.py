@@ -2,9 +2,13 @@
 _base_ = ["mmpretrain::resnest/resnest50_32xb64_in1k.py"]
 
 data_root = "{{$PINAS_DATA:data}}/imagenet"
-train_dataloader = dict(dataset=dict(data_root=data_root))
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root))
+load_image = dict(type="pinas_mm.LoadImage")
+images = dict(type="pinas_mm.ImageFolder", data_root=data_root)
+train_pipeline = [load_image, *_base_.train_pipeline[1:]]
+test_pipeline = [load_image, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(**images, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
 
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))
 
