@@ -122,8 +122,11 @@ class Pretrained:
         self.channels = channels
 
     def describe(self) -> dict[str, Any]:
-        """What the file says of the network: ``arch``, ``space``, ``in_channels``, ``norm_cfg``."""
-        return _described(self.checkpoint, "arch", "space", "in_channels", "norm_cfg")
+        """What the file says of the network: ``arch``, ``space``, ``norm_cfg``, and
+        ``in_channels``, unless they are to be adapted.
+        """
+        channels = () if self.channels else ("in_channels",)
+        return _described(self.checkpoint, "arch", "space", "norm_cfg", *channels)
 
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
@@ -163,8 +166,11 @@ class FromSupernet:
         self.checkpoint, self.prefix, self.channels = checkpoint, prefix, channels
 
     def describe(self) -> dict[str, Any]:
-        """What the file says of the supernet: ``space``, ``in_channels``, ``norm_cfg``."""
-        return _described(self.checkpoint, "space", "in_channels", "norm_cfg")
+        """What the file says of the supernet: ``space``, ``norm_cfg``, and ``in_channels``, unless
+        they are to be adapted.
+        """
+        channels = () if self.channels else ("in_channels",)
+        return _described(self.checkpoint, "space", "norm_cfg", *channels)
 
     def __call__(self, module: Network) -> None:
         """Loads the weights."""

@@ -71,20 +71,20 @@ BROKEN = {
     "float.tif": encoded(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF"),
     "whole numbers.tif": encoded(Image.fromarray(PIXELS[..., 0].astype(np.int32)), "TIFF"),
 }
-NO_FILES = ("missing.jpg", "dangling.jpg", "loop.jpg", "folder.jpg", "pipe.jpg")
+NO_FILES = ("missing", "dangling", "loop", "folder", "pipe")
 
 
-def broken_file(folder: Path, name: str) -> Path:
-    """Makes one of BROKEN or NO_FILES."""
+def broken_file(folder: Path, name: str, kind: str) -> Path:
+    """Makes a file of one of the kinds BROKEN or NO_FILES."""
     path = folder / name
-    if name in BROKEN:
-        path.write_bytes(BROKEN[name])
-    elif name == "dangling.jpg":
+    if kind in BROKEN:
+        path.write_bytes(BROKEN[kind])
+    elif kind == "dangling":
         path.symlink_to(folder / "nowhere")
-    elif name == "loop.jpg":
+    elif kind == "loop":
         path.symlink_to(path)
-    elif name == "folder.jpg":
+    elif kind == "folder":
         path.mkdir()
-    elif name == "pipe.jpg":
+    elif kind == "pipe":
         os.mkfifo(path)
     return path

@@ -63,9 +63,9 @@ def test_a_damaged_png_is_named(files):
         LoadImage()(dict(img_path=str(files["png"])))
 
 
-@pytest.mark.parametrize("name", [*BROKEN, *NO_FILES])
-def test_what_is_no_image_is_named_or_skipped(tmp_path, name):
-    path = str(broken_file(tmp_path, name))
+@pytest.mark.parametrize("kind", [*BROKEN, *NO_FILES])
+def test_what_is_no_image_is_named_or_skipped(tmp_path, kind):
+    path = str(broken_file(tmp_path, "image.jpg", kind))
     with pytest.raises(UserError, match="cannot read image") as caught:
         LoadImage()(dict(img_path=path))
     assert path in str(caught.value)
@@ -102,7 +102,7 @@ class Files(BaseDataset):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_skipped_images_are_counted_once_over_workers_and_epochs(tmp_path, workers, capfd):
-    paths = [str(broken_file(tmp_path, name)) for name in list(BROKEN)[:3]]
+    paths = [str(broken_file(tmp_path, kind, kind)) for kind in list(BROKEN)[:3]]
     for number in range(5):
         paths.append(str(tmp_path / f"{number}.png"))
         (tmp_path / f"{number}.png").write_bytes(encoded(PIXELS, "PNG"))
