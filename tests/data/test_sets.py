@@ -89,9 +89,7 @@ def test_a_broken_image_is_skipped_in_training(build, name):
 
 def written_turned(path: Path) -> np.ndarray:
     """Writes an image, smooth for JPEG, with EXIF's word to turn it; returns it as stored, BGR."""
-    height, width = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[
-        :2
-    ]
+    width, height = Image.open(path).size
     ramp = np.linspace(0, 255, height * width * 3).reshape(height, width, 3).astype(np.uint8)
     kind, options = ("PNG", {}) if path.suffix == ".png" else ("JPEG", dict(quality=100))
     path.write_bytes(encoded(ramp, kind, 6, **options))
