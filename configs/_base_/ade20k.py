@@ -9,8 +9,11 @@ _base_ = [
 data_root = "{{$PINAS_DATA:data}}/ADEChallengeData2016"
 base_size = (520, 520)
 crop_size = (480, 480)
-# Label maps are of the pixels as stored: images are not turned as EXIF says.
-load_image = dict(type="pinas_mm.LoadImage", color_type="color_ignore_orientation")
+# pinas_mm.LoadImage by mmcv's name, which the libraries' inferencers look for. Images are not
+# turned as EXIF says: label maps are of the pixels as stored.
+load_image = dict(
+    type="LoadImageFromFile", _scope_="pinas_mm", color_type="color_ignore_orientation"
+)
 train_pipeline = [
     load_image,
     dict(type="LoadAnnotations", reduce_zero_label=True),

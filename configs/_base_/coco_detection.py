@@ -3,8 +3,11 @@
 _base_ = ["mmdet::common/ms-90k_coco.py"]
 
 data_root = "{{$PINAS_DATA:data}}/coco/"
-# Boxes and masks are of the pixels as stored: images are not turned as EXIF says.
-load_image = dict(type="pinas_mm.LoadImage", color_type="color_ignore_orientation")
+# pinas_mm.LoadImage by mmcv's name, which the libraries' inferencers look for. Images are not
+# turned as EXIF says: boxes and masks are of the pixels as stored.
+load_image = dict(
+    type="LoadImageFromFile", _scope_="pinas_mm", color_type="color_ignore_orientation"
+)
 train_pipeline = [load_image, *_base_.train_pipeline[1:]]
 test_pipeline = [load_image, *_base_.test_pipeline[1:]]
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))

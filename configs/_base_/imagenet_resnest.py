@@ -2,7 +2,8 @@
 _base_ = ["mmpretrain::resnest/resnest50_32xb64_in1k.py"]
 
 data_root = "{{$PINAS_DATA:data}}/imagenet"
-load_image = dict(type="pinas_mm.LoadImage")
+# pinas_mm.LoadImage by mmcv's name, which mmpretrain's inferencer looks for.
+load_image = dict(type="LoadImageFromFile", _scope_="pinas_mm")
 images = dict(type="pinas_mm.ImageFolder", data_root=data_root)
 train_pipeline = [load_image, *_base_.train_pipeline[1:]]
 test_pipeline = [load_image, *_base_.test_pipeline[1:]]

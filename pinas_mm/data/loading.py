@@ -7,10 +7,11 @@ import logging
 import os
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.logging import print_log
 from PIL import Image
 
@@ -23,7 +24,8 @@ from pinas_mm.registry import TRANSFORMS, dicts
 PLACES = 2**20
 
 
-@TRANSFORMS.register_module()
+# The libraries' inferencers look for mmcv's name; with _scope_='pinas_mm' it is ours.
+@TRANSFORMS.register_module(name=["LoadImage", "LoadImageFromFile"])
 class LoadImage(LoadImageFromFile):
     """mmcv's LoadImageFromFile, with one image for each file (see
     :func:`~pinas_mm.data.decoding.decode`) and strict about broken ones.
@@ -119,6 +121,12 @@ class LoadImage(LoadImageFromFile):
                 "current",
                 logging.WARNING,
             )
+
+
+@TRANSFORMS.register_module(name="InferencerLoader")
+def inferencer_loader(**options: Any) -> BaseTransform:
+    """mmseg's, which its inferencer puts in the place of ours without saying the scope."""
+    return TRANSFORMS.build(dict(type="InferencerLoader", _scope_="mmseg", **options))
 
 
 def check_skipping(split: str, dataset: dict) -> None:

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from mmdet.apis import DetInferencer
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
+from mmpretrain.apis import ImageClassificationInferencer
+from mmseg.apis import MMSegInferencer
 from pictures import BROKEN, NO_FILES, broken_file, encoded
 from PIL import Image
 
+from pinas_mm.data.loading import LoadImage
 from pinas_mm.errors import UserError
 
 SETS = {
@@ -124,6 +128,23 @@ def test_hidden_folders_and_loops_are_left_out(build, data, name):
         (folder / "loop").symlink_to(folder)
     shutil.rmtree(data / "imagenet" / "meta")
     assert len(build(name)[0]) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "inferencer"),
+    [("boxes", DetInferencer), ("ade20k", MMSegInferencer), ("imagenet", None)],
+)
+def test_the_libraries_inferencers_read_images(build, read, name, inferencer):
+    _, path = build(name)
+    config = copy.deepcopy(read(name))
+    init_default_scope(config.default_scope)
+    if inferencer is None:  # mmpretrain's loads images itself.
+        pipeline = ImageClassificationInferencer._init_pipeline(None, config)
+        assert not [t for t in pipeline.transforms if isinstance(t, LoadImage)]
+        return
+    pipeline = inferencer.__new__(inferencer)._init_pipeline(config)
+    for image in (str(path), np.zeros((50, 60, 3), np.uint8)):
+        assert pipeline(image)["inputs"].shape[0] == 3
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
