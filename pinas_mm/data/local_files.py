@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend, register_backend
 
+from pinas_mm.errors import UserError
+
 
 class DataBackend(LocalBackend):
     """mmengine's local backend for data sets.
@@ -39,7 +41,11 @@ class DataBackend(LocalBackend):
         suffix: str | tuple[str, ...] | None = None,
         recursive: bool = False,
     ) -> Iterator[str]:
-        """Paths in a folder, relative to it; arguments as mmengine's."""
+        """Paths in a folder, relative to it; arguments as mmengine's.
+
+        Raises:
+            UserError: a folder cannot be listed.
+        """
         for path, is_folder in _walk(Path(dir_path), recursive, frozenset()):
             wanted = list_dir if is_folder else list_file and (not suffix or path.endswith(suffix))
             if wanted:
@@ -59,10 +65,13 @@ def data_backend(path: str | Path, backend_args: dict[str, Any] | None = None) -
 
 def _walk(folder: Path, recursive: bool, around: frozenset) -> Iterator[tuple[str, bool]]:
     """Paths, and whether they are folders."""
-    found = os.stat(folder)
+    try:
+        found = os.stat(folder)
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"folder {folder} of a data set cannot be listed: {error}") from error
     here = around | {(found.st_dev, found.st_ino)}
-    with os.scandir(folder) as entries:
-        visible = sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)
     for entry in visible:
         is_folder = os.path.isdir(entry)
         yield entry.path, is_folder

@@ -5,7 +5,9 @@ import os
 import pytest
 from mmengine.fileio import LocalBackend, list_dir_or_file
 
+from pinas_mm.data.checks import check_data
 from pinas_mm.data.local_files import DataBackend, data_backend
+from pinas_mm.errors import UserError
 
 
 @pytest.fixture
@@ -55,6 +57,24 @@ def test_a_link_to_the_folder_itself_or_to_nothing_ends(tmp_path):
 def test_what_is_no_file_is_not_opened(folder, name):
     with pytest.raises(OSError, match=r"no file but|Too many levels|No such file"):
         data_backend(folder / name).get(folder / name)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("loop", "nothing"):
+        with pytest.raises(UserError, match=rf"folder .*{name} of a data set cannot be listed"):
+            list(DataBackend().list_dir_or_file(tmp_path / name))
+
+
+@pytest.mark.parametrize("place", ["root", "split"])
+def test_a_data_root_that_is_a_loop(tmp_path, place):
+    root = tmp_path / "data"
+    loop = root if place == "root" else root / "train"
+    loop.parent.mkdir(exist_ok=True)
+    loop.symlink_to(loop)
+    dataset = dict(type="pinas_mm.ImageFolder", data_root=str(root), split="train")
+    with pytest.raises(UserError, match="of the train set is missing or empty"):
+        check_data("train", dict(dataset=dataset))
 
 
 def test_the_backend_of_a_path(folder):
