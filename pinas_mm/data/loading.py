@@ -7,13 +7,14 @@ import logging
 import os
 import warnings
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.logging import print_log
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pinas_mm.data.decoding import COLOR_TYPES, Size, decode
 from pinas_mm.data.local_files import data_backend
@@ -87,11 +88,12 @@ class LoadImage(LoadImageFromFile):
             if self.skip_broken:
                 return self._skip(path, reason)
             raise UserError(
-                f"cannot read image {path} ({reason}): repair or delete it, or skip such files "
-                "with ignore_empty=True in the pipeline's pinas_mm.LoadImage"
+                f"cannot read image {_shown(path)} ({reason}): repair or delete it, or skip such "
+                "files with ignore_empty=True in the pipeline's pinas_mm.LoadImage"
             ) from error
         for warning in said:  # Pillow's, of what is damaged beside the pixels.
-            warnings.warn(f"image {path}: {warning.message}", warning.category, stacklevel=2)
+            text = f"image {_shown(path)}: {warning.message}"
+            warnings.warn(text, warning.category, stacklevel=2)
         results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
@@ -108,8 +110,8 @@ class LoadImage(LoadImageFromFile):
                 return labels.size
         except Exception as error:  # As with images.
             raise UserError(
-                f"cannot read label map {path} ({_reason(error)}): repair it, or delete it and its "
-                "image"
+                f"cannot read label map {_shown(path)} ({_reason(error)}): repair it, or delete "
+                "it and its image"
             ) from error
 
     def _skip(self, path: str, reason: str) -> None:
@@ -117,7 +119,8 @@ class LoadImage(LoadImageFromFile):
         if not self._skipped[place]:
             self._skipped[place] = True
             print_log(
-                f"image {path} is skipped ({reason}); skipped so far: {int(self._skipped.sum())}",
+                f"image {_shown(path)} is skipped ({reason}); skipped so far: "
+                f"{int(self._skipped.sum())}",
                 "current",
                 logging.WARNING,
             )
@@ -144,5 +147,12 @@ def check_skipping(split: str, dataset: dict) -> None:
         )
 
 
+def _shown(path: str | Path) -> str:
+    """A path for one line of a log: names may have line ends, and bytes that are no letters."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image that Pillow knows"
+    return _shown(" ".join(str(error).split())) or type(error).__name__

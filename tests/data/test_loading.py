@@ -69,6 +69,7 @@ def test_what_is_no_image_is_named_or_skipped(tmp_path, kind):
     with pytest.raises(UserError, match="cannot read image") as caught:
         LoadImage()(dict(img_path=path))
     assert path in str(caught.value)
+    assert " at 0x" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
     assert LoadImage(ignore_empty=True)(dict(img_path=path)) is None
@@ -81,7 +82,9 @@ def test_what_is_damaged_beside_the_pixels_is_named(tmp_path):
         assert LoadImage()(dict(img_path=str(path)))["img_shape"] == (6, 9)
 
 
-@pytest.mark.parametrize("name", ["two words.png", "Zażółć gęślą.png", "図 1.png", "caf\udce9.png"])
+@pytest.mark.parametrize(
+    "name", ["two words.png", "Zażółć gęślą.png", "図 1.png", "caf\udce9.png", "2\nlines.png"]
+)
 def test_names_of_all_sorts(tmp_path, name):
     path = str(tmp_path / name)
     with open(path, "wb") as file:
@@ -91,6 +94,9 @@ def test_names_of_all_sorts(tmp_path, name):
     with open(path, "wb") as file:
         file.write(b"no image")
     assert LoadImage(ignore_empty=True)(dict(img_path=path)) is None
+    with pytest.raises(UserError, match="cannot read image") as caught:
+        LoadImage()(dict(img_path=path))
+    assert str(caught.value).isprintable()
 
 
 class Files(BaseDataset):
