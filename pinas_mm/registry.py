@@ -24,7 +24,11 @@ Registry = partial(root.Registry, scope="pinas_mm")
 
 NETWORKS = ["pinas_mm.models", "pinas_mm.algorithms", "pinas_mm.data.views"]
 MODELS = Registry("model", parent=root.MODELS, locations=NETWORKS)
-DATASETS = Registry("dataset", parent=root.DATASETS, locations=["pinas_mm.data.cache"])
+DATASETS = Registry(
+    "dataset",
+    parent=root.DATASETS,
+    locations=["pinas_mm.data.cache", "pinas_mm.data.image_folder"],
+)
 DATA_SAMPLERS = Registry(
     "data sampler",
     parent=root.DATA_SAMPLERS,

@@ -9,8 +9,13 @@ _base_ = [
 data_root = "{{$PINAS_DATA:data}}/ADEChallengeData2016"
 base_size = (520, 520)
 crop_size = (480, 480)
+# pinas_mm.LoadImage by mmcv's name, which the libraries' inferencers look for. Images are not
+# turned as EXIF says: label maps are of the pixels as stored.
+load_image = dict(
+    type="LoadImageFromFile", _scope_="pinas_mm", color_type="color_ignore_orientation"
+)
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
+    load_image,
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="RandomResize", scale=base_size, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
@@ -19,13 +24,13 @@ train_pipeline = [
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    load_image,
     dict(type="Resize", scale=base_size, keep_ratio=True),
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
 tta_pipeline = [
-    dict(type="LoadImageFromFile"),
+    load_image,
     dict(
         type="TestTimeAug",
         transforms=[
@@ -39,8 +44,10 @@ tta_pipeline = [
         ],
     ),
 ]
-train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+# Hidden folders are left out.
+images = dict(data_root=data_root, backend_args=dict(backend="data"))
+train_dataloader = dict(dataset=dict(**images, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
 
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))

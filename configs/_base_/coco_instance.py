@@ -2,7 +2,7 @@
 _base_ = ["coco_detection.py"]
 
 train_pipeline = [
-    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    _base_.load_image,
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(
         type="RandomChoiceResize",
@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    _base_.load_image,
     dict(type="Resize", scale=(1333, 800), keep_ratio=True, backend="pillow"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(

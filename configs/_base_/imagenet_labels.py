@@ -13,18 +13,19 @@ test_pipeline = [
     dict(type="CenterCrop", crop_size=224),
     dict(type="PackInputs"),
 ]
+images = dict(type="pinas_mm.ImageFolder", data_root=data_root)
 train_dataloader = dict(
     batch_size=32,
     num_workers=8,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="ImageNet", data_root=data_root, split="train", pipeline=train_pipeline),
+    dataset=dict(**images, split="train", pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=128,
     num_workers=8,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="ImageNet", data_root=data_root, split="val", pipeline=test_pipeline),
+    dataset=dict(**images, split="val", pipeline=test_pipeline),
 )
 val_evaluator = dict(type="Accuracy", topk=(1, 5))
 test_dataloader = val_dataloader
@@ -35,7 +36,7 @@ calibration_dataloader = dict(
     batch_size=64,
     num_workers=8,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="ImageNet", data_root=data_root, split="train", pipeline=test_pipeline),
+    dataset=dict(**images, split="train", pipeline=test_pipeline),
 )
 val_cfg = dict(
     type="pinas_mm.SupernetValLoop",

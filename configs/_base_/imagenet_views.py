@@ -11,13 +11,17 @@ train_pipeline = [
     ),
     dict(type="PackInputs"),
 ]
+# Any folder of images will do, flat or not; split=None takes all of data_root.
+images = dict(
+    type="pinas_mm.ImageFolder", data_root=data_root, with_label=False, pipeline=train_pipeline
+)
 train_dataloader = dict(
     batch_size=24,
     num_workers=8,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
-    dataset=dict(type="ImageNet", data_root=data_root, split="train", pipeline=train_pipeline),
+    dataset=dict(**images, split="train"),
 )
 
 # Held-out images for cross-path retrieval.
@@ -26,7 +30,7 @@ val_dataloader = dict(
     num_workers=4,
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
-    dataset=dict(type="ImageNet", data_root=data_root, split="val", pipeline=train_pipeline),
+    dataset=dict(**images, split="val"),
 )
 val_cfg = dict(type="pinas_mm.RetrievalLoop", num_images=512)
 val_evaluator = []

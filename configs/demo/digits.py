@@ -14,5 +14,6 @@ demo_space = dict(
 # Digits of 32 pixels; CachedDataset decodes each once.
 digits_pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
 digits_root = "{{$PINAS_DATA:data}}/imagenet"
-digits_train = dict(type="ImageNet", data_root=digits_root, split="train", pipeline=digits_pipeline)
-digits_val = dict(type="ImageNet", data_root=digits_root, split="val", pipeline=digits_pipeline)
+digits = dict(type="pinas_mm.ImageFolder", data_root=digits_root, pipeline=digits_pipeline)
+digits_train = dict(**digits, split="train")
+digits_val = dict(**digits, split="val")

@@ -32,13 +32,13 @@ model = dict(
 # Nothing is random, so that CachedDataset decodes each image once; a digit is none when flipped.
 size = (160, 128)
 train_pipeline = [
-    dict(type="LoadImageFromFile"),
+    _base_.load_image,
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="Resize", scale=size, keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    _base_.load_image,
     dict(type="Resize", scale=size, keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     _base_.test_pipeline[-1],

@@ -8,9 +8,11 @@ all affine in the three color channels, so a view's are composed into one matrix
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import torch
+from mmengine.logging import print_log
 from torch.nn import functional as F
 
 from pinas_mm.errors import UserError
@@ -24,6 +26,9 @@ RGB_TO_YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 @dataclasses.dataclass(frozen=True)
 class Augment:
     """What may happen to a view. The defaults are the paper's, less the crop.
+
+    Colors are of RGB images alone: those of another number of channels are only cropped, flipped
+    and blurred.
 
     Args:
         size: side in pixels of square random resized crops; None leaves the size and does not
@@ -71,14 +76,17 @@ class Augment:
         """A random view of each image.
 
         Args:
-            images: shape (N, 3, H, W), RGB, float, 0 to 1.
+            images: shape (N, channels, H, W), of three channels RGB, float, 0 to 1.
             generator: on the CPU, so that a seed gives the same views on every device.
 
         Returns:
-            Shape (N, 3, size, size), or the images' where ``size`` is None; 0 to 1.
+            Shape (N, channels, size, size), or the images' where ``size`` is None; 0 to 1.
         """
         images = self._crop_and_flip(images, generator)
-        images = self._color(images, generator)
+        if images.shape[1] == 3:
+            images = self._color(images, generator)
+        elif self.jitter or self.gray:
+            _say_no_colors(images.shape[1])
         return self._blur(images, generator)
 
     def _crop_and_flip(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -135,6 +143,15 @@ class Augment:
         part = F.conv2d(part, kernel, groups=len(kernel))
         part = F.conv2d(part, kernel.transpose(2, 3), groups=len(kernel))
         return images.index_copy(0, chosen, part.view(-1, *images.shape[1:]))
+
+
+@functools.cache
+def _say_no_colors(channels: int) -> None:
+    print_log(
+        f"images of {channels} channels have no colors to change: jitter and gray views are left "
+        "out",
+        "current",
+    )
 
 
 def _uniform(number: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pinas_mm.data.loading import check_skipping
 from pinas_mm.errors import UserError
 from pinas_mm.registry import dicts, type_name
 
@@ -21,6 +22,7 @@ def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
         UserError: one is not; names the split and the path.
     """
     for dataset in dicts(dataloader):
+        check_skipping(split, dataset)
         root = dataset.get("data_root")
         if not root or "://" in root:
             continue
@@ -43,7 +45,7 @@ def _parts(dataset: dict) -> Iterator[str]:
     """What a data set reads of its data root, as far as its config says."""
     prefix = dataset.get("data_prefix") or {}
     paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    if type_name(dataset) == "ImageNet":
+    if type_name(dataset) in ("ImageNet", "ImageFolder"):
         paths.append(dataset.get("split"))
     for path in [*paths, dataset.get("ann_file")]:
         if path and "://" not in path:

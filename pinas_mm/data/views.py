@@ -26,36 +26,47 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         num_views: views of each image, where the pipeline gives one image; where it gives a list
             of crops (mmpretrain's MultiView), each becomes one view.
         augment: arguments of :class:`~pinas_mm.data.augment.Augment`.
-        mean, std: of the RGB channels, 0 to 255.
-        to_rgb: whether the pipeline's images are BGR, as OpenMMLab's loaders give them.
+        mean, std: of the channels, 0 to 255, RGB of images that have three; one number is for any
+            number of channels.
+        to_rgb: whether the pipeline's images of three channels are BGR, as OpenMMLab's loaders
+            give them. The order of another number of channels stays, as mmpretrain's does.
         non_blocking: whether copies to the device overlap with computing.
+
+    Raises:
+        UserError: ``mean`` and ``std`` differ in length, or a deviation is not above 0.
     """
 
     def __init__(
         self,
         num_views: int = 4,
         augment: dict[str, Any] | None = None,
-        mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
+        mean: Sequence[float] | float = (123.675, 116.28, 103.53),
+        std: Sequence[float] | float = (58.395, 57.12, 57.375),
         to_rgb: bool = True,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.num_views, self.to_rgb = num_views, to_rgb
         self.augment = Augment(**(augment or {}))
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) / 255, False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) / 255, False)
+        mean, std = (torch.tensor(values, dtype=torch.float32).flatten() for values in (mean, std))
+        if len(mean) != len(std) or not (std > 0).all():
+            raise UserError(
+                f"data_preprocessor has mean {mean.tolist()} and std {std.tolist()}: give as many "
+                "numbers of each as images have channels, or one, and std above 0"
+            )
+        self.register_buffer("mean", mean.view(-1, 1, 1) / 255, False)
+        self.register_buffer("std", std.view(-1, 1, 1) / 255, False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Views of a batch.
 
         Args:
             data: ``inputs`` as collated by pseudo_collate or default_collate: N images
-                (3, H, W), or a list of V times N crops; uint8.
+                (channels, H, W), or a list of V times N crops; uint8.
             training: False gives the normalized images themselves, one "view", unaugmented.
 
         Returns:
-            ``inputs``: list of tensors (N, 3, H, W), one a view; ``data_samples`` as they were.
+            ``inputs``: list of tensors (N, channels, H, W), one a view; ``data_samples`` stay.
         """
         # Whatever the step's precision, colors and coordinates need more than half of one.
         with torch.autocast(self.mean.device.type, enabled=False):
@@ -67,7 +78,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         return dict(inputs=views, data_samples=data.get("data_samples"))
 
     def batches(self, data: dict) -> list[torch.Tensor]:
-        """Collated images as batches (N, 3, H, W), RGB, 0 to 1, one for each crop."""
+        """Collated images as batches (N, channels, H, W), RGB, 0 to 1, one for each crop."""
         inputs = self.cast_data(data["inputs"])
         # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
         many = isinstance(inputs, (list, tuple)) and (
@@ -78,7 +89,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
     def make_views(
         self, crops: Sequence[torch.Tensor], seed: int, iteration: int
     ) -> list[torch.Tensor]:
-        """Augmented, normalized views of batches (N, 3, H, W) with colors from 0 to 1."""
+        """Augmented, normalized views of batches (N, channels, H, W), 0 to 1."""
         if len(crops) == 1:
             crops = list(crops) * self.num_views
         elif len(crops) != self.num_views:
@@ -91,7 +102,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         return list(everything.chunk(self.num_views))
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """Colors from 0 to 1, shape (N, 3, H, W), less the mean, over the standard deviation."""
+        """Values from 0 to 1, shape (N, channels, H, W), less the mean, over the deviation."""
         return (images - self.mean) / self.std
 
     def _batch(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -102,6 +113,14 @@ class ViewsPreprocessor(BaseDataPreprocessor):
                 "to one size in the data pipeline"
             )
         batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
-        if self.to_rgb:
+        channels = batch.shape[1]
+        if len(self.mean) not in (1, channels):
+            raise UserError(
+                f"images have {channels} channels, mean and std are of {len(self.mean)}: set "
+                f"model.data_preprocessor.mean and std to {channels} numbers each and "
+                f"model.backbone.in_channels={channels}, or load others by color_type of the "
+                "pipeline's pinas_mm.LoadImage"
+            )
+        if self.to_rgb and channels == 3:
             batch = batch.flip(1)
         return batch.float().div_(255)

@@ -1,5 +1,6 @@
 """What runs with mmengine's runner: hooks, loops, file backend; importing this registers them."""
 
+from pinas_mm.data.local_files import DataBackend
 from pinas_mm.engine.atomic_backend import AtomicLocalBackend
 from pinas_mm.engine.faults import FirstStepHook
 from pinas_mm.engine.hooks import (
@@ -9,6 +10,7 @@ from pinas_mm.engine.hooks import (
     TeacherMomentumHook,
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
+from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
 from pinas_mm.engine.wrappers import (
@@ -22,9 +24,11 @@ __all__ = [
     "AtomicLocalBackend",
     "BestMetricHook",
     "CPUDistributedDataParallel",
+    "DataBackend",
     "FirstStepHook",
     "InvalidLossHook",
     "LastValidationHook",
+    "PicturesHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
     "SupernetDataParallel",

@@ -22,6 +22,7 @@ from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import HOOKS, dicts, plain
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.channels import fit_channels
 from pinas_mm.weights.checkpoint import check_fits
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 
@@ -122,9 +123,11 @@ class SafeCheckpointHook(Hook):
         model = model.module if isinstance(model, BaseTTAModel) else model
         backbone = getattr(model, "backbone", None)
         state = checkpoint.get("state_dict", checkpoint)
-        if isinstance(backbone, PiNASBackbone):
+        if isinstance(backbone, Network):
             inner = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-            load_backbone(backbone, inner, "the checkpoint")
+            fit_channels(backbone, inner, "the checkpoint")
+            if isinstance(backbone, PiNASBackbone):
+                load_backbone(backbone, inner, "the checkpoint")
         # A fine-tuning may leave heads out; mmengine's log says which.
         tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         if isinstance(backbone, PiNASSupernet) or not tunes:

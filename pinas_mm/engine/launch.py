@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -76,37 +77,29 @@ def use_tta(cfg: Config) -> None:
 
 
 def use_show_dir(cfg: Config, folder: str | Path) -> None:
-    """Has every test image drawn with its prediction, as the libraries' test tools do.
+    """Has every test image drawn with its prediction (:class:`~pinas_mm.engine.PicturesHook`).
 
     Args:
         cfg: config of mmpretrain, mmdet or mmseg; changed in place.
-        folder: where the pictures go; mmseg puts them into ``vis_data/vis_image`` in it.
+        folder: where the pictures go.
 
     Raises:
         UserError: the config tests something else than a network's predictions for images, or the
             folder cannot be written.
     """
     check_writable(Path(folder), "--show-dir")
-    folder = str(Path(folder).resolve())
-    hooks = {
-        "mmpretrain": dict(type="VisualizationHook", enable=True, interval=1, out_dir=folder),
-        "mmdet": dict(type="DetVisualizationHook", draw=True, test_out_dir=folder),
-        "mmseg": dict(type="SegVisualizationHook", draw=True, interval=1),
-    }
+    libraries = "mmpretrain", "mmdet", "mmseg"
     scope, loop = (
         cfg.get("default_scope"),
         type_name({"type": "TestLoop", **(cfg.get("test_cfg") or {})}),
     )
-    if scope not in hooks or loop != "TestLoop" or not cfg.get("visualizer"):
+    if scope not in libraries or loop != "TestLoop" or not cfg.get("visualizer"):
         raise UserError(
-            f"--show-dir draws predictions of {', '.join(hooks)}; this config has default_scope "
-            f"{scope}, is tested by {loop} and has {'a' if cfg.get('visualizer') else 'no'} "
-            "visualizer"
+            f"--show-dir draws predictions of {', '.join(libraries)}; this config has "
+            f"default_scope {scope}, is tested by {loop} and has "
+            f"{'a' if cfg.get('visualizer') else 'no'} visualizer"
         )
-    cfg.setdefault("default_hooks", ConfigDict()).setdefault("visualization", ConfigDict())
-    cfg.default_hooks.visualization.update(hooks[scope])
-    if scope == "mmseg":
-        cfg.visualizer.save_dir = folder
+    _add_hook(cfg, "pinas_mm.PicturesHook", folder=str(folder))
 
 
 def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runner:
@@ -159,11 +152,11 @@ def what_training_keeps() -> str:
     return f"all until {last} is kept; the same command goes on from there with --resume"
 
 
-def _add_hook(cfg: Config, name: str) -> None:
+def _add_hook(cfg: Config, name: str, **options: Any) -> None:
     hooks = cfg.get("custom_hooks") or []
     bare = name.removeprefix("pinas_mm.")
     if bare not in [type_name(hook) for hook in hooks]:
-        cfg.custom_hooks = [*hooks, ConfigDict(type=name)]
+        cfg.custom_hooks = [*hooks, ConfigDict(type=name, **options)]
 
 
 def _for_cpu(cfg: Config) -> None:

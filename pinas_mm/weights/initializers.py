@@ -20,6 +20,7 @@ from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.operations.norms import unsynchronized
 from pinas_mm.registry import WEIGHT_INITIALIZERS
 from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.weights.channels import check_way, fit_channels
 from pinas_mm.weights.checkpoint import (
     check_fits,
     find_checkpoint,
@@ -47,14 +48,16 @@ def load_backbone(
         meta: what their file says of itself.
 
     Raises:
-        UserError: they are a supernet's, of another space or of another architecture, or not
-            whole; says what differs, of architectures the first choice block.
+        UserError: they are a supernet's, of another space or of another architecture, for images
+            of another number of channels, or not whole; says what differs, of architectures the
+            first choice block.
     """
     if is_supernet(state):
         raise UserError(
             f"{source} holds a supernet, with all candidates of each block: the architecture is "
             "cut out of it by init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)"
         )
+    fit_channels(backbone, state, source)
     _check_space(backbone.space, meta or {}, source)
     _check_arch(backbone, _said_arch(backbone, meta or {}), source)
     try:
@@ -99,25 +102,38 @@ class Pretrained:
         prefix: of the weights' keys in it, ``'backbone.'`` in a whole model's; None takes bare
             keys, and those under ``backbone.`` where there are such.
         map_location: mmengine's; reading is always on the CPU.
+        channels: ``mean`` or ``repeat`` adapts the first convolution to the network's
+            ``in_channels`` (see :func:`~pinas_mm.weights.channels.fit_channels`); None refuses
+            another number.
 
     Raises:
         UserError: the checkpoint cannot be read, has no such prefix or does not fit.
     """
 
     def __init__(
-        self, checkpoint: str | Path, prefix: str | None = None, map_location: str = "cpu"
+        self,
+        checkpoint: str | Path,
+        prefix: str | None = None,
+        map_location: str = "cpu",
+        channels: str | None = None,
     ) -> None:
+        check_way(channels)
         self.checkpoint, self.prefix, self.map_location = checkpoint, prefix, map_location
+        self.channels = channels
 
     def describe(self) -> dict[str, Any]:
-        """What the file says of the network: ``arch``, ``space``, ``in_channels``, ``norm_cfg``."""
-        return _described(self.checkpoint, "arch", "space", "in_channels", "norm_cfg")
+        """What the file says of the network: ``arch``, ``space``, ``norm_cfg``, and
+        ``in_channels``, unless they are to be adapted.
+        """
+        channels = () if self.channels else ("in_channels",)
+        return _described(self.checkpoint, "arch", "space", "norm_cfg", *channels)
 
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
         checkpoint, source = read_checkpoint(path), f"checkpoint {path}"
         state = _under(state_dict(checkpoint), self.prefix, source)
+        state = fit_channels(module, state, source, self.channels)
         if isinstance(module, PiNASBackbone):
             load_backbone(module, state, source, checkpoint.get("meta"))
         else:
@@ -137,22 +153,30 @@ class FromSupernet:
         checkpoint: a file, a work dir whose last checkpoint is meant, or an http(s) address.
         prefix: of the supernet's keys in it; a checkpoint without such keys is taken as the
             supernet's own.
+        channels: as for :class:`Pretrained`.
 
     Raises:
         UserError: the checkpoint cannot be read or is not of the module's search space.
     """
 
-    def __init__(self, checkpoint: str | Path, prefix: str = PREFIX) -> None:
-        self.checkpoint, self.prefix = checkpoint, prefix
+    def __init__(
+        self, checkpoint: str | Path, prefix: str = PREFIX, channels: str | None = None
+    ) -> None:
+        check_way(channels)
+        self.checkpoint, self.prefix, self.channels = checkpoint, prefix, channels
 
     def describe(self) -> dict[str, Any]:
-        """What the file says of the supernet: ``space``, ``in_channels``, ``norm_cfg``."""
-        return _described(self.checkpoint, "space", "in_channels", "norm_cfg")
+        """What the file says of the supernet: ``space``, ``norm_cfg``, and ``in_channels``, unless
+        they are to be adapted.
+        """
+        channels = () if self.channels else ("in_channels",)
+        return _described(self.checkpoint, "space", "norm_cfg", *channels)
 
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
         state = inner_state(state_dict(read_checkpoint(path)), self.prefix)
+        state = fit_channels(module, state, f"checkpoint {path}", self.channels)
         if isinstance(module, PiNASBackbone):
             load_subnet(module, state, f"checkpoint {path}")
             _tell(module, f"architecture {module.arch} of the supernet from {path}")

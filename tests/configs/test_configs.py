@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import NAMES, REPOSITORY
 from mmengine.config import Config
-from shrink import STEPS, random_weights, shrink
+from shrink import STEPS, dicts, random_weights, shrink
 
 from pinas_mm.engine import launch
 from pinas_mm.engine.run_search import run_search
@@ -31,6 +31,8 @@ def load(layouts, monkeypatch, tmp_path):
 
     def read(name: str) -> Config:
         config = shrink(Config.fromfile(CONFIGS / name))
+        loaders = [d for d in dicts(config) if d.get("type") == "LoadImageFromFile"]
+        assert all(loader["_scope_"] == "pinas_mm" for loader in loaders)
         config.update(work_dir=str(tmp_path / "work"), experiment_name=next(NAMES))
         return config
 

@@ -5,9 +5,11 @@ import math
 
 import pytest
 import torch
+from conftest import NAMES
+from mmengine.logging import MMLogger
 from torchvision.transforms import functional as tvf
 
-from pinas_mm.data.augment import Augment
+from pinas_mm.data.augment import Augment, _say_no_colors
 from pinas_mm.errors import UserError
 
 OFF = dict(flip=0, brightness=0, contrast=0, saturation=0, hue=0, jitter=1, gray=0, blur=0)
@@ -185,3 +187,19 @@ def test_a_seed_gives_the_same_views_and_another_seed_others():
 def test_wrong_options_are_refused(wrong, said):
     with pytest.raises(UserError, match=said):
         Augment(**wrong)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 7])
+def test_only_three_channels_have_colors(channels, capfd):
+    MMLogger.get_instance(next(NAMES))  # One that writes to what is captured here.
+    _say_no_colors.cache_clear()
+    images = torch.rand(5, channels, 9, 11, generator=rng())
+    for _ in range(2):
+        assert torch.equal(Augment(flip=0, blur=0, jitter=1, gray=1)(images, rng()), images)
+    said = "".join(capfd.readouterr())
+    assert said.count(f"images of {channels} channels have no colors to change") == 1
+    views = Augment(size=6, blur=1)(images, rng())
+    assert views.shape == (5, channels, 6, 6)
+    assert 0 <= views.min() < views.max() <= 1
+    Augment(jitter=0, gray=0)(images[:, :1], rng())
+    assert not "".join(capfd.readouterr())

@@ -82,3 +82,30 @@ def test_options_of_the_augmentation_are_passed_on(at_iteration):
 
 def test_it_has_nothing_to_save():
     assert not ViewsPreprocessor().state_dict()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_other_numbers_of_channels(at_iteration, channels):
+    images = torch.randint(0, 256, (3, channels, 8, 10)).byte()
+    values = [10.0 * number for number in range(1, channels + 1)]
+    preprocess = ViewsPreprocessor(num_views=2, mean=values, std=values)
+    data = pseudo_collate([dict(inputs=image) for image in images])
+    wanted = torch.tensor(values).view(-1, 1, 1)
+    out = preprocess(data)["inputs"][0]
+    torch.testing.assert_close(out, (images - wanted) / wanted, atol=1e-5, rtol=1e-5)
+    at_iteration(0, 0)
+    views = preprocess(data, training=True)["inputs"]
+    assert [view.shape for view in views] == [images.shape] * 2
+    torch.testing.assert_close(
+        ViewsPreprocessor(mean=10, std=5)(data)["inputs"][0] * 5 + 10, images.float()
+    )
+
+
+def test_channels_that_the_mean_is_not_of():
+    data = pseudo_collate([dict(inputs=torch.zeros(4, 8, 8).byte())])
+    said = "images have 4 channels, mean and std are of 3: .*mean and std to 4.*in_channels=4"
+    with pytest.raises(UserError, match=said):
+        ViewsPreprocessor()(data)
+    for mean, std in (((1, 2), (1, 2, 3)), ((1, 2), (1, 0))):
+        with pytest.raises(UserError, match="give as many numbers of each"):
+            ViewsPreprocessor(mean=mean, std=std)

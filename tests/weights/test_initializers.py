@@ -39,10 +39,18 @@ def files(space, tmp_path_factory):
 def load(files, space):
     """Builds a backbone and initializes it from one of the files; returns its state dict."""
 
-    def load(file, arch=ARCH, kind="Pretrained", space=space, model=PiNASBackbone, **options):
+    def load(
+        file,
+        arch=ARCH,
+        kind="Pretrained",
+        space=space,
+        model=PiNASBackbone,
+        in_channels=3,
+        **options,
+    ):
         init_cfg = dict(type=kind, checkpoint=str(files / file), **options)
         arguments = dict(arch=arch) if model is PiNASBackbone else {}
-        module = model(space=space, init_cfg=init_cfg, **arguments)
+        module = model(space=space, in_channels=in_channels, init_cfg=init_cfg, **arguments)
         module.init_weights()
         return module.state_dict()
 
@@ -190,3 +198,56 @@ def test_alike_candidates_are_not_taken_for_a_difference(space):
     twins = {**space.to_dict(), "candidates": [(2, 1, 64)] * 3}
     backbone = PiNASBackbone("12-0", twins)
     load_backbone(backbone, PiNASBackbone("01-2", twins).state_dict(), "it")
+
+
+@pytest.mark.parametrize(
+    ("way", "channels"), [("mean", 1), ("mean", 4), ("repeat", 4), ("repeat", 6)]
+)
+@pytest.mark.parametrize(
+    ("file", "kind", "model"),
+    [
+        ("export.pth", "Pretrained", PiNASBackbone),
+        ("super.pth", "pinas_mm.FromSupernet", PiNASBackbone),
+        ("super.pth", "pinas_mm.FromSupernet", PiNASSupernet),
+    ],
+)
+def test_weights_are_adapted_to_the_channels(load, files, file, kind, model, way, channels):
+    name = "conv1.0.weight"
+    before = torch.load(files / file)["state_dict"][name]
+    state = load(file, kind=kind, model=model, channels=way, in_channels=channels)
+    assert state[name].shape == (*before.shape[:1], channels, *before.shape[2:])
+    if way == "mean" or channels == 6:
+        # An image whose channels are alike gives the same.
+        torch.testing.assert_close(state[name].sum(1), before.sum(1))
+    if way == "repeat":
+        torch.testing.assert_close(state[name][:, :3], before[:, :channels] * 3 / channels)
+    unadapted = load(file, kind=kind, model=model)
+    assert equal({**state, name: before}, unadapted)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "model"),
+    [
+        ("export.pth", "Pretrained", PiNASBackbone),
+        ("bare.pth", "Pretrained", PiNASBackbone),
+        ("super.pth", "pinas_mm.FromSupernet", PiNASBackbone),
+        ("super.pth", "Pretrained", PiNASSupernet),
+    ],
+)
+def test_another_number_of_channels_is_refused_for_that(load, file, kind, model):
+    said = r"is for images of 3 channels, the network has in_channels=4: .* channels='mean'"
+    with pytest.raises(UserError, match=said):
+        load(file, kind=kind, model=model, in_channels=4)
+    with pytest.raises(UserError, match="channels is 'sum': allowed are None, mean, repeat"):
+        load(file, kind=kind, model=model, channels="sum")
+
+
+def test_a_backbone_takes_a_files_channels_unless_they_are_adapted(files, space):
+    backbone = subnet_of(files / "super.pth", ARCH, space)
+    state = {**backbone.state_dict(), "conv1.0.weight": torch.zeros(8, 1, 3, 3)}
+    file = files / "gray.pth"
+    meta = dict(arch=ARCH, space=space.to_dict(), in_channels=1)
+    torch.save(dict(state_dict=state, meta=meta), file)
+    init_cfg = dict(type="Pretrained", checkpoint=str(file))
+    assert PiNASBackbone(init_cfg=init_cfg).in_channels == 1
+    assert PiNASBackbone(init_cfg=dict(init_cfg, channels="mean")).in_channels == 3
