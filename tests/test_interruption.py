@@ -124,3 +124,14 @@ def test_killed_in_its_last_validation_it_is_validated(tmp_path, train):
     (row,) = validation_rows(tmp_path)
     assert row["step"] == 1
     assert "retrieval/top1" in row
+
+
+def test_killed_between_a_checkpoint_and_its_validation_it_is_validated_once(tmp_path, train):
+    options = {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1}
+    assert train("small_supernet.py", tmp_path, "--no-validate", options=options)
+    longer = {**options, "train_cfg.max_epochs": 2}
+    train("small_supernet.py", tmp_path, "--resume", options=longer)
+    assert [row["step"] for row in validation_rows(tmp_path)] == [1, 2]
+    longest = {**options, "train_cfg.max_epochs": 3}
+    train("small_supernet.py", tmp_path, "--resume", options=longest)
+    assert [row["step"] for row in validation_rows(tmp_path)] == [1, 2, 3]
