@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
-from pinas_mm.data.checks import check_data
+from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.ending import rank
 from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
@@ -110,10 +110,9 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         splits: whose data must be there: train, val, test.
 
     Raises:
-        UserError: data or checkpoint are missing or broken.
+        UserError: data, annotations or checkpoint are missing or broken.
     """
-    for split in splits:
-        check_data(split, cfg.get(f"{split}_dataloader") or {})
+    check_data_sets(cfg, splits)
     cfg.resume = bool(cfg.get("resume")) and "train" in splits
     if cfg.resume and not cfg.get("load_from"):
         use_resume(cfg, "auto")
