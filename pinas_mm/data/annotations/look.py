@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mmengine.fileio import LocalBackend
 from mmengine.registry import DATASETS, DefaultScope
 
 from pinas_mm.data.annotations.base import Annotations, NotBuiltError, Use, class_of, spread
@@ -15,6 +16,7 @@ from pinas_mm.data.annotations.heads import heads, too_many_guesses
 from pinas_mm.data.annotations.label_maps import LabelMaps
 from pinas_mm.data.annotations.lists import ImageLists
 from pinas_mm.data.checks import check_data
+from pinas_mm.data.local_files import data_backend
 from pinas_mm.errors import UserError
 from pinas_mm.registry import dicts
 
@@ -143,6 +145,8 @@ def _is_known(cls: Any, kind: type[Annotations]) -> bool:
 
 def _is_elsewhere(dataset: Mapping[str, Any]) -> bool:
     """Whether a data set is not in this machine's folders."""
-    backend = (dataset.get("backend_args") or {}).get("backend", "local")
-    places = [dataset.get("data_root"), dataset.get("ann_file")]
-    return backend != "local" or any("://" in str(place) for place in places)
+    places = [str(dataset.get(name) or "") for name in ("data_root", "ann_file")]
+    given = dataset.get("backend_args")
+    return any("://" in p for p in places) or not isinstance(
+        data_backend(places[0], given), LocalBackend
+    )
