@@ -16,8 +16,9 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
-from pinas_mm.data.checks import check_data
+from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.ending import rank
+from pinas_mm.engine.batches import check_loaders
 from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
 from pinas_mm.errors import UserError
@@ -110,10 +111,9 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         splits: whose data must be there: train, val, test.
 
     Raises:
-        UserError: data or checkpoint are missing or broken.
+        UserError: data, annotations or checkpoint are missing or broken, or the sets too small.
     """
-    for split in splits:
-        check_data(split, cfg.get(f"{split}_dataloader") or {})
+    check_data_sets(cfg, splits)
     cfg.resume = bool(cfg.get("resume")) and "train" in splits
     if cfg.resume and not cfg.get("load_from"):
         use_resume(cfg, "auto")
@@ -141,7 +141,10 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         remove_left_over(cfg.work_dir)
     runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
     runner = runner_type.from_cfg(cfg)
-    return go_on(runner, checkpoint["meta"]) if checkpoint and cfg.resume else runner
+    if checkpoint and cfg.resume:
+        go_on(runner, checkpoint["meta"])
+    check_loaders(runner, splits)
+    return runner
 
 
 def what_training_keeps() -> str:

@@ -16,11 +16,13 @@ from mmengine.runner.base_loop import BaseLoop
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.analysis.retrieval import cross_path_retrieval
+from pinas_mm.data.batches import check_calibration
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.registry import LOOPS
+from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.space import Arch
 
 
@@ -56,6 +58,8 @@ class _SupernetLoop:
                 "at least 1"
             )
         self.calibration = runner.build_dataloader(calibration_dataloader, seed=runner.seed)
+        stage = "val" if isinstance(self, ValLoop) else "test"
+        check_calibration(self.calibration, f"{stage}_cfg.calibration_dataloader")
         self.calibration_batches = calibration_batches
         space = unwrapped(runner.model).backbone.space
         if archs:
@@ -95,7 +99,8 @@ class _SupernetLoop:
     def _statistics(self, model: SinglePath) -> list[Statistics]:
         loaded = zip(range(self.calibration_batches), self.calibration, strict=False)
         # As loaded: uint8 on the CPU is small, and decoded once for all architectures.
-        batches = [data for _, data in loaded]
+        # A single image, as the last batch may be one, has no variance after pooling to a point.
+        batches = [data for _, data in loaded if num_images(data) > 1]
 
         progress = LongWork(
             f"statistics of {len(self.archs)} architectures, batches",
@@ -196,4 +201,12 @@ class RetrievalLoop(BaseLoop):
             wanted -= len(crops[0])
             if wanted <= 0:
                 break
+        if len(batches) > 1 and len(batches[-1][0]) == 1:
+            # Batch norms cannot normalize by a single image.
+            batches[-2:] = [[torch.cat(pair) for pair in zip(*batches[-2:], strict=True)]]
+        if not batches or len(batches[0][0]) == 1:
+            raise UserError(
+                f"retrieval compares images, at least 2 in each process: num_images is "
+                f"{self.num_images}, the data set has {len(self.dataloader.dataset)}"
+            )
         return batches

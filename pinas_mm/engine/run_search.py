@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.text import Text
 
+from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
@@ -66,6 +67,7 @@ def run_search(
     work_dir = Path(cfg.work_dir)
     check_writable(work_dir, "--work-dir")
     settings.check_data()
+    check_data_sets(cfg, ["search"])
     runner = _runner(cfg, checkpoint, worker)
     # The file, since a work dir's last checkpoint may be another one tomorrow.
     source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()

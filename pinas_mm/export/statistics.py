@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
+from pinas_mm.data.batches import check_calibration
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
@@ -56,6 +57,7 @@ def recompute_statistics(
     preprocessor = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
     preprocessor = MODELS.build(preprocessor).to(device)
     loaded = Runner.build_dataloader(loader, seed=seed)
+    check_calibration(loaded, "calibration")
     backbone.to(device).eval()
     used = 0
     progress = LongWork("batches for the statistics", min(batches, len(loaded)))
@@ -74,8 +76,7 @@ def recompute_statistics(
     statistics = Statistics(backbone, backbone, images())
     if not used:
         raise UserError(
-            "there is no batch of at least 2 images to recompute statistics on: raise the "
-            "calibration loader's batch_size"
+            "the calibration loader gave no batch of at least 2 images: see its sampler"
         )
     statistics.write()
     backbone.to(home)

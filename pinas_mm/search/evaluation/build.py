@@ -62,4 +62,9 @@ def build_evaluator(
     size = calibration_dataloader.get("batch_size", 1)
     calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
     full = [batch for batch in calibration if num_images(batch) == size]
+    if max(map(num_images, full or calibration)) == 1:
+        raise UserError(
+            f"the calibration loader gives single images ({len(calibration)} in batches of {size}),"
+            " by which batch norm cannot normalize: raise its batch_size, or take more images"
+        )
     return Evaluator(model, built, full or calibration, batches, memory)

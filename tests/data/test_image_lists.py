@@ -1,0 +1,184 @@
+"""Lists of images with labels, and folders of classes, as mmpretrain reads them."""
+
+import copy
+import shutil
+
+import pytest
+from conftest import CONFIGS, NAMES
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+
+from pinas_mm.data.annotations import check_data_sets, looks
+from pinas_mm.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def read(layouts):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINAS_DATA", str(layouts))
+        return Config.fromfile(CONFIGS / "small_classifier.py")
+
+
+@pytest.fixture
+def imagenet(read, layouts, tmp_path):
+    """The config on a copy of the data, and the training's list."""
+    root = shutil.copytree(layouts / "imagenet", tmp_path / "imagenet")
+    config = copy.deepcopy(read)
+    config.train_dataloader.dataset.data_root = str(root)
+    return config, root / "meta" / "train.txt"
+
+
+def refusal(config: Config, splits=("train",)) -> str:
+    with pytest.raises(UserError) as error:
+        check_data_sets(config, splits)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_there_passes(imagenet):
+    config, _ = imagenet
+    train, val = looks(config, ["train", "val"])
+    assert (train.counts, train.looked, train.faults) == ({"listed images": 4}, 4, [])
+    assert not val.faults
+
+
+LISTS = {
+    "empty": (lambda text: b"", "train.txt lists no image"),
+    "a blank line": (lambda text: text.replace(b"\n", b"\n\n", 1), "line 2 is blank"),
+    "a blank line at the end": (lambda text: text + b"\n", "line 5 is blank"),
+    "not UTF-8": (lambda text: text.replace(b"digit_2", b"d\xe9git"), "b'\\xe9' is not UTF-8"),
+    "a byte-order mark": (lambda text: b"\xef\xbb\xbf" + text, "begins with a byte-order mark"),
+    "no label": (lambda text: text.replace(b" 1", b"", 1), "line 2 is 'digit_1/"),
+    "a tab": (lambda text: text.replace(b" 1", b"\t1", 1), "`path label` is wanted, parted"),
+    "a comma": (lambda text: text.replace(b" 1", b",1", 1), "line 2 is 'digit_1/"),
+    "a name for a label": (lambda text: text.replace(b" 1", b" one", 1), "line 2 is 'digit_1/"),
+    "a float": (lambda text: text.replace(b" 1", b" 1.0", 1), "`path label` is wanted"),
+    "a label too large": (
+        lambda text: text.replace(b" 1", b" 10", 1),
+        "label 10 of digit_1/digit_1_000001.jpg: allowed are 0 to 9, since model.head has",
+    ),
+    "a negative label": (lambda text: text.replace(b" 1", b" -1", 1), "label -1 of digit_1"),
+    "a missing file": (
+        lambda text: text.replace(b"digit_3/", b"digit_9/", 1),
+        "digit_9/digit_3_000003.jpg is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_damaged_list(imagenet, name):
+    config, path = imagenet
+    make, words = LISTS[name]
+    config.train_dataloader.dataset.type = "ImageNet"
+    path.write_bytes(make(path.read_bytes()))
+    error = refusal(config)
+    assert str(path) in error
+    assert words in error
+
+
+def test_line_ends_of_other_systems_and_spaces_in_names_are_read(imagenet):
+    config, path = imagenet
+    folder = path.parent.parent / "train" / "digit_1"
+    folder.rename(folder.with_name("a digit ä"))
+    text = path.read_text().replace("digit_1/", "a digit ä/")
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    check_data_sets(config, ["train"])
+    path.write_bytes(text.replace("\n", "\r\n\r\n").encode())
+    (look,) = looks(config, ["train"])
+    assert (look.counts["listed images"], look.faults) == (4, [])
+    config.train_dataloader.dataset.with_label = False
+    (look,) = looks(config, ["train"])
+    assert (look.counts["listed images"], look.faults) == (4, [])
+
+
+def test_labels_beyond_the_data_sets_classes(imagenet):
+    config, _ = imagenet
+    config.train_dataloader.dataset.metainfo = dict(classes=["zero", "one"])
+    error = refusal(config)
+    assert "line 3: label 2 of digit_2/digit_2_000002.jpg: allowed are 0 to 1" in error
+    assert "the data set's number of classes is 2" in error
+
+
+@pytest.fixture
+def folders(imagenet):
+    """The same by folders: four classes."""
+    config, path = imagenet
+    root = path.parent.parent / "train"
+    config.train_dataloader.dataset = dict(type="CustomDataset", data_prefix=str(root))
+    names = sorted(folder.name for folder in root.iterdir())
+    return config, names
+
+
+def test_folders_of_classes(folders):
+    config, names = folders
+    assert names == ["digit_0", "digit_1", "digit_2", "digit_3"]
+    check_data_sets(config, ["train"])
+    config.train_dataloader.dataset.metainfo = dict(classes=names)
+    check_data_sets(config, ["train"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["a", "b", "c"], "has 4 folders (digit_0, digit_1, digit_2, digit_3), metainfo has 3"),
+        (["digit_1", "digit_0", "digit_2", "digit_3"], "digit_0 is called digit_1"),
+        (["digit_0", "digit_1", "digit_2", "digit_x"], "digit_3 is called digit_x"),
+    ],
+)
+def test_classes_that_are_not_the_folders(folders, classes, words):
+    config, _ = folders
+    config.train_dataloader.dataset.metainfo = dict(classes=classes)
+    assert words in refusal(config)
+
+
+def test_classes_of_other_names_are_said(folders, capsys):
+    config, _ = folders
+    config.train_dataloader.dataset.metainfo = dict(classes=["none", "one", "two", "three"])
+    # A logger of this test: those before it write to streams that are closed by now.
+    MMLogger.get_instance(next(NAMES))
+    check_data_sets(config, ["train"])
+    said = "no class has its folder's name; in order, digit_0 is none, digit_1 is one"
+    assert said in "".join(capsys.readouterr())
+
+
+def test_more_folders_than_outputs(folders):
+    config, _ = folders
+    config.model.head.num_classes = 3
+    assert "has 4 folders, a class each, model.head has num_classes=3" in refusal(config)
+
+
+def test_images_without_labels_need_no_classes(folders):
+    config, _ = folders
+    config.train_dataloader.dataset.with_label = False
+    config.model.head.num_classes = 3
+    check_data_sets(config, ["train"])
+
+
+METRICS = {
+    "val": (dict(val_evaluator=dict(type="Accuracy", topk=(1, 5))), "val_evaluator: Accuracy"),
+    "several": (dict(val_evaluator=[dict(type="Accuracy", topk=5)]), "val_evaluator: Accuracy"),
+    "search": (dict(search=dict(score=dict(type="ProbeScore", topk=(1, 5)))), "search: ProbeScore"),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_that_the_number_of_classes_cannot_give(imagenet, name):
+    config, _ = imagenet
+    changes, words = METRICS[name]
+    config.update(changes)
+    config.model.head.num_classes = 4
+    config.val_dataloader = None
+    split = "search" if name == "search" else "val"
+    error = refusal(config, [split])
+    assert words in error
+    assert "needs 5 classes, model.head has num_classes=4: give topk=(1,)" in error
+    config.model.head.num_classes = 5
+    check_data_sets(config, [split])
+
+
+def test_a_models_own_accuracy(imagenet):
+    config, _ = imagenet
+    config.model.head.update(topk=(1, 20))
+    check_data_sets(config, ["train"])
+    config.model.head.cal_acc = True
+    assert "needs 20 classes, model.head has num_classes=10" in refusal(config)
