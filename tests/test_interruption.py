@@ -86,7 +86,7 @@ def test_only_checkpoints_that_may_be_needed_are_kept(tmp_path, train):
         "epoch_4.pth",
         "epoch_5.pth",
     ]
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_resuming_where_nothing_is_starts_from_the_beginning(tmp_path, train):
