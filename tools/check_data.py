@@ -8,6 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from rich.console import Console
 from rich.progress import track
 
@@ -31,6 +35,7 @@ def progress(indices: Iterable[int], key: str) -> Iterable[int]:
 
 
 @one_line_errors
+@ending.interruptible("nothing is kept; the same command begins anew")
 def main() -> None:
     args = parse_args()
     check_given(args)

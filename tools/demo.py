@@ -7,6 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pinas_mm import ending
+
+ending.while_loading()
+
 from pinas_mm.demo import transfer
 from pinas_mm.demo.run import Demo
 from pinas_mm.engine.faults import one_line_errors
@@ -24,6 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @one_line_errors
+@ending.interruptible("what is done is kept; the same command goes on from there")
 def main() -> None:
     args = parse_args()
     Demo(

@@ -16,7 +16,7 @@ load_image = dict(
 )
 train_pipeline = [
     load_image,
-    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="LoadAnnotations", reduce_zero_label=True, backend_args=dict(backend="data")),
     dict(type="RandomResize", scale=base_size, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -26,7 +26,7 @@ train_pipeline = [
 test_pipeline = [
     load_image,
     dict(type="Resize", scale=base_size, keep_ratio=True),
-    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="LoadAnnotations", reduce_zero_label=True, backend_args=dict(backend="data")),
     dict(type="PackSegInputs"),
 ]
 tta_pipeline = [
@@ -39,7 +39,13 @@ tta_pipeline = [
                 for ratio in _base_.img_ratios
             ],
             [dict(type="RandomFlip", prob=prob, direction="horizontal") for prob in (0.0, 1.0)],
-            [dict(type="LoadAnnotations", reduce_zero_label=True)],
+            [
+                dict(
+                    type="LoadAnnotations",
+                    reduce_zero_label=True,
+                    backend_args=dict(backend="data"),
+                )
+            ],
             [dict(type="PackSegInputs")],
         ],
     ),

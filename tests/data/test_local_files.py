@@ -3,11 +3,14 @@
 import os
 
 import pytest
+from conftest import REPOSITORY
+from mmengine.config import Config
 from mmengine.fileio import LocalBackend, list_dir_or_file
 
 from pinas_mm.data.checks import check_data
 from pinas_mm.data.local_files import DataBackend, data_backend
 from pinas_mm.errors import UserError
+from pinas_mm.registry import TRANSFORMS
 
 
 @pytest.fixture
@@ -81,3 +84,15 @@ def test_the_backend_of_a_path(folder):
     assert data_backend(folder / "b" / "1.jpg").get(folder / "b" / "1.jpg") == b"b/1.jpg"
     assert type(data_backend("https://example.org/1.jpg")).__name__ == "HTTPBackend"
     assert isinstance(data_backend(folder, dict(backend="atomic")), LocalBackend)
+
+
+@pytest.mark.parametrize("name", ["ade20k", "cityscapes"])
+def test_a_pipe_among_label_maps_does_not_hang(tmp_path, name):
+    os.mkfifo(tmp_path / "labels.png")
+    file = next((REPOSITORY / "configs" / name).glob("deeplabv3_*.py"))
+    dataset = Config.fromfile(file).train_dataloader.dataset
+    (step,) = [step for step in dataset.pipeline if step.type == "LoadAnnotations"]
+    load = TRANSFORMS.build({**step, "_scope_": "mmseg"})
+    sample = {"seg_map_path": str(tmp_path / "labels.png"), "seg_fields": []}
+    with pytest.raises(OSError, match="it is no file but a folder, a pipe or a device"):
+        load({**sample, "reduce_zero_label": False})
