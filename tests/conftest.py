@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,8 @@ CONFIGS = REPOSITORY / "tests" / "configs"
 # mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.
 NAMES = (f"test{number}" for number in itertools.count())
 
+# In the background of a shell Ctrl-C is ignored, which the tools that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
@@ -117,6 +120,13 @@ def tool(monkeypatch, capfd, digits):
         return 0, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def printed(capfd):
+    """What has been printed and logged since the last call, by a logger that capfd sees."""
+    MMLogger.get_instance(next(NAMES))
+    return lambda: "".join(capfd.readouterr())
 
 
 @pytest.fixture

@@ -88,15 +88,14 @@ class SafeCheckpointHook(Hook):
 
         The tools take care of it; other programs resolve a base's use of it before it changes.
         """
-        space = runner.cfg.get("space")
+        said = runner.cfg.get("space")
+        said = SearchSpace.build(plain(said)) if said else SearchSpace()
         for network in unwrapped(runner.model).modules():
-            if space and isinstance(network, Network):
-                said = SearchSpace.build(plain(space))
-                if network.space != said:
-                    raise UserError(
-                        f"the config's space is {said}, its {type(network).__name__}'s is "
-                        f"{network.space}: set model.backbone.space too, or use tools/train.py"
-                    )
+            if isinstance(network, Network) and network.space == SearchSpace() != said:
+                raise UserError(
+                    f"the config's space is {said}, its {type(network).__name__}'s is the paper's: "
+                    "set model.backbone.space too, or use tools/train.py"
+                )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replaces what is neither a tensor nor a plain value; says what network it is."""

@@ -58,12 +58,14 @@ def _load_state_dict(load: Any, module: Any, state_dict: Any, *args: Any, **opti
             f"({ours}, ...): weights of a backbone alone are for init_cfg of model.backbone, those "
             "of a whole model for load_from"
         )
-    for name, part in module.named_modules():
+    # Not the modules' names: an algorithm's state dict leaves out that of the model that it wraps.
+    names = {id(value): key for key, value in module.state_dict(keep_vars=True).items()}
+    for part in module.modules():
         if isinstance(part, Network):
-            prefix = f"{name}." if name else ""
-            if not any(key.startswith(prefix) for key in wanted):
-                # An algorithm's state dict leaves out the name of the model that it wraps.
-                prefix = prefix.partition(".")[2]
+            first, value = next(iter(part.state_dict(keep_vars=True).items()))
+            if id(value) not in names:  # A hook has left it out.
+                continue
+            prefix = names[id(value)].removesuffix(first)
             inner = [key for key in state_dict if key.startswith(prefix)]
             state = {key.removeprefix(prefix): state_dict[key] for key in inner}
             check_fits(part, state, "the checkpoint")

@@ -4,6 +4,7 @@ import pytest
 from conftest import REPOSITORY
 from mmengine.config import Config
 
+from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.evaluation.scores import Score
@@ -14,7 +15,8 @@ NEEDED = dict(score=dict(type="pinas_mm.ProbeScore"), dataloader={}, calibration
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("**/pinas_search*.py")))
 def test_every_search_config_is_read(path):
-    settings = SearchSettings.parse(Config.fromfile(path).search)
+    cfg = Config.fromfile(path)
+    settings = SearchSettings.parse({**cfg.search, **search_loaders(cfg)})
     assert settings.trials >= 100
     assert settings.score_config["type"].startswith("pinas_mm.")
     assert isinstance(settings.score, Score)

@@ -31,7 +31,7 @@ class Restarted:
         return [score(arch) for arch in archs]
 
 
-def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, capfd):
+def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, printed):
     record = open_record(postgresql_server.url, study="restarted", trials=12)
     other = open_record(postgresql_server.url, study="restarted", trials=12)
     evaluator = Restarted(postgresql_server)
@@ -41,7 +41,7 @@ def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, 
     # A connection that the restart ended is found out before it is used.
     assert [trial.state.name for trial in other.study.trials] == ["COMPLETE"] * 12
     assert all("died" not in trial.user_attrs for trial in other.study.trials)
-    out = "".join(capfd.readouterr())
+    out = printed()
     assert out.count("database not reachable, trying again until") == 1
     assert "database reachable again" in out
 
@@ -101,7 +101,7 @@ def test_after_its_time_is_up_a_line_says_what_to_do(open_record, postgresql_ser
     assert record.finish(claim, score(claim.arch))
 
 
-def test_a_locked_file_is_waited_for(open_record, tmp_path, monkeypatch, capfd):
+def test_a_locked_file_is_waited_for(open_record, tmp_path, monkeypatch, printed):
     monkeypatch.setattr("pinas_mm.search.record.storage.SQLITE_TIMEOUT", 0.1)
     path = tmp_path / "search.db"
     record = open_record(path, trials=3)
@@ -110,7 +110,7 @@ def test_a_locked_file_is_waited_for(open_record, tmp_path, monkeypatch, capfd):
     somebody.execute("BEGIN IMMEDIATE")
     threading.Timer(1.0, somebody.execute, ["ROLLBACK"]).start()
     assert record.finish(claim, score(claim.arch))
-    assert "trying again until" in "".join(capfd.readouterr())
+    assert "trying again until" in printed()
 
 
 def test_an_outage_makes_nobody_dead(open_record, sqlite):

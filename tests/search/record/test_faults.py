@@ -87,7 +87,7 @@ def assert_said(faults: dict, wanted: list[str], out: str) -> None:
 
 @pytest.mark.parametrize("sampler", ["EvolutionSampler", "TPESampler"])
 def test_trials_that_cannot_be_used_are_named_left_out_and_counted(
-    open_record, sqlite, space, capfd, all_named, sampler
+    open_record, sqlite, space, printed, all_named, sampler
 ):
     record = open_record(sqlite, trials=6, sampler=sampler)
     claims = record.claim(2)
@@ -98,10 +98,10 @@ def test_trials_that_cannot_be_used_are_named_left_out_and_counted(
     wanted = [said for _, said in FOREIGN.values()]
     # The running worker meets them, and whoever starts later.
     for opened in (record, open_record(sqlite, trials=6, sampler=sampler)):
-        capfd.readouterr()
+        printed()
         opened._named.clear()
         assert len(opened.findings().evaluated) == 1
-        assert_said(opened._storage.faults, wanted, "".join(capfd.readouterr()))
+        assert_said(opened._storage.faults, wanted, printed())
     assert record.finish(claims[1], {"score": 0.5})
     fill(opened)
     assert opened.finished()
@@ -111,7 +111,7 @@ def test_trials_that_cannot_be_used_are_named_left_out_and_counted(
     assert found.states["fail"] == 0
     assert not {e.trial for e in found.evaluated} & opened._storage.faults.keys()
     # Said once.
-    assert "left out" not in "".join(capfd.readouterr())
+    assert "left out" not in printed()
 
 
 def test_another_programs_choices_do_not_decide_ours(open_record, sqlite, space):
@@ -148,7 +148,7 @@ DAMAGES = {
 
 
 def test_damaged_trials_are_named_left_out_and_evaluated_anew(
-    open_record, tmp_path, capfd, all_named
+    open_record, tmp_path, printed, all_named
 ):
     path, number = tmp_path / "search.db", len(DAMAGES)
     record = open_record(path, trials=number + 2)
@@ -158,10 +158,10 @@ def test_damaged_trials_are_named_left_out_and_evaluated_anew(
     with sqlite3.connect(path) as database:
         for trial, (damage, _) in enumerate(DAMAGES.values(), 1):
             database.execute(damage.format(trial))
-    capfd.readouterr()
+    printed()
     record = open_record(path, trials=number + 2)
     wanted = [said for _, said in DAMAGES.values()]
-    assert_said(record._storage.faults, wanted, "".join(capfd.readouterr()))
+    assert_said(record._storage.faults, wanted, printed())
     assert len(fill(record)) == number
     found = record.findings()
     assert found.states["complete"] == len(found.evaluated) == number + 2
@@ -173,13 +173,13 @@ def test_damaged_trials_are_named_left_out_and_evaluated_anew(
     assert written["trials"]["left out"] == number
 
 
-def test_many_are_counted_and_a_few_named(open_record, sqlite, capfd):
+def test_many_are_counted_and_a_few_named(open_record, sqlite, printed):
     record = open_record(sqlite, trials=1)
     study = optuna.load_study(study_name="search", storage=sqlite)
     for _ in range(9):
         study.enqueue_trial({"block_00": 9})
     fill(record)
-    out = "".join(capfd.readouterr())
+    out = printed()
     assert "9 in number" in out
     assert "and 4 more" in out
     assert record.findings().states["left out"] == 9
@@ -263,11 +263,11 @@ def test_a_study_made_for_the_other_direction_is_refused(open_record, sqlite):
         open_record(sqlite)
 
 
-def test_what_waits_outside_the_budget_is_named(open_record, sqlite, space, capfd):
+def test_what_waits_outside_the_budget_is_named(open_record, sqlite, space, printed):
     record = open_record(sqlite, constraints=["params<=15k"])
     study = optuna.load_study(study_name="search", storage=sqlite)
     costs = {arch: record.costs(space.arch(arch))["params"] for arch in ("000", "333")}
     outside = max(costs, key=costs.get)
     study.enqueue_trial(parameters(space.arch(outside), space))
     record.claim(1)
-    assert f"trial 0, {space.arch(outside)}, waited and is outside" in "".join(capfd.readouterr())
+    assert f"trial 0, {space.arch(outside)}, waited and is outside" in printed()
