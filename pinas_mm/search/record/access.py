@@ -130,4 +130,6 @@ def is_away(error: BaseException, engine: sqlalchemy.Engine) -> bool:
         return any(text in str(cause) for text in ("is locked", "is busy"))
     # The last one follows a lost connection, on all that was to be done on it.
     lost = isinstance(cause, (OperationalError, InterfaceError, PendingRollbackError))
-    return lost or is_restarting(cause)
+    # A signal broke off a statement: SQLAlchemy drops its connection and makes a new one.
+    broken_off = "in transaction status" in str(cause)
+    return lost or broken_off or is_restarting(cause)

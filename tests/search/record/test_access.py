@@ -46,6 +46,16 @@ def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, 
     assert "database reachable again" in out
 
 
+def test_a_connection_that_was_left_within_a_statement_is_replaced(open_record, postgresql_server):
+    record = open_record(postgresql_server.url, study="broken off", trials=4)
+    pooled = record._storage.engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.close()
+    # As a signal leaves it that arrives while the driver waits for the server.
+    connection.pgconn.send_query(b"SELECT 1")
+    assert len(record.claim(4)) == 4
+
+
 def test_who_comes_while_the_server_restarts_waits(open_record, postgresql_server, monkeypatch):
     opened, creations = CheckedStorage.__init__, []
 
