@@ -48,11 +48,15 @@ def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, 
 
 def test_a_connection_that_was_left_within_a_statement_is_replaced(open_record, postgresql_server):
     record = open_record(postgresql_server.url, study="broken off", trials=4)
-    pooled = record._storage.engine.raw_connection()
-    connection = pooled.driver_connection
-    pooled.close()
-    # As a signal leaves it that arrives while the driver waits for the server.
-    connection.pgconn.send_query(b"SELECT 1")
+    engine = record._storage.engine
+    pooled = [engine.raw_connection() for _ in range(engine.pool.checkedin())]
+    connections = [connection.driver_connection for connection in pooled]
+    assert connections
+    for one in pooled:
+        one.close()
+    for one in connections:
+        # As a signal leaves it that arrives while the driver waits for the server.
+        one.pgconn.send_query(b"SELECT 1")
     assert len(record.claim(4)) == 4
 
 
