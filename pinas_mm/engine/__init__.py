@@ -13,6 +13,7 @@ from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLo
 from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
+from pinas_mm.engine.shift_hook import ShiftHook
 from pinas_mm.engine.wrappers import (
     CPUDistributedDataParallel,
     SupernetDataParallel,
@@ -31,6 +32,7 @@ __all__ = [
     "PicturesHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
+    "ShiftHook",
     "SupernetDataParallel",
     "SupernetTestLoop",
     "SupernetValLoop",

@@ -68,7 +68,7 @@ def run_search(
     check_writable(work_dir, "--work-dir")
     settings.check_data()
     check_data_sets(cfg, ["search"])
-    runner = _runner(cfg, checkpoint, worker)
+    runner = loaded_runner(cfg, checkpoint, worker)
     # The file, since a work dir's last checkpoint may be another one tomorrow.
     source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()
     search = Search(unwrapped(runner.model), settings, work_dir, str(source))
@@ -115,7 +115,8 @@ def search_loaders(cfg: Config) -> dict[str, Any]:
     return loaders
 
 
-def _runner(cfg: Config, checkpoint: str, worker: int) -> Runner:
+def loaded_runner(cfg: Config, checkpoint: str, worker: int = 0) -> Runner:
+    """A runner whose model has a checkpoint's weights, for work that reads no data set by it."""
     # The checkpoint has all weights: what the model was initialized from need not be there.
     network_config(cfg).pop("init_cfg", None)
     cfg.load_from, cfg.resume = str(checkpoint), False

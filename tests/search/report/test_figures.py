@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from made_findings import made_findings
 
+from pinas_mm.analysis.feature_shift import FEATURE
+from pinas_mm.analysis.parameter_shift import MOTION, PARAMETER
+from pinas_mm.analysis.shift import Shifts
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report import figures
 from pinas_mm.search.report.figures.choices import shares
@@ -219,3 +222,18 @@ def test_settings_are_left_as_they_were_and_any_thread_draws(space):
         thread.join()
     assert made[0] == made[1]
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("blocks", [1, 16, 32])
+def test_shifts_by_depth_are_readable(blocks):
+    rng = np.random.default_rng(0)
+    places = (*(f"layer{n // 8 + 1}.{n % 8}" for n in range(blocks)), "output")
+    values = {
+        name: [[], *rng.uniform(0, 1, (blocks - 1, 4)).tolist(), []]
+        for name in (*FEATURE, *PARAMETER, MOTION)
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = figures.draw_shifts(Shifts(places, values))
+        assert_readable(figure)
+        assert len(figures.to_png(figure)) > 5_000

@@ -1,4 +1,4 @@
-"""Figures of a search, each from a :class:`~pinas_mm.search.record.findings.Findings`.
+"""Figures, those of a search from a :class:`~pinas_mm.search.record.findings.Findings`.
 
 They are made without pyplot, so any thread can draw them.
 """
@@ -8,5 +8,14 @@ from pinas_mm.search.report.figures.costs import draw_costs
 from pinas_mm.search.report.figures.network import draw_network
 from pinas_mm.search.report.figures.output import to_png, to_svg
 from pinas_mm.search.report.figures.progress import draw_progress
+from pinas_mm.search.report.figures.shifts import draw_shifts
 
-__all__ = ["draw_choices", "draw_costs", "draw_network", "draw_progress", "to_png", "to_svg"]
+__all__ = [
+    "draw_choices",
+    "draw_costs",
+    "draw_network",
+    "draw_progress",
+    "draw_shifts",
+    "to_png",
+    "to_svg",
+]
