@@ -16,6 +16,7 @@ import yaml
 
 from pinas_mm.errors import UserError
 from pinas_mm.space import SYMBOLS, SearchSpace
+from pinas_mm.space.arch import SEPARATORS
 
 ARCH, SEED, COSTS = ("arch", "architecture"), "seed", ("params", "macs")
 # Of the one number that a table of architectures and numbers has.
@@ -54,12 +55,17 @@ def arch_key(value: Any, space: SearchSpace | None = None) -> str:
         value: text, or a list of candidate indices.
         space: the search space, which says whether there is such an architecture; None takes any
             text, and knows ``301-32`` and ``30132`` for the same.
+
+    Raises:
+        UserError: it is neither, or not of the space.
     """
     if space is not None:
         return str(space.arch(value))
-    if isinstance(value, list) and all(isinstance(i, int) and 0 <= i < len(SYMBOLS) for i in value):
-        value = "".join(SYMBOLS[i] for i in value)
-    return "".join(char for char in str(value) if char not in "-, ")
+    if isinstance(value, list):
+        value = "".join(SYMBOLS[i] if i in range(len(SYMBOLS)) else str(i) for i in value)
+    elif not isinstance(value, str):
+        raise UserError(f"architecture {value!r} is no text: write it in quotation marks")
+    return "".join(char for char in value if char not in SEPARATORS)
 
 
 def read_results(
@@ -99,6 +105,33 @@ def read_results(
     return _collect(str(path), rows, metric, space)
 
 
+def in_common(truth: Results, scores: Results, some: bool = False) -> list[str]:
+    """Keys of the architectures that both have, in the order of the first.
+
+    Args:
+        truth, scores: tables of one space.
+        some: whether each may have architectures that the other has not.
+
+    Raises:
+        UserError: they have none in common, or not the same ones.
+    """
+    both = [key for key in truth.values if key in scores.values]
+    if not both:
+        texts = [next(iter(results.texts.values()), "none") for results in (truth, scores)]
+        raise UserError(
+            f"{truth.source} and {scores.source} have no architecture in common, as {texts[0]} "
+            f"and {texts[1]}: are they of the same space?"
+        )
+    for results, other in ((scores, truth), (truth, scores)):
+        alone = [text for key, text in results.texts.items() if key not in other.values]
+        if alone and not some:
+            raise UserError(
+                f"{results.source} has {len(alone)} architectures that {other.source} does not "
+                f"know, as {alone[0]}: --common compares the {len(both)} that both have"
+            )
+    return both
+
+
 # A row's place for messages, and its columns.
 Row = tuple[str, Mapping[str, Any]]
 
@@ -117,13 +150,14 @@ def _collect(
     costs = [name for name in COSTS if all(name in row for _, row in rows)]
     places: dict[tuple[str, str], str] = {}
     for place, row in rows:
-        if not row.get(named):
+        if row.get(named) in (None, ""):
             raise UserError(f"{source}, {place}: there is no architecture")
         written = row[named]
         try:
             key = arch_key(written, space)
         except UserError as error:
-            raise UserError(f"{source}, {place}: {error}; is it a table of this space?") from None
+            of = f" (the space is {space})" if space else ""
+            raise UserError(f"{source}, {place}: {error}{of}") from None
         seed = str(row.get(SEED, ""))
         if (key, seed) in places:
             same = "" if made.texts[key] == str(written) else f", there {made.texts[key]},"
@@ -196,7 +230,9 @@ class _Yaml(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A dict."""
-        pairs = [(self.construct_object(k, True), self.construct_object(v, True)) for k, v in node.value]
+        pairs = [
+            (self.construct_object(k, True), self.construct_object(v, True)) for k, v in node.value
+        ]
         return _once(pairs)
 
 

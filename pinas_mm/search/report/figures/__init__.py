@@ -1,4 +1,5 @@
-"""Figures of a search, each from a :class:`~pinas_mm.search.record.findings.Findings`.
+"""Figures of a search, each from a :class:`~pinas_mm.search.record.findings.Findings`, and of a
+ranking.
 
 They are made without pyplot, so any thread can draw them.
 """
@@ -8,5 +9,14 @@ from pinas_mm.search.report.figures.costs import draw_costs
 from pinas_mm.search.report.figures.network import draw_network
 from pinas_mm.search.report.figures.output import to_png, to_svg
 from pinas_mm.search.report.figures.progress import draw_progress
+from pinas_mm.search.report.figures.ranking import draw_ranking
 
-__all__ = ["draw_choices", "draw_costs", "draw_network", "draw_progress", "to_png", "to_svg"]
+__all__ = [
+    "draw_choices",
+    "draw_costs",
+    "draw_network",
+    "draw_progress",
+    "draw_ranking",
+    "to_png",
+    "to_svg",
+]
