@@ -27,8 +27,10 @@ class Measure:
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+    def shown(self, digits: int = 4) -> str:
+        """The value, and its interval in brackets if there is one."""
+        interval = f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return f"{self.value:.{digits}f}{'' if np.isnan(self.low) else interval}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,7 +71,13 @@ def run_rank(settings: RankSettings) -> Ranking:
     kind = _kind(settings)
     if kind == "record":
         url = settings.scores if "://" in settings.scores else Path(settings.scores) / RECORD
-        space, score, scores = read_record(url, settings.study, settings.score)
+        searched, score, scores = read_record(url, settings.study, settings.score)
+        if space not in (None, searched):
+            raise UserError(
+                f"the search is of {searched}, --config of {space}: leave --config out, or give "
+                "the search's"
+            )
+        space = searched
     truth = read_results(settings.truth, metric and metric.name, space)
     if kind == "table":
         scores = read_results(settings.scores, score and score.name, space)
@@ -128,10 +134,8 @@ def _kind(settings: RankSettings) -> str:
 def _supernet_scores(
     settings: RankSettings, truth: Results, score: Objective | None
 ) -> tuple[Objective, Results]:
-    evaluator, first, metrics = evaluate(settings.cfg, settings.scores, list(truth.values))
-    score = score or first
-    if score.name not in metrics[0]:
-        raise UserError(f"the score has no {score.name}: it has {', '.join(metrics[0])}")
+    archs = list(truth.texts.values())
+    evaluator, score, metrics = evaluate(settings.cfg, settings.scores, archs, score)
     costs = _counted(truth.values, evaluator.backbone, evaluator.image_size)
     found = zip(truth.values, metrics, strict=True)
     values = {key: {"": float(metric[score.name])} for key, metric in found}
@@ -162,11 +166,9 @@ def _print(ranking: Ranking, metric: Objective, score: Objective, unused: Sequen
     names = plain(f"{metric.name} by {score.name}")
     table = Table(title=f"{names}, {ranking.number} architectures")
     table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_column(f"{LEVEL:.0%} interval", justify="right")
+    table.add_column(f"value ({LEVEL:.0%} interval)")
     for name, measure in ranking.named().items():
-        interval = "" if np.isnan(measure.low) else f"{measure.low:.4f} to {measure.high:.4f}"
-        table.add_row(name, f"{measure.value:.4f}", interval)
+        table.add_row(name, measure.shown())
     console = Console()
     console.print(table, markup=False)
     if any(unused):

@@ -23,7 +23,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import calibration_loader
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
-from pinas_mm.search.budget.objective import Objective, cost_names
+from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.record.findings import Findings
@@ -90,17 +90,18 @@ def run_search(
 
 
 def evaluate(
-    cfg: Config, checkpoint: str, archs: Sequence[Any]
+    cfg: Config, checkpoint: str, archs: Sequence[Any], wanted: Objective | None = None
 ) -> tuple[Evaluator, Objective, list[dict[str, float]]]:
     """Scores architectures as a search of a config would.
 
     Args:
         cfg, checkpoint: as for :func:`run_search`.
         archs: in any form that :meth:`SearchSpace.arch` reads.
+        wanted: a metric that the score must give; None is the search's first objective that is no
+            cost.
 
     Returns:
-        The evaluator; the search's first objective that is no cost; the metrics of each
-        architecture.
+        The evaluator; what is wanted; the metrics of each architecture.
 
     Raises:
         UserError: anything that the user can mend.
@@ -108,12 +109,15 @@ def evaluate(
     settings, runner = _prepared(cfg, checkpoint, {}, 0)
     model = unwrapped(runner.model)
     settings.check(model)
-    wanted = next(o for o in settings.objectives if o.name not in cost_names())
+    wanted = wanted or next(o for o in settings.objectives if o.name not in cost_names())
     archs = [model.backbone.space.arch(arch) for arch in archs]
     evaluator = settings.evaluator(model)
-    metrics = []
+    metrics: list[dict[str, float]] = []
+    if evaluator.names is not None:
+        check_given(wanted.name, dict.fromkeys(evaluator.names, 0.0))
     for start in range(0, len(archs), settings.batch):
         metrics += evaluator.evaluate(archs[start : start + settings.batch])
+        check_given(wanted.name, metrics[-1])
         print_log(f"{len(metrics)} of {len(archs)} architectures scored", "current")
     return evaluator, wanted, metrics
 

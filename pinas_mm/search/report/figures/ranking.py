@@ -41,8 +41,7 @@ def draw_ranking(
     heading(
         axes[0],
         " and ".join(names),
-        f"{number} architectures; Kendall tau-b {kendall.value:.3f} "
-        f"({kendall.low:.3f} to {kendall.high:.3f})",
+        f"{number} architectures; Kendall tau-b {kendall.shown(3)}",
     )
     axes[0].set(xlabel=names[1], ylabel=names[0])
     scale(axes[0].xaxis, score.name, 5)
