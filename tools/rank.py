@@ -76,7 +76,7 @@ def check_args(args: argparse.Namespace) -> None:
 
 
 @one_line_errors
-@ending.interruptible("nothing is written; the same command begins anew")
+@ending.interruptible("only files whose names stand above are there; the same command begins anew")
 def main() -> None:
     args = parse_args()
     check_args(args)

@@ -98,6 +98,9 @@ def rank(
     replacement. A resample is kept as the number of times that each is in it, so that a measure
     takes O(n log n) time and memory; half a thousand resamples of 32,768 architectures take
     seconds. A resample in which a measure is not defined, as one architecture n times, is left out.
+    For correlations, averages over pairs of architectures, such intervals hold; those of regret and
+    precision, which hang on the few best, are rough: each resample lacks a third of the
+    architectures, and every third one the best.
     Of scores that are equal the truly worse architecture counts as the better scored, so that the
     order in a table favours nothing.
 

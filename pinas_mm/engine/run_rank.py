@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pinas_mm.analysis.ranking import LEVEL, Ranking, rank
 from pinas_mm.analysis.results import Results, in_common, read_results
@@ -110,9 +111,11 @@ def run_rank(settings: RankSettings) -> Ranking:
             **ranking.to_dict(),
         )
         write_json(settings.out, content)
+        print(plain(settings.out))
     if settings.picture:
         true = np.nanmean(seeds, axis=1)
         write_output(settings.picture, to_png(draw_ranking(true, scored, ranking, metric, score)))
+        print(plain(settings.picture))
     return ranking
 
 
@@ -164,13 +167,14 @@ def _counted(keys: Any, network: Any, size: Any) -> dict[str, dict[str, float]]:
 
 def _print(ranking: Ranking, metric: Objective, score: Objective, unused: Sequence[int]) -> None:
     names = plain(f"{metric.name} by {score.name}")
-    table = Table(title=f"{names}, {ranking.number} architectures")
+    # As text, since a column's name may look like markup.
+    table = Table(title=Text(f"{names}, {ranking.number} architectures"))
     table.add_column("measure")
     table.add_column(f"value ({LEVEL:.0%} interval)")
     for name, measure in ranking.named().items():
         table.add_row(name, measure.shown())
     console = Console()
-    console.print(table, markup=False)
+    console.print(table)
     if any(unused):
         console.print(
             f"left out: {unused[0]} architectures without a score, {unused[1]} without a true value"

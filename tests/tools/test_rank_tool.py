@@ -121,6 +121,21 @@ def test_costs_are_counted_where_a_config_gives_the_space(ranked, truth, space, 
     assert found["partial"]["value"] == 0
 
 
+def test_columns_of_one_table_by_any_name(ranked, tmp_path):
+    table = tmp_path / "wide.csv"
+    table.write_text("arch,[red]top1,loss$,macs\n" + "a,1,3,5\nb,2,2,4\nc,3,1,9\nd,4,0,2\n")
+    picture = tmp_path / "wide.png"
+    columns = ["--metric", "[red]top1", "--score", "loss$:min", "--picture", picture]
+    status, printed, errors, found = ranked(table, *columns, "--top", 1, 3, 9, "--resamples", 0)
+    assert status == 0, errors
+    assert "[red]top1 by loss$, 4 architectures" in printed
+    assert printed.splitlines()[-2:] == [str(tmp_path / "ranking.json"), str(picture)]
+    assert found["kendall"] == dict(value=1, low=None, high=None)
+    assert found["partial"]["value"] == 1
+    assert found["costs"] == ["macs"]
+    assert list(found["regret"]) == ["1", "3"]
+
+
 def archs_of(table: Path) -> list[str]:
     return list(dict.fromkeys(line.split(",")[0] for line in table.read_text().splitlines()[1:]))
 
