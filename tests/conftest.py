@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.data.digits import prepare
 from pinas_mm.engine import launch
+from pinas_mm.export.subnet import network_config
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
@@ -86,6 +87,18 @@ def move_apart(model: torch.nn.Module) -> None:
     for name, weight in model.named_parameters():
         if name.endswith("bn3.weight"):
             torch.nn.init.normal_(weight)
+
+
+def save_model(config: str, file: Path) -> None:
+    """Writes a checkpoint of a small config's model, seeded, whose paths differ."""
+    cfg = Config.fromfile(CONFIGS / config)
+    network_config(cfg).pop("init_cfg", None)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    move_apart(model)
+    torch.save({"state_dict": model.state_dict()}, file)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pinas_mm.data.annotations import looks
-from pinas_mm.engine.config import add_cfg_options, check_given, read_config
+from pinas_mm.engine.config import add_cfg_options, read_config, refuse_empty
 from pinas_mm.engine.faults import one_line_errors
 
 SPLITS = ("train", "val", "test", "search")
@@ -38,7 +38,7 @@ def progress(indices: Iterable[int], key: str) -> Iterable[int]:
 @ending.interruptible("nothing is kept; the same command begins anew")
 def main() -> None:
     args = parse_args()
-    check_given(args)
+    refuse_empty(args)
     cfg = read_config(args.config, args.cfg_options)
     found = 0
     for look in looks(cfg, SPLITS, whole=True, progress=progress):

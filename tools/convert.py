@@ -16,7 +16,7 @@ from pinas_mm import ending
 ending.while_loading()
 
 from pinas_mm.convert import convert_file
-from pinas_mm.engine.config import check_given
+from pinas_mm.engine.config import refuse_empty
 from pinas_mm.engine.faults import one_line_errors
 
 
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 @ending.interruptible("nothing was written; the same command begins anew")
 def main() -> None:
     args = parse_args()
-    check_given(args)
+    refuse_empty(args)
     converted = convert_file(args.src, args.dst, args.force, args.avd_first)
     print(f"{args.dst}: {converted}")
 

@@ -11,7 +11,7 @@ from pinas_mm import ending
 
 ending.while_loading()
 
-from pinas_mm.engine.config import add_cfg_options, check_given, read_config
+from pinas_mm.engine.config import add_cfg_options, read_config, refuse_empty
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.export.subnet import read_space
 from pinas_mm.models.cost import count_costs
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 @ending.interruptible("the same command begins anew")
 def main() -> None:
     args = parse_args()
-    check_given(args)
+    refuse_empty(args)
     space = (
         read_space(read_config(args.config, args.cfg_options))[0] if args.config else SearchSpace()
     )

@@ -19,7 +19,7 @@ from pinas_mm import ending
 
 ending.while_loading()
 
-from pinas_mm.engine.config import add_cfg_options, check_given, read_config
+from pinas_mm.engine.config import add_cfg_options, read_config, refuse_empty
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
@@ -143,7 +143,7 @@ def cut_out(args: argparse.Namespace) -> Deployable:
 @ending.interruptible("only files whose names stand above are there; the same command begins anew")
 def main() -> None:
     args = parse_args()
-    check_given(args)
+    refuse_empty(args)
     check_args(args)
     if args.weights:
         config = args.config and read_config(args.config, args.cfg_options)

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import optuna
 from mmengine.config import Config
 
-from pinas_mm.analysis.ranking import rank_correlation
+from pinas_mm.analysis.ranking import rank
 from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.errors import UserError
-from pinas_mm.search.record.storage import open_storage
+from pinas_mm.search.record.reading import read_record
 from pinas_mm.search.search import RECORD
 
 PROBE = "configs/demo/pinas_search.py"
@@ -61,7 +60,7 @@ def search_findings(folder: Path) -> dict[str, Any]:
     probe = scores(folder / "random_probe", "accuracy/top1")
     free = scores(folder / "random_free", "cross_path/score")
     both = sorted(set(probe) & set(free))
-    alike = rank_correlation([probe[arch] for arch in both], [free[arch] for arch in both])
+    alike = rank([probe[arch] for arch in both], [free[arch] for arch in both], resamples=0)
     winner = (folder / "search_free" / "best.txt").read_text().strip()
     known = {**probe, **scores(folder / "search", "accuracy/top1")}
     return dict(
@@ -69,18 +68,16 @@ def search_findings(folder: Path) -> dict[str, Any]:
         trials=found["trials"],
         random_top1=sum(probe.values()) / len(probe),
         label_free_winner=dict(arch=winner, top1=known.get(winner)),
-        label_free_kendall=alike.kendall,
-        label_free_spearman=alike.spearman,
+        label_free_kendall=alike.kendall.value,
+        label_free_spearman=alike.spearman.value,
         label_free_number=alike.number,
     )
 
 
 def scores(work_dir: Path, metric: str) -> dict[str, float]:
     """A metric of all architectures that a search evaluated, by their text form."""
-    storage = open_storage(work_dir / RECORD, heartbeat=20, grace=90)
-    study = optuna.load_study(study_name="search", storage=storage)
-    complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    return {trial.user_attrs["arch"]: trial.user_attrs["metrics"][metric] for trial in complete}
+    _, _, results = read_record(work_dir / RECORD, metric=metric)
+    return {arch: values[""] for arch, values in results.values.items()}
 
 
 def export(folder: Path, environment: dict[str, str]) -> Path:

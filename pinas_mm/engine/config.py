@@ -105,7 +105,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_given(args: argparse.Namespace) -> None:
+def refuse_empty(args: argparse.Namespace) -> None:
     """Refuses an empty text, as of a variable that a shell does not know.
 
     Raises:
@@ -124,7 +124,7 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         UserError: an option is empty; and what :func:`read_config` raises.
     """
-    check_given(args)
+    refuse_empty(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from rich.console import Console
@@ -23,7 +23,9 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import calibration_loader
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
+from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display
+from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.report.report import best_table
 from pinas_mm.search.report.text import plain
@@ -55,20 +57,8 @@ def run_search(
     Raises:
         UserError: anything that the user can mend.
     """
-    if not cfg.get("search"):
-        raise UserError("the config has no `search`: start from configs/pinas_search.py")
-    cfg.search = {**cfg.search, **search_loaders(cfg), **(given or {})}
-    settings = SearchSettings.parse(cfg.search)
-    if settings.workers > 1 and cfg.get("launcher", "none") != "none":
-        raise UserError(
-            f"--workers {settings.workers} with --launcher {cfg.launcher}: the launcher starts the "
-            "processes already; leave one of the two out"
-        )
-    work_dir = Path(cfg.work_dir)
-    check_writable(work_dir, "--work-dir")
-    settings.check_data()
-    check_data_sets(cfg, ["search"])
-    runner = loaded_runner(cfg, checkpoint, worker)
+    work_dir = Path(cfg.work_dir)  # A joining worker's logs go elsewhere.
+    settings, runner = _prepared(cfg, checkpoint, given or {}, worker)
     # The file, since a work dir's last checkpoint may be another one tomorrow.
     source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()
     search = Search(unwrapped(runner.model), settings, work_dir, str(source))
@@ -99,6 +89,39 @@ def run_search(
     return findings
 
 
+def evaluate(
+    cfg: Config, checkpoint: str, archs: Sequence[Any], wanted: Objective | None = None
+) -> tuple[Evaluator, Objective, list[dict[str, float]]]:
+    """Scores architectures as a search of a config would.
+
+    Args:
+        cfg, checkpoint: as for :func:`run_search`.
+        archs: in any form that :meth:`SearchSpace.arch` reads.
+        wanted: a metric that the score must give; None is the search's first objective that is no
+            cost.
+
+    Returns:
+        The evaluator; what is wanted; the metrics of each architecture.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    settings, runner = _prepared(cfg, checkpoint, {}, 0)
+    model = unwrapped(runner.model)
+    settings.check(model)
+    wanted = wanted or next(o for o in settings.objectives if o.name not in cost_names())
+    archs = [model.backbone.space.arch(arch) for arch in archs]
+    evaluator = settings.evaluator(model)
+    metrics: list[dict[str, float]] = []
+    if evaluator.names is not None:
+        check_given(wanted.name, dict.fromkeys(evaluator.names, 0.0))
+    for start in range(0, len(archs), settings.batch):
+        metrics += evaluator.evaluate(archs[start : start + settings.batch])
+        check_given(wanted.name, metrics[-1])
+        print_log(f"{len(metrics)} of {len(archs)} architectures scored", "current")
+    return evaluator, wanted, metrics
+
+
 def search_loaders(cfg: Config) -> dict[str, Any]:
     """The search's loaders: the validation's and its calibration's, unless it has whole ones."""
     calibrating = {key: cfg[key] for key in ("val_cfg", "train_dataloader", "model") if key in cfg}
@@ -113,6 +136,25 @@ def search_loaders(cfg: Config) -> dict[str, Any]:
             merged.merge_from_dict(dict(loader=own))
             loaders[name] = merged.loader
     return loaders
+
+
+def _prepared(
+    cfg: Config, checkpoint: str, given: Mapping[str, Any], worker: int
+) -> tuple[SearchSettings, Runner]:
+    """The settings, checked as far as they can be before the model is there, and the model."""
+    if not cfg.get("search"):
+        raise UserError("the config has no `search`: start from configs/pinas_search.py")
+    cfg.search = {**cfg.search, **search_loaders(cfg), **given}
+    settings = SearchSettings.parse(cfg.search)
+    if settings.workers > 1 and cfg.get("launcher", "none") != "none":
+        raise UserError(
+            f"--workers {settings.workers} with --launcher {cfg.launcher}: the launcher starts the "
+            "processes already; leave one of the two out"
+        )
+    check_writable(Path(cfg.work_dir), "--work-dir")
+    settings.check_data()
+    check_data_sets(cfg, ["search"])
+    return settings, loaded_runner(cfg, checkpoint, worker)
 
 
 def loaded_runner(cfg: Config, checkpoint: str, worker: int = 0) -> Runner:

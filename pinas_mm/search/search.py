@@ -19,7 +19,6 @@ from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
-from pinas_mm.search.evaluation.build import build_evaluator
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
@@ -65,16 +64,7 @@ class Search:
         # It knows no budget yet: what it is told wrongly is said before images are read.
         self.sampler = build_sampler(settings.sampler, space, None, self.objectives, settings.seed)
         self._latency: dict[str, Any] | None = None
-        self.evaluator = build_evaluator(
-            model,
-            score=settings.score,
-            dataloader=settings.dataloader,
-            images=settings.images,
-            calibration_dataloader=settings.calibration_dataloader,
-            calibration_batches=settings.calibration_batches,
-            memory=settings.memory,
-            seed=settings.seed,
-        )
+        self.evaluator = settings.evaluator(model)
         named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
         self.cost_table = count_costs(
             model.backbone,

@@ -16,7 +16,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
-from pinas_mm.search.evaluation.build import build_score
+from pinas_mm.search.evaluation.build import build_evaluator, build_score
+from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import Score
 
@@ -180,6 +181,19 @@ class SearchSettings:
                 "pruning compares all architectures after each batch, but ranks take different "
                 "ones: search without a pruner, or by --workers instead of --launcher"
             )
+
+    def evaluator(self, model: nn.Module) -> Evaluator:
+        """What scores architectures of a model as these settings say."""
+        return build_evaluator(
+            model,
+            score=self.score,
+            dataloader=self.dataloader,
+            images=self.images,
+            calibration_dataloader=self.calibration_dataloader,
+            calibration_batches=self.calibration_batches,
+            memory=self.memory,
+            seed=self.seed,
+        )
 
     def check_data(self) -> None:
         """Raises :class:`UserError` where images to score or to calibrate on are missing."""

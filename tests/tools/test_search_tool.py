@@ -12,23 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, REPOSITORY, free_port, move_apart
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from pinas_mm.export.subnet import network_config
-from pinas_mm.registry import MODELS
-
-
-def save_model(config: str, file) -> None:
-    cfg = Config.fromfile(CONFIGS / config)
-    network_config(cfg).pop("init_cfg", None)
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    move_apart(model)
-    torch.save({"state_dict": model.state_dict()}, file)
+from conftest import CONFIGS, NAMES, REPOSITORY, free_port, save_model
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pinas_mm.search.report.figures.costs import draw_costs
 from pinas_mm.search.report.figures.network import draw_network
 from pinas_mm.search.report.figures.output import to_png, to_svg
 from pinas_mm.search.report.figures.progress import draw_progress
+from pinas_mm.search.report.figures.ranking import draw_ranking
 from pinas_mm.search.report.figures.shifts import draw_shifts
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "draw_costs",
     "draw_network",
     "draw_progress",
+    "draw_ranking",
     "draw_shifts",
     "to_png",
     "to_svg",

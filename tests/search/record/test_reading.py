@@ -1,0 +1,78 @@
+"""What others read in a search's record."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pinas_mm.errors import UserError
+from pinas_mm.search.record.reading import as_score, read_record
+
+
+@pytest.fixture
+def searched(open_record, space, tmp_path):
+    """A record of twelve architectures, whose loss is what was searched for."""
+    file = tmp_path / "search.db"
+    identity = dict(space=space.to_dict(), objectives=["loss/train (minimize)", "macs (minimize)"])
+    record = open_record(file, objectives=["loss/train:min", "macs"], identity=identity)
+    archs = []
+    for claim in record.claim(12):
+        record.finish(claim, {"loss/train": float(sum(claim.arch)), "top1": 50.0 + len(archs)})
+        archs.append(claim.arch)
+    record.claim(2)  # Not yet evaluated.
+    return file, archs, record
+
+
+def test_first_objective_and_any_other_metric_or_cost(searched, space):
+    file, archs, record = searched
+    found, score, results = read_record(file)
+    assert (found, str(score)) == (space, "loss/train (minimize)")
+    assert results.values == {str(arch): {"": float(sum(arch))} for arch in archs}
+    costs = record.costs(archs[3])
+    assert results.costs[str(archs[3])] == dict(params=costs["params"], macs=costs["macs"])
+    _, score, results = read_record(file, metric="top1")
+    assert str(score) == "top1 (maximize)"
+    assert results.values[str(archs[3])] == {"": 53.0}
+    _, score, results = read_record(file, metric="macs:min")
+    assert score.sign == -1
+    assert results.values[str(archs[3])] == {"": costs["macs"]}
+    # What was searched for has its own way, unless another is asked for.
+    assert read_record(file, metric="loss/train")[1].sign == -1
+    assert read_record(file, metric="loss/train:max")[1].sign == 1
+
+
+def test_costs_as_scores_are_better_where_more():
+    assert as_score("macs").sign == as_score("top1").sign == 1
+    assert as_score("macs:min").sign == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (dict(metric="top5"), "has no metric top5: it has .*loss/train, top1"),
+        (dict(metric="top1:up"), "is no metric"),
+        (dict(study="other"), "has no study other: it has search"),
+        (dict(url=Path("none.db")), "none.db does not exist: give the work dir of a search"),
+        (dict(url="nonsense://x"), "is no database URL|no driver"),
+    ],
+)
+def test_what_is_not_there(options, expected, searched):
+    with pytest.raises(UserError, match=expected):
+        read_record(**{"url": searched[0], **options})
+
+
+def test_empty_and_damaged_records(open_record, space, tmp_path):
+    identity = dict(space=space.to_dict(), objectives=["score (maximize)"])
+    open_record(tmp_path / "new.db", identity=identity)
+    with pytest.raises(UserError, match="has no architecture that is evaluated yet"):
+        read_record(tmp_path / "new.db")
+    open_record(tmp_path / "made.db", identity=dict(made="for tests"))
+    with pytest.raises(UserError, match="is damaged"):
+        read_record(tmp_path / "made.db")
+    (tmp_path / "text.db").write_text("no database, but long enough to be none " * 100)
+    with pytest.raises(UserError, match=r"text.db cannot be reached|text.db failed"):
+        read_record(tmp_path / "text.db")
+    with sqlite3.connect(tmp_path / "new.db") as connection:
+        connection.execute("DELETE FROM study_user_attributes")
+    with pytest.raises(UserError, match="does not say of which search it is"):
+        read_record(tmp_path / "new.db")
