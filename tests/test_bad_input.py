@@ -237,8 +237,10 @@ def test_settings_of_a_search(refused, good, option, words):
 def test_commands(tool, good, tmp_path, monkeypatch, command, words):
     out = tmp_path / "out"
     name, *given = shlex.split(command.replace("{out}", str(out)).replace("{}", str(good)))
-    if name in ("train.py", "test.py", "search.py") and "--work-dir" not in given:
-        given = [*given, "--work-dir", tmp_path / "work"]
+    if name in ("train.py", "test.py", "search.py"):
+        # Two runs within a second would share mmengine's logger, and the first one's stream.
+        given += ["--cfg-options", f"experiment_name={next(NAMES)}"]
+        given += [] if "--work-dir" in given else ["--work-dir", str(tmp_path / "work")]
     monkeypatch.chdir(REPOSITORY)
     before = {file: file.stat().st_mtime_ns for file in good.iterdir()}
     status, _, err = tool(name, *given)

@@ -192,7 +192,7 @@ def _metric(source: str, columns: list[str], wanted: str | None) -> str:
 def _number(source: str, place: str, name: str, row: Mapping[str, Any]) -> float:
     value = row.get(name)
     try:
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
@@ -225,7 +225,7 @@ def _yaml(text: str) -> Iterator[Row]:
     return _rows(yaml.load(text, _Yaml))
 
 
-class _Yaml(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
+class _Yaml(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
     """All scalars are texts: an architecture 0123 is no number. A key stands once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

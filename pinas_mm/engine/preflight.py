@@ -46,6 +46,7 @@ def check_run(cfg: Config, trains: bool) -> None:
     Raises:
         UserError: names the folder or the config's key, and what is allowed.
     """
+    _check_forms(cfg)
     if cfg.get("work_dir"):
         _check_folder(Path(cfg.work_dir), cfg, trains)
     for key, config in _typed({key: cfg.get(key) for key in BUILT}, ""):
@@ -58,6 +59,20 @@ def check_run(cfg: Config, trains: bool) -> None:
     tell_other_images(cfg)
     if trains:
         _tell_cut_off(cfg)
+
+
+def _check_forms(cfg: Config) -> None:
+    """Raises where a number or a text stands for a part; objects are the Python API's."""
+    parts = {key: cfg.get(key) for key in (*BUILT, "env_cfg", "randomness")}
+    parts |= {
+        f"{key}.{index}": inner
+        for key, part in parts.items()
+        if isinstance(part, (list, tuple))
+        for index, inner in enumerate(part)
+    }
+    for key, part in parts.items():
+        if isinstance(part, (bool, int, float, str)):
+            raise UserError(f"{key} is {part!r}: give a dict of settings")
 
 
 def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
@@ -132,7 +147,11 @@ def _fits(value: Any, wanted: Any) -> bool:
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         choices = typing.get_args(wanted)
         if isinstance(value, str) and {int, float} & set(choices):
-            return any(one in (str, Any) or typing.get_origin(one) for one in choices)
+            # Of numbers, a sequence is no text either.
+            others = [one for one in choices if typing.get_origin(one)]
+            return bool({str, Any} & set(choices)) or not all(
+                {int, float} & set(typing.get_args(one)) for one in others
+            )
         return any(_fits(value, one) for one in choices)
     if wanted not in NUMBERS or value is None:  # Many a default is, whatever its annotation says.
         return True

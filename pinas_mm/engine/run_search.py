@@ -152,7 +152,6 @@ def _prepared(
             "processes already; leave one of the two out"
         )
     check_writable(Path(cfg.work_dir), "--work-dir")
-    settings.check_data()
     check_data_sets(cfg, ["search"])
     return settings, loaded_runner(cfg, checkpoint, worker)
 

@@ -86,6 +86,8 @@ def _check_form(content: Mapping[str, Any], path: Path) -> None:
                 f"checkpoint {path} is damaged: its {part} is a {type(value).__name__}, not a dict"
             )
     for name, value in content.get("state_dict", {}).items():
+        if not isinstance(name, str):
+            raise UserError(f"checkpoint {path} is damaged: one of its weights is named {name!r}")
         if not isinstance(value, torch.Tensor):
             raise UserError(
                 f"checkpoint {path} is damaged: its weight {name} is a {type(value).__name__}, not "

@@ -52,7 +52,7 @@ def _default(head: Mapping[str, Any]) -> int | None:
 
 
 def too_many_guesses(cfg: Mapping[str, Any], split: str) -> Iterator[str]:
-    """Metrics that ask for more of the best classes than the classifier has.
+    """Metrics that ask for none of the best classes, or for more than the classifier has.
 
     Args:
         cfg: a whole config.
@@ -64,10 +64,13 @@ def too_many_guesses(cfg: Mapping[str, Any], split: str) -> Iterator[str]:
         topk = node.get("topk")
         if topk is None or (split == "train" and not node.get("cal_acc")):
             continue
-        largest = max(topk) if isinstance(topk, (list, tuple)) else topk
+        numbers = topk if isinstance(topk, (list, tuple)) else [topk]
+        largest = max(numbers)
+        if isinstance(largest, int) and min(numbers) < 1:
+            yield f"{key}: {type_name(node)} has topk={topk}: numbers of at least 1 are allowed"
         for head, number in classes:
             if isinstance(largest, int) and largest > number:
                 yield (
                     f"{key}: {type_name(node)} with topk={topk} needs {largest} classes, {head} "
-                    f"has num_classes={number}: give topk=({min(number, 1)},)"
+                    f"has num_classes={number}: give topk=(1,)"
                 )
