@@ -157,11 +157,15 @@ def plain(value: Any) -> Any:
     return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
-def dicts(node: object) -> Iterator[dict]:
-    """All dicts of a config, however deep."""
+def parts(node: object, key: str = "") -> Iterator[tuple[str, dict]]:
+    """All dicts of a config, however deep, with their keys joined by dots; the outer ones first."""
     if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)
+        yield key, node
+    inner = node.items() if isinstance(node, dict) else ()
+    for name, child in enumerate(node) if isinstance(node, (list, tuple)) else inner:
+        yield from parts(child, f"{key}.{name}" if key else str(name))
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """The dicts of :func:`parts` without their keys."""
+    return (part for _, part in parts(node))

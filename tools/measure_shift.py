@@ -17,7 +17,7 @@ ending.while_loading()
 
 from rich.console import Console
 
-from pinas_mm.engine.config import Parser, add_run_options, load_config
+from pinas_mm.engine.config import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.measure_shift import measure_checkpoint, shift_table
 from pinas_mm.files import check_output, write_json, write_output
@@ -25,7 +25,7 @@ from pinas_mm.search.report.figures import draw_shifts, to_png
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = RunParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_options(parser)
     parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
     parser.add_argument("--images", type=int, default=64, help="of the training set (default: 64)")

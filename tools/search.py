@@ -11,7 +11,7 @@ from pinas_mm import ending
 
 ending.while_loading()
 
-from pinas_mm.engine.config import Parser, add_run_options, load_config
+from pinas_mm.engine.config import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import run_search
 
@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Parser(description=__doc__)
+    parser = RunParser(description=__doc__)
     add_run_options(parser)
     parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
     for name, options in SETTINGS.items():

@@ -12,13 +12,13 @@ from pinas_mm import ending
 ending.while_loading()
 
 from pinas_mm.engine import launch
-from pinas_mm.engine.config import Parser, add_run_options, load_config
+from pinas_mm.engine.config import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.files import check_output, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Parser(description=__doc__)
+    parser = RunParser(description=__doc__)
     add_run_options(parser)
     parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
     parser.add_argument("--out", help="file for the metrics, as JSON")

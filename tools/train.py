@@ -12,12 +12,12 @@ from pinas_mm import ending
 ending.while_loading()
 
 from pinas_mm.engine import launch
-from pinas_mm.engine.config import Parser, add_run_options, load_config
+from pinas_mm.engine.config import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Parser(description=__doc__)
+    parser = RunParser(description=__doc__)
     add_run_options(parser)
     parser.add_argument(
         "--resume",

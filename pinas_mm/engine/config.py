@@ -74,7 +74,7 @@ class CfgOptions(DictAction):
         return value.replace(self.SPACE, " ") if isinstance(value, str) else value
 
 
-class Parser(argparse.ArgumentParser):
+class RunParser(argparse.ArgumentParser):
     """A command line that several processes read: what is wrong with it is said by one, in a line.
 
     Raises:

@@ -27,7 +27,7 @@ from torch import nn
 
 from pinas_mm.ending import let_rank_0_speak
 from pinas_mm.errors import UserError
-from pinas_mm.registry import HOOKS, dicts, registered
+from pinas_mm.registry import HOOKS, dicts, parts, registered
 
 DEBUG = "PINAS_DEBUG"
 LONGEST = 400
@@ -106,8 +106,8 @@ def explain(error: BaseException) -> str:
         text = f"{text[:LONGEST]} ..."
     key, config = _config_part(error)
     hint = _hint(error) or ("" if unknown else _unregistered(config))
-    parts = [key or _module(error), text + hint, _user_line(error)]
-    return ": ".join(part for part in parts if part)
+    said = [key or _module(error), text + hint, _user_line(error)]
+    return ": ".join(part for part in said if part)
 
 
 def _source(error: BaseException) -> str:
@@ -144,7 +144,7 @@ def _config_part(error: BaseException) -> tuple[str | None, Any]:
     configs = [v for f in frames for v in f.f_locals.values() if isinstance(v, Config)]
     if not configs:
         return None, None
-    parts = [(key, part) for config in configs for key, part in _parts(config._cfg_dict, "")]
+    known = [(key, part) for config in configs for key, part in parts(config._cfg_dict) if key]
     for frame in frames:
         module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_name
         if not module.startswith(BUILDERS) or function in ("__init__", "from_cfg"):
@@ -152,20 +152,10 @@ def _config_part(error: BaseException) -> tuple[str | None, Any]:
         if function in BUILDS:
             return BUILDS[function], None
         for value in frame.f_locals.values():
-            for key, part in parts:
+            for key, part in known:
                 if isinstance(value, Mapping) and value and (value is part or value == part):
                     return key, part
     return None, None
-
-
-def _parts(node: Any, key: str) -> Iterator[tuple[str, Mapping]]:
-    """All dicts of a config with their keys, the inner ones first."""
-    inner = enumerate(node) if isinstance(node, (list, tuple)) else ()
-    inner = node.items() if isinstance(node, Mapping) else inner
-    for name, value in inner:
-        yield from _parts(value, f"{key}.{name}" if key else str(name))
-    if isinstance(node, Mapping) and key:
-        yield key, node
 
 
 def _module(error: BaseException) -> str | None:

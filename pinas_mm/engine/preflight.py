@@ -7,7 +7,7 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from pinas_mm.ending import rank
 from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.files import check_writable
-from pinas_mm.registry import HOOKS, dicts, registered, type_name
+from pinas_mm.registry import HOOKS, dicts, parts, registered, type_name
 
 _HELD: dict[Path, FileLock] = {}
 # What loops of ours measure without an evaluator.
@@ -49,8 +49,9 @@ def check_run(cfg: Config, trains: bool) -> None:
     _check_forms(cfg)
     if cfg.get("work_dir"):
         _check_folder(Path(cfg.work_dir), cfg, trains)
-    for key, config in _typed({key: cfg.get(key) for key in BUILT}, ""):
-        _check_types(key, config, cfg.get("default_scope"))
+    for key, config in parts({key: cfg.get(key) for key in BUILT}):
+        if "type" in config:
+            _check_types(key, config, cfg.get("default_scope"))
     for name in ("max_epochs", "max_iters", "val_interval"):
         if (cfg.get("train_cfg") or {}).get(name, 1) < 1:
             raise UserError(f"train_cfg.{name} is {cfg.train_cfg[name]}: at least 1 is allowed")
@@ -63,14 +64,14 @@ def check_run(cfg: Config, trains: bool) -> None:
 
 def _check_forms(cfg: Config) -> None:
     """Raises where a number or a text stands for a part; objects are the Python API's."""
-    parts = {key: cfg.get(key) for key in (*BUILT, "env_cfg", "randomness")}
-    parts |= {
+    found = {key: cfg.get(key) for key in (*BUILT, "env_cfg", "randomness")}
+    found |= {
         f"{key}.{index}": inner
-        for key, part in parts.items()
+        for key, part in found.items()
         if isinstance(part, (list, tuple))
         for index, inner in enumerate(part)
     }
-    for key, part in parts.items():
+    for key, part in found.items():
         if isinstance(part, (bool, int, float, str)):
             raise UserError(f"{key} is {part!r}: give a dict of settings")
 
@@ -106,15 +107,6 @@ def _hold(work_dir: Path) -> None:
             f"another training is at work in {work_dir}: wait for its end, or give another "
             "--work-dir"
         ) from error
-
-
-def _typed(node: Any, key: str) -> Iterator[tuple[str, Mapping]]:
-    """All dicts with a type in a part of the config, with their keys."""
-    if isinstance(node, Mapping) and "type" in node:
-        yield key, node
-    inner = enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for name, value in node.items() if isinstance(node, Mapping) else inner:
-        yield from _typed(value, f"{key}.{name}" if key else str(name))
 
 
 def _check_types(key: str, config: Mapping, scope: str | None) -> None:
@@ -167,7 +159,7 @@ def _tell_cut_off(cfg: Config) -> None:
         (False, "iterations", "max_iters"),
     ):
         length = (cfg.get("train_cfg") or {}).get(name)
-        for key, part in _typed(cfg.get("param_scheduler"), "param_scheduler"):
+        for key, part in parts(cfg.get("param_scheduler"), "param_scheduler"):
             ends = [part.get("end"), part.get("T_max"), *(part.get("milestones") or [])]
             last = max((end for end in ends if isinstance(end, int)), default=0)
             if length and part.get("by_epoch", True) is by_epoch and last > length:
