@@ -107,6 +107,11 @@ def _hold(work_dir: Path) -> None:
             f"another training is at work in {work_dir}: wait for its end, or give another "
             "--work-dir"
         ) from error
+    except (NotImplementedError, OSError) as error:
+        # Some network file systems have no locks; a training is not refused for that.
+        print_log(
+            f"{work_dir} cannot be locked ({error}): start no other training in it", "current"
+        )
 
 
 def _check_types(key: str, config: Mapping, scope: str | None) -> None:

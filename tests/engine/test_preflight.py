@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from conftest import CONFIGS, NAMES
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
@@ -53,6 +54,18 @@ def test_two_trainings_at_once_in_one_work_dir(config, tmp_path):
             check_run(config(), trains=True)
         other.kill()
     check_run(config(), trains=True)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks")])
+def test_a_file_system_without_locks_is_no_hindrance(config, tmp_path, monkeypatch, error):
+    def acquire(*args, **options):
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)  # There is no such file system here.
+    file, name = tmp_path / "run.log", next(NAMES)
+    MMLogger.get_instance(name, logger_name=name, log_file=str(file))
+    check_run(config(), trains=True)
+    assert "cannot be locked" in file.read_text()
 
 
 def test_a_work_dir_that_cannot_be_made(config, tmp_path):
