@@ -194,9 +194,9 @@ def _look_at_helpers(run: Run, work_dir: Path, done: Round) -> None:
         text = log.read_text(errors="replace")
         found = re.findall(r"^error: .*|^Traceback .*", text, re.MULTILINE)
         if found:
-            last = text.strip().splitlines()[-1][:300]
-            done.fault("not_gone_on", f"{log.parent.parent}, a helper: {last}")
-            log.unlink()
+            # Out of the next look's way, and there for who asks what it was.
+            kept = log.rename(log.with_name(f"{log.name}.faulty_{done.starts}"))
+            done.fault("not_gone_on", f"{kept}, a helper: {'; '.join(found)[:300]}")
 
 
 def _trials(url: str, study: str) -> list:
