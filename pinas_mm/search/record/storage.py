@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
             made by a version of Optuna that has other tables.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A connection whose server is gone cannot be put back into its pool, which says so with a
+    # traceback; whoever needs the server next finds out.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
         file = sqlite_file(url)
     except ArgumentError:

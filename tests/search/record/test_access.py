@@ -1,10 +1,13 @@
 """A database that is away for a while: nothing is lost, nothing done twice."""
 
+import gc
 import sqlite3
 import threading
 import time
 
 import pytest
+import sqlalchemy
+from postgres import IMMEDIATE
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.faults import CheckedStorage
@@ -44,6 +47,20 @@ def test_a_restart_of_the_server_loses_no_batch(open_record, postgresql_server, 
     out = printed()
     assert out.count("database not reachable, trying again until") == 1
     assert "database reachable again" in out
+
+
+def test_a_connection_dropped_after_its_server_says_nothing(
+    open_record, postgresql_server, capfd, caplog
+):
+    """SQLAlchemy's pool logged a traceback when such a one was collected."""
+    engine = open_record(postgresql_server.url, study="dropped")._storage.engine
+    connection = engine.connect()
+    connection.execute(sqlalchemy.text("SELECT 1"))
+    postgresql_server.stop(IMMEDIATE)
+    postgresql_server.start()
+    del connection
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err + caplog.text
 
 
 def test_a_connection_that_was_left_within_a_statement_is_replaced(open_record, postgresql_server):
