@@ -124,3 +124,24 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         if self.to_rgb and channels == 3:
             batch = batch.flip(1)
         return batch.float().div_(255)
+
+
+@MODELS.register_module()
+class LabelledViewsPreprocessor(ViewsPreprocessor):
+    """One augmented view of each image with its label, for classifiers of mmpretrain.
+
+    In place of random transforms in the data pipeline, which run image by image; a
+    :class:`~pinas_mm.data.cache.CachedDataset` then decodes each image once.
+
+    Args:
+        augment, mean, std, to_rgb, non_blocking: as for :class:`ViewsPreprocessor`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(num_views=1, **options)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``inputs`` of shape (N, channels, H, W) and ``data_samples``."""
+        made = super().forward(data, training)
+        samples = self.cast_data(made["data_samples"])
+        return dict(inputs=made["inputs"][0], data_samples=samples)

@@ -1,0 +1,147 @@
+"""Ways to train a supernet, each with one budget of passes, and how each scores architectures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from pinas_mm.demo.jobs import REPOSITORY, Job
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+PROBE = "probe"
+# Seeds of the second probe of one supernet: what a probe's noise is.
+SECOND = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """One way to train a supernet.
+
+    Attributes:
+        name: of its config.
+        title: for tables.
+        labelled: whether it is trained with labels; its own head scores then, else a probe does,
+            and the score without labels.
+    """
+
+    name: str
+    title: str
+    labelled: bool = False
+
+
+CONTENDERS = (
+    Contender("pinas", "Pi-NAS"),
+    Contender("pinas_no_cross", "without cross-path learning"),
+    Contender("pinas_no_teacher", "without mean teacher"),
+    Contender("pinas_no_negatives", "without negatives"),
+    Contender("spos", "SPOS", labelled=True),
+    Contender("fairnas", "FairNAS", labelled=True),
+    Contender("sandwich", "sandwich rule", labelled=True),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    """Trains contenders in several seeds and scores the architectures of a table by them.
+
+    Attributes:
+        contenders: which.
+        seeds: of the supernets.
+        table: JSON file of the stand-alone results.
+        folder: where everything goes; what is done there is not done again.
+        shift_images, shift_pairs: see :func:`~pinas_mm.analysis.shift.measure_shifts`.
+        epochs: of all trainings in place of the configs', for a quick look; None leaves them.
+    """
+
+    contenders: Sequence[Contender]
+    seeds: Sequence[int]
+    table: Path
+    folder: Path
+    shift_images: int = 256
+    shift_pairs: int = 16
+    epochs: int | None = None
+
+    def chains(self) -> list[list[Job]]:
+        """What is to be run, a chain for each supernet."""
+        return [self._chain(c, seed) for seed in self.seeds for c in self.contenders]
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """By contender and seed ``scores`` (by name and architecture) and ``shifts``."""
+        found: dict[str, dict[str, Any]] = {}
+        for contender in self.contenders:
+            for seed in self.seeds:
+                folder = self._of(contender, seed)
+                scores: dict[str, Any] = {}
+                for file in sorted(folder.glob("scores_*.json")):
+                    scores |= {
+                        f"{file.stem.removeprefix('scores_')} {name}": values
+                        for name, values in json.loads(file.read_text()).items()
+                    }
+                shifts = json.loads((folder / "shifts.json").read_text())
+                found.setdefault(contender.name, {})[str(seed)] = dict(
+                    scores=scores, shifts=dict(overall=shifts["overall"], places=shifts["places"])
+                )
+        return found
+
+    def _of(self, contender: Contender, seed: int) -> Path:
+        return self.folder / f"{contender.name}_{seed}"
+
+    def _chain(self, contender: Contender, seed: int) -> list[Job]:
+        folder, note = self._of(contender, seed), f"{contender.title}, seed {seed}"
+        supernet = folder / "supernet"
+        jobs = [
+            self._training(note, contender.name, supernet, seed),
+            self._shifts(note, contender.name, folder),
+            self._scoring(note, contender.name, supernet, folder, "own"),
+        ]
+        if not contender.labelled:
+            # Of one supernet a second probe too.
+            again = contender.name == CONTENDERS[0].name and seed == self.seeds[0]
+            for number, probe_seed in enumerate([seed, SECOND + seed][: 1 + again], 1):
+                probe = folder / f"probe{number}"
+                source = {"model.model.backbone.init_cfg.checkpoint": supernet.resolve()}
+                jobs += [
+                    self._training(f"probe of {note}", PROBE, probe, probe_seed, source),
+                    self._scoring(f"probe of {note}", PROBE, probe, folder, f"probe{number}"),
+                ]
+        return jobs
+
+    def _training(
+        self, note: str, name: str, work_dir: Path, seed: int, options: dict | None = None
+    ) -> Job:
+        options = {"randomness.seed": seed, **(options or {})}
+        if self.epochs:
+            options |= {"train_cfg.max_epochs": self.epochs, "train_cfg.val_interval": self.epochs}
+        epochs = self.epochs or Config.fromfile(_config(name)).train_cfg.max_epochs
+        command = (
+            *("tools/train.py", _config(name), "--work-dir", str(work_dir.resolve()), "--resume"),
+            *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
+        )
+        return Job(note, command, work_dir, epochs)
+
+    def _shifts(self, note: str, name: str, folder: Path) -> Job:
+        command = (
+            *("tools/measure_shift.py", _config(name), str((folder / "supernet").resolve())),
+            *("--images", str(self.shift_images), "--pairs", str(self.shift_pairs)),
+            *("--work-dir", str((folder / "shifts").resolve())),
+            *("--out", str((folder / "shifts.json").resolve())),
+        )
+        return Job(f"shifts of {note}", command, folder / "shifts", 1)
+
+    def _scoring(self, note: str, name: str, source: Path, folder: Path, kind: str) -> Job:
+        command = (
+            *("benchmarks/ranking/score.py", _config(name), str(source.resolve())),
+            *("--table", str(self.table.resolve())),
+            *("--work-dir", str((folder / f"scoring_{kind}").resolve())),
+            *("--out", str((folder / f"scores_{kind}.json").resolve())),
+        )
+        return Job(f"scores of {note}", command, folder / f"scoring_{kind}", 1)
+
+
+def _config(name: str) -> str:
+    return str((CONFIGS / f"{name}.py").relative_to(REPOSITORY))

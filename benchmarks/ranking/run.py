@@ -1,0 +1,143 @@
+#!/usr/bin/env python
+"""Do supernets rank their subnets as training them alone does? From images to every number.
+
+    python benchmarks/ranking/run.py --work-dir work_dirs/ranking --out docs/ranking.json
+    python benchmarks/ranking/run.py --reduced --work-dir work_dirs/ranking_reduced
+
+Architectures are trained alone from scratch, contenders train supernets, and every architecture is
+scored by every supernet; then ``benchmarks/ranking/report.py`` makes tables and figures. What is
+done in ``--work-dir`` is not done again: a run that was killed goes on. All cores are kept busy.
+``--reduced`` does the same on a few architectures with next to no training, to see that all works.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+
+from alone import Recipe
+from contenders import CONFIGS, CONTENDERS, Contest
+from digits import SPLITS, write_images
+from mmengine.config import Config
+from table import Table, spread_over_cost
+
+from pinas_mm.demo.jobs import run_chains
+from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.files import check_output, check_writable, write_json
+from pinas_mm.machine import machine
+from pinas_mm.space import SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much is done.
+
+    Attributes:
+        archs: of the table.
+        seeds: of the architectures alone.
+        steps: of an architecture's training.
+        images: of each split.
+        supernets: seeds of the supernets.
+        contenders: how many, the first ones.
+        epochs: of the supernets' trainings; None is their configs'.
+        shift_images, shift_pairs: that shifts are measured on.
+    """
+
+    archs: int = 160
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int = 1600
+    images: tuple[tuple[str, int], ...] = tuple(SPLITS.items())
+    supernets: tuple[int, ...] = (0, 1, 2)
+    contenders: tuple[str, ...] = tuple(contender.name for contender in CONTENDERS)
+    epochs: int | None = None
+    shift_images: int = 256
+    shift_pairs: int = 16
+
+
+FULL = Scale()
+REDUCED = Scale(
+    archs=12,
+    seeds=(0, 1),
+    steps=60,
+    images=(("train", 640), ("val", 200), ("test", 300)),
+    supernets=(0,),
+    contenders=("pinas", "spos"),
+    epochs=1,
+    shift_images=64,
+    shift_pairs=2,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ranking"))
+    parser.add_argument("--reduced", action="store_true", help="a few minutes, numbers mean nothing")
+    parser.add_argument("--table", action="store_true", help="the architectures alone, no supernet")
+    parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
+    return parser.parse_args()
+
+
+def space() -> SearchSpace:
+    """The benchmark's."""
+    return SearchSpace.build(Config.fromfile(CONFIGS / "space.py").ranking_space.to_dict())
+
+
+def recipe(steps: int) -> Recipe:
+    """Of the architectures alone; views are those of the supernets that are trained with labels."""
+    views = Config.fromfile(CONFIGS / "digits.py").labelled_views.to_dict()
+    return Recipe(steps=steps, batch=64, lr=0.2, weight_decay=5e-4, augment=views)
+
+
+def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
+    """Trains architectures alone; the file with all of them."""
+    file = work_dir / "alone.json"
+    start = time.monotonic()
+    table = Table(
+        space=space(),
+        archs=spread_over_cost(space(), scale.archs),
+        seeds=scale.seeds,
+        recipe=recipe(scale.steps),
+        images=images,
+        folder=work_dir / "alone",
+    )
+    content = dict(rows=table.make(), recipe=dataclasses.asdict(table.recipe))
+    if not file.is_file():
+        write_json(file, content | dict(minutes=round((time.monotonic() - start) / 60, 1)))
+    return file
+
+
+@one_line_errors
+def main() -> None:
+    args = parse_args()
+    scale = REDUCED if args.reduced else FULL
+    check_writable(args.work_dir, "--work-dir")
+    out = args.out or args.work_dir / "results.json"
+    check_output(str(out))
+    images = write_images(args.work_dir / "images", dict(scale.images))
+    table = make_table(scale, args.work_dir, images)
+    if args.table:
+        print(table)
+        return
+    contest = Contest(
+        contenders=[c for c in CONTENDERS if c.name in scale.contenders],
+        seeds=scale.supernets,
+        table=table,
+        folder=args.work_dir / "supernets",
+        shift_images=scale.shift_images,
+        shift_pairs=scale.shift_pairs,
+        epochs=scale.epochs,
+    )
+    run_chains(contest.chains(), images)
+    command = "python benchmarks/ranking/run.py " + " ".join(sys.argv[1:])
+    content = dict(command=command, machine=machine(), table=str(table), contest=contest.results())
+    write_json(out, content)
+    print(out)
+
+
+if __name__ == "__main__":
+    main()

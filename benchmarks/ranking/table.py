@@ -1,0 +1,111 @@
+"""The table: architectures spread over cost, each trained alone from scratch in several seeds."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import logging
+import multiprocessing
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from alone import Recipe, train_alone
+from digits import SIDE
+from images import Images
+from rich.progress import track
+
+from pinas_mm.files import write_json
+from pinas_mm.machine import usable_cores
+from pinas_mm.models.cost import count_costs
+from pinas_mm.space import Arch, SearchSpace
+
+
+def spread_over_cost(space: SearchSpace, number: int, seed: int = 0) -> list[Arch]:
+    """Architectures whose multiply-adds lie evenly between the cheapest's and the dearest's.
+
+    In random order, so that the first of them are spread evenly too.
+
+    Args:
+        space: small enough to list.
+        number: how many; one is drawn from each of so many equal intervals of cost, and for each
+            interval without architectures one from any other.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    everything = rng.permutation(space.everything())
+    costs = count_costs(space, SIDE)["macs"].of(everything)
+    edges = np.linspace(costs.min(), costs.max(), number + 1)
+    intervals = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, number - 1)
+    _, first = np.unique(intervals, return_index=True)
+    others = np.setdiff1d(np.arange(len(everything)), first)
+    chosen = np.concatenate([first, rng.permutation(others)[: number - len(first)]])
+    return [Arch(everything[index], space.depths) for index in rng.permutation(chosen)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Stand-alone results and how they are made.
+
+    Attributes:
+        space: of the architectures.
+        archs: which; each is a file of ``folder`` once it is trained, so that a run goes on.
+        seeds: each architecture is trained in all of them.
+        recipe: how.
+        images: folder of the images.
+        folder: where results go.
+    """
+
+    space: SearchSpace
+    archs: Sequence[Arch]
+    seeds: Sequence[int]
+    recipe: Recipe
+    images: Path
+    folder: Path
+
+    def make(self) -> list[dict[str, Any]]:
+        """Trains what is not there yet, one architecture a core; a row an architecture and seed."""
+        missing = [arch for arch in self.archs if not self._file(arch).is_file()]
+        if missing:
+            context = multiprocessing.get_context("spawn")
+            with concurrent.futures.ProcessPoolExecutor(usable_cores(), context) as pool:
+                futures = [pool.submit(_train, self, arch) for arch in missing]
+                try:
+                    done = concurrent.futures.as_completed(futures)
+                    for future in track(done, "trained alone", len(futures)):
+                        future.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        costs = count_costs(self.space, SIDE)
+        rows = []
+        for arch in self.archs:
+            cost = costs.cost(arch)
+            found = json.loads(self._file(arch).read_text())["accuracy"]
+            for seed, accuracy in zip(self.seeds, found, strict=True):
+                row = dict(arch=str(arch), seed=seed, accuracy=round(accuracy, 4))
+                rows.append(row | dict(params=cost.params, macs=cost.macs))
+        return rows
+
+    def train(self, arch: Arch) -> None:
+        """Trains an architecture and writes its file."""
+        start = time.perf_counter()
+        images = Images(self.images)
+        accuracy = train_alone(self.space, arch, self.seeds, images, self.recipe)
+        seconds = round(time.perf_counter() - start, 1)
+        content = dict(arch=str(arch), seeds=list(self.seeds), accuracy=accuracy, seconds=seconds)
+        write_json(self._file(arch), content | dict(recipe=dataclasses.asdict(self.recipe)))
+
+    def _file(self, arch: Arch) -> Path:
+        return self.folder / f"{arch}.json"
+
+
+def _train(table: Table, arch: Arch) -> None:
+    # One core each; what mmengine says of every initialized weight is nothing to read here.
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    table.train(arch)
