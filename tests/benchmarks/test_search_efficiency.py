@@ -19,6 +19,19 @@ def module(monkeypatch):
     return importlib.import_module
 
 
+@pytest.fixture
+def ceilings(module):
+    """What is found without a search, by given scores."""
+
+    def made(scores):
+        landscapes = module("landscapes")
+        space = landscapes.widths_space(3, (8, 16, 24, 32))
+        tables = [landscapes.tabled(space, values) for values in (TRUE, scores)]
+        return module("under_scores").ceilings(*tables)
+
+    return made
+
+
 @pytest.mark.parametrize(
     ("scores", "top", "best", "mean"),
     [
@@ -31,17 +44,24 @@ def module(monkeypatch):
     ],
     ids=["true", "inverted", "equal", "one wrong"],
 )
-def test_what_is_picked_of_all(scores, top, best, mean, module):
-    landscapes = module("landscapes")
-    space = landscapes.widths_space(3, (8, 16, 24, 32))
-    tables = [landscapes.tabled(space, values) for values in (TRUE, scores)]
-    figures = module("under_scores").ceilings(*tables)
+def test_what_is_picked_of_all(scores, top, best, mean, ceilings):
+    figures = ceilings(scores)
     found = figures["all scored"]
     for name, value in {"top 1": top, "best of top 10": best, "mean of top 10": mean}.items():
         assert found[name]["quartiles"] == [value] * 3
         assert found[name]["rank"] == [1 + (value < TRUE).sum()] * 3
     assert found["rank by score"] == [1] * 3
     assert (figures["best"], figures["architectures"]) == (81.5, 64)
+
+
+def test_halves_have_the_best_every_other_time(ceilings):
+    half = ceilings(TRUE)["half scored"]
+    # Half of the halves have the best, a quarter the second but not the best.
+    assert half["top 1"]["rank"][0] == 1
+    assert half["top 1"]["rank"][2] in (2, 3)
+    assert half["top 1"]["rank"] == half["best of top 10"]["rank"] == half["rank by score"]
+    # Every other one of the best 20, in the mean.
+    assert half["mean of top 10"]["mean"] == pytest.approx(81.5 - 19 / 4, abs=0.3)
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
