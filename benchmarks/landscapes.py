@@ -1,13 +1,19 @@
-"""Made landscapes: scores of architectures that no one trained, to tune samplers on."""
+"""Landscapes to search: made ones, to tune samplers on, and tables that people trained."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pinas_mm.analysis.results import read_results
+from pinas_mm.errors import UserError
 from pinas_mm.space import PAPER_CANDIDATES, SearchSpace
+
+WIDTH = re.compile("[1-9][0-9]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +36,10 @@ class Landscape:
     spread: float = 1.0
 
 
-def widths_space(blocks: int = 5) -> SearchSpace:
-    """Blocks of eight widths, 8 to 64."""
+def widths_space(blocks: int = 5, widths: Sequence[int] = range(8, 65, 8)) -> SearchSpace:
+    """Blocks that differ in width only."""
     return SearchSpace(
-        candidates=[(1, 1, width) for width in range(8, 65, 8)],
+        candidates=[(1, 1, width) for width in widths],
         depths=(blocks,),
         widths=(64,),
         strides=(1,),
@@ -56,7 +62,7 @@ def saturating(noise: float, seed: int) -> Landscape:
     clean = ((1 - np.exp(-width / scale)) * gain - late * gain * (width / 8) ** 3).sum(axis=1)
     narrow = np.minimum(width[:, 1:], width[:, :-1])
     clean += ((1 - np.exp(-narrow / 3)) * bottleneck).sum(axis=1)
-    return _tabled(space, clean, noise, rng)
+    return _noisy(space, clean, noise, rng)
 
 
 def epistatic(space: SearchSpace, noise: float, pairs: float, seed: int) -> Landscape:
@@ -70,7 +76,7 @@ def epistatic(space: SearchSpace, noise: float, pairs: float, seed: int) -> Land
         for second in range(first):
             effects = scale * rng.standard_normal((candidates, candidates))
             clean += effects[archs[:, first], archs[:, second]]
-    return _tabled(space, clean, noise, rng)
+    return _noisy(space, clean, noise, rng)
 
 
 def chain(pairs: float, seed: int, blocks: int = 16) -> Landscape:
@@ -91,15 +97,46 @@ def chain(pairs: float, seed: int, blocks: int = 16) -> Landscape:
     return Landscape(space, score, False, float(best.max()), float(spread))
 
 
-def _tabled(
-    space: SearchSpace, clean: np.ndarray, noise: float, rng: np.random.Generator
-) -> Landscape:
-    """Adds to each architecture an effect of its own, ``noise`` times the scores' spread."""
-    values = clean + noise * clean.std() * rng.standard_normal(len(clean))
+def read_table(path: str) -> Landscape:
+    """The landscape of a table of all architectures of a size space, written ``8:64:16:8:8``.
+
+    Raises:
+        UserError: it is no such table, or some are missing.
+    """
+    results = read_results(path)
+    blocks = next(iter(results.texts.values())).count(":") + 1
+    values = {}
+    for key, numbers in zip(results.values, results.matrix(results.values), strict=True):
+        widths = results.texts[key].split(":")
+        if len(widths) != blocks or not all(WIDTH.fullmatch(width) for width in widths):
+            raise UserError(
+                f"{path}: architecture {results.texts[key]} is no {blocks} widths, written 8:64:16"
+            )
+        values[tuple(map(int, widths))] = np.nanmean(numbers)
+    widths = sorted({width for arch in values for width in arch})
+    for arch in itertools.product(widths, repeat=blocks):
+        if arch not in values:
+            raise UserError(
+                f"{path} has no architecture {':'.join(map(str, arch))} of its space "
+                f"{len(widths)}^{blocks}: a search needs all"
+            )
+    space = widths_space(blocks, widths)
+    return tabled(space, np.array([values[arch] for arch in sorted(values)]))
+
+
+def tabled(space: SearchSpace, values: np.ndarray) -> Landscape:
+    """The landscape of the values of all architectures, in the order of ``space.everything()``."""
     places = space.num_candidates ** np.arange(space.num_blocks)[::-1]
     return Landscape(
         space, lambda archs: values[np.asarray(archs) @ places], True, values.max(), values.std()
     )
+
+
+def _noisy(
+    space: SearchSpace, clean: np.ndarray, noise: float, rng: np.random.Generator
+) -> Landscape:
+    """Adds to each architecture an effect of its own, ``noise`` times the scores' spread."""
+    return tabled(space, clean + noise * clean.std() * rng.standard_normal(len(clean)))
 
 
 FAMILIES: dict[str, Callable[[int], Landscape]] = {
