@@ -21,10 +21,10 @@ class Recipe:
     """How an architecture is trained from scratch.
 
     Attributes:
-        steps: of AdamW along one cycle of the learning rate (Smith and Topin, 2018).
+        steps: of SGD along one cycle of the learning rate (Smith and Topin, 2018).
         batch: images a step and seed.
         lr: the highest learning rate.
-        weight_decay: of AdamW.
+        weight_decay: of SGD.
         augment: arguments of :class:`~pinas_mm.data.augment.Augment`.
     """
 
@@ -108,8 +108,13 @@ def train_alone(
     """
     model = Classifiers(space, arch, seeds, images.num_classes)
     model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=recipe.weight_decay,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, recipe.steps)
     streams = [images.train_batches(recipe.batch, Augment(**recipe.augment), s) for s in seeds]

@@ -12,16 +12,16 @@ import numpy as np
 
 from pinas_mm.data.digits.digits import NUM_CLASSES, Digits, load_digits
 
-SIDE = 16
+SIDE = 12
 # Images to train on, to score supernets' subnets by, and for the true accuracy.
 SPLITS = dict(train=12_000, val=2_000, test=3_000)
 
 # Smallest and largest digit in pixels, and its largest turn in degrees.
-_EXTENT, _ANGLE = (9, 14), 25.0
+_EXTENT, _ANGLE = (7, 11), 25.0
 # Fragments of other digits: how many an image, and their side in pixels.
-_FRAGMENTS, _FRAGMENT = 2, 5
+_FRAGMENTS, _FRAGMENT = 1, 4
 # Brightness of the background and of ink, and standard deviation of the noise; of 255.
-_GROUND, _INK, _NOISE = 64.0, (77.0, 128.0), 15.0
+_GROUND, _INK, _NOISE = 64.0, (90.0, 128.0), 10.0
 
 
 def write_images(root: Path, splits: Mapping[str, int] = SPLITS, seed: int = 0) -> Path:

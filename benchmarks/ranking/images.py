@@ -55,4 +55,6 @@ def _read(root: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     lines = [line.split() for line in (root / "meta" / f"{split}.txt").read_text().splitlines()]
     # OpenCV makes three equal channels of gray.
     images = np.stack([cv2.imread(str(root / split / name)) for name, _ in lines])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.tensor([int(label) for _, label in lines])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(
+        [int(label) for _, label in lines]
+    )

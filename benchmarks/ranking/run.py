@@ -12,6 +12,7 @@ done in ``--work-dir`` is not done again: a run that was killed goes on. All cor
 
 import argparse
 import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
@@ -76,7 +77,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ranking"))
-    parser.add_argument("--reduced", action="store_true", help="a few minutes, numbers mean nothing")
+    parser.add_argument(
+        "--reduced", action="store_true", help="a few minutes, numbers mean nothing"
+    )
     parser.add_argument("--table", action="store_true", help="the architectures alone, no supernet")
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
     return parser.parse_args()
@@ -134,8 +137,8 @@ def main() -> None:
     )
     run_chains(contest.chains(), images)
     command = "python benchmarks/ranking/run.py " + " ".join(sys.argv[1:])
-    content = dict(command=command, machine=machine(), table=str(table), contest=contest.results())
-    write_json(out, content)
+    content = dict(command=command, machine=machine(), table=json.loads(table.read_text()))
+    write_json(out, content | dict(contest=contest.results()))
     print(out)
 
 

@@ -7,6 +7,6 @@ digits_train = dict(
 digits_val = dict(_delete_=True, type="pinas_mm.CachedDataset", dataset=dict(**digits, split="val"))
 mean, std = [80.0], [40.0]
 # Of gray images brightness and contrast are all there is of colors; a digit is none when flipped.
-views = dict(size=16, scale=(0.5, 1.0), hue=0.0, saturation=0.0, gray=0.0, blur=0.0, flip=0.0)
+views = dict(size=12, scale=(0.5, 1.0), hue=0.0, saturation=0.0, gray=0.0, blur=0.0, flip=0.0)
 # Of trainings with labels, as of architectures alone.
 labelled_views = dict(views, scale=(0.7, 1.0))
