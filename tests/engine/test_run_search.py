@@ -6,7 +6,6 @@ from conftest import CONFIGS, NAMES
 from mmengine.config import Config
 
 from pinas_mm.engine.run_search import evaluate
-from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.search import weights_digest
 
 ARCHS = ["00-0", "32-1", "32-0"]
@@ -20,8 +19,9 @@ def untrained(digits, monkeypatch, tmp_path):
     def run(config, score, name, seed=0, **changes):
         cfg = Config.fromfile(CONFIGS / config)
         cfg.merge_from_dict({"work_dir": str(tmp_path), "search.seed": seed, **changes})
-        cfg.search.score, cfg.experiment_name = score, next(NAMES)
-        evaluator, _, found = evaluate(cfg, "untrained", ARCHS, Objective(name, "maximize"))
+        cfg.search.score, cfg.search.objectives = score, [name]
+        cfg.experiment_name = next(NAMES)
+        evaluator, _, found = evaluate(cfg, "untrained", ARCHS)
         return evaluator.score.model, [metrics[name] for metrics in found]
 
     return run
