@@ -25,6 +25,7 @@ from pinas_mm.export.statistics import calibration_loader
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
 from pinas_mm.models.network import loader_type
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import dicts
 from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display
@@ -193,7 +194,9 @@ def _untrained_runner(cfg: Config, seed: int, worker: int) -> Runner:
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": seed, "diff_rank_seed": False}
     runner = _runner(cfg, worker)
     model = unwrapped(runner.model)
-    model.backbone.zero_init_last = False
+    for network in model.modules():
+        if isinstance(network, PiNASSupernet):
+            network.zero_init_last = False
     seed_all(seed)
     model.init_weights()
     return runner

@@ -116,10 +116,10 @@ class Evaluator:
                 or for a score that measures at once.
         """
         archs = [self.backbone.space.arch(arch) for arch in archs]
-        together = isinstance(self.score, ArchScore)
-        if together and on_batch is not None:
+        by_itself = isinstance(self.score, ArchScore)
+        if by_itself and on_batch is not None:
             raise UserError(unprunable(self.score))
-        if get_world_size() == 1 or (together and self.score.collective):
+        if get_world_size() == 1 or (by_itself and self.score.collective):
             return self._evaluate(archs, on_batch, progress)
         if on_batch is not None:
             raise UserError(
