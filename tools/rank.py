@@ -34,7 +34,8 @@ def parse_args() -> argparse.Namespace:
         "scores",
         nargs="?",
         help="another table, a search's work dir or database URL, or a supernet's checkpoint or "
-        "work dir (default: the table itself, of which --score names a column)",
+        "work dir, or 'untrained' for one without training (default: the table itself, of which "
+        "--score names a column)",
     )
     parser.add_argument("--metric", help="column of the truth, as loss:min where less is better")
     parser.add_argument("--score", help="column or metric of the scores, the same way")

@@ -35,7 +35,11 @@ SETTINGS = {
 def parse_args() -> argparse.Namespace:
     parser = RunParser(description=__doc__)
     add_run_options(parser)
-    parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
+    parser.add_argument(
+        "checkpoint",
+        help="trained model, or a work dir for its last checkpoint; 'untrained' for weights drawn "
+        "by the seed, for scores that need no training",
+    )
     for name, options in SETTINGS.items():
         flag = "--study-name" if name == "study" else f"--{name.replace('_', '-')}"
         parser.add_argument(flag, dest=f"search_{name}", **options)

@@ -46,7 +46,7 @@ def parameter_shift(
     progress = LongWork("parameter shift, paths", len(paths))
     model.train()
     for index, path in enumerate(paths):
-        step = _with_partners(space, path, model.paths.num_paths, [seed, index])
+        step = with_partners(space, path, model.paths.num_paths, [seed, index])
         owned = [_trained(model.backbone.block(b)[path[b]]) for b in range(number)]
         gradients = _gradients(model, batches, step, owned, seed, restore)
         for block, gradient in enumerate(gradients):
@@ -103,13 +103,36 @@ def compare_gradients(g: torch.Tensor, h: torch.Tensor) -> tuple[float, float | 
     return cosine, int((signs < 0).sum()) / both if both else None
 
 
-def _with_partners(space: SearchSpace, arch: Arch, number: int, key: Sequence[int]) -> list[Arch]:
-    """The path, and random others up to ``number`` that pairwise differ where there is a choice."""
+def with_partners(space: SearchSpace, arch: Arch, number: int, key: Sequence[int]) -> list[Arch]:
+    """The path, and random others up to ``number`` that pairwise differ where there is a choice.
+
+    Args:
+        space: that they are of.
+        arch: the path.
+        number: of paths in all.
+        key: seeds the others.
+    """
     order = np.where(space.mask, np.random.default_rng(key).random(space.mask.shape), np.inf)
     blocks = np.arange(space.num_blocks)
     order[blocks, list(arch)] = -1
     order = order.argsort(axis=1)
     return [Arch(order[blocks, path % space.counts], space.depths) for path in range(number)]
+
+
+def loss_along(model: SupernetAlgorithm, batch: dict, paths: Sequence[Arch]) -> torch.Tensor:
+    """A training step's loss along the first path; the others are its partners where paths are
+    coupled. It may move more than gradients: statistics, a teacher, a queue.
+
+    Args:
+        model: in training mode.
+        batch: as the data preprocessor gives it.
+        paths: as many as its steps take where it couples them.
+    """
+    if model.couples_paths:
+        losses = model.loss(**batch, paths=paths)
+    else:
+        losses = model.path_loss(batch, paths[0], Step(paths[:1]))
+    return model.parse_losses(losses)[0]
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:
@@ -130,11 +153,7 @@ def _gradients(
     for batch in batches if parameters else ():
         seed_all(seed)
         with torch.enable_grad():
-            if model.couples_paths:
-                losses = model.loss(**batch, paths=paths)
-            else:
-                losses = model.path_loss(batch, paths[0], Step(paths[:1]))
-            loss, _ = model.parse_losses(losses)
+            loss = loss_along(model, batch, paths)
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sums, gradient in zip(total, gradients, strict=True):
             if gradient is not None:

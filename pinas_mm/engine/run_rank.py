@@ -26,6 +26,7 @@ from pinas_mm.search.report.figures import draw_ranking, to_png
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import RECORD
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.checkpoint import UNTRAINED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,8 @@ class RankSettings:
 
     Attributes:
         truth: table of stand-alone results.
-        scores: another table, a search's work dir or storage, or a supernet's checkpoint.
+        scores: another table, a search's work dir or storage, a supernet's checkpoint, or
+            ``untrained``.
         metric, score: columns or metrics, with ``:min`` where less is better.
         cfg: config of the search space and, for a checkpoint, of its ``search``.
         study: name of the study in a storage.
@@ -124,7 +126,7 @@ def _kind(settings: RankSettings) -> str:
     path = Path(settings.scores)
     if "://" in settings.scores or (path / RECORD).is_file():
         return "record"
-    if path.is_dir() or path.suffix == ".pth":
+    if path.is_dir() or path.suffix == ".pth" or settings.scores == UNTRAINED:
         if settings.cfg is None or not settings.cfg.get("search"):
             raise UserError(
                 f"{path} is a supernet's unless it has a {RECORD}: give --config, a config with "

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.text import Text
 
+from pinas_mm.analysis.unchanged import seed_all
 from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner
@@ -23,15 +24,20 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import calibration_loader
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
+from pinas_mm.models.network import loader_type
+from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.registry import dicts
 from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display
 from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.scores import ArchScore
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.report.report import best_table
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
 from pinas_mm.search.workers import helpers, stoppable
+from pinas_mm.weights.checkpoint import UNTRAINED
 
 
 def run_search(
@@ -45,7 +51,9 @@ def run_search(
 
     Args:
         cfg: config with model, work_dir and ``search``.
-        checkpoint: of the trained model, a file or a work dir.
+        checkpoint: of the trained model, a file or a work dir; ``untrained`` is the model without a
+            training, its weights drawn by the search's seed. Its blocks then begin as in
+            stand-alone networks, and not as their shortcuts alone, by which all paths were equal.
         given: settings that go before those of ``search``.
         command: command line that starts another worker on this machine, where the settings ask
             for several.
@@ -60,7 +68,8 @@ def run_search(
     work_dir = Path(cfg.work_dir)  # A joining worker's logs go elsewhere.
     settings, runner = _prepared(cfg, checkpoint, given or {}, worker)
     # The file, since a work dir's last checkpoint may be another one tomorrow.
-    source = checkpoint if "://" in str(checkpoint) else Path(cfg.load_from).resolve()
+    named = checkpoint == UNTRAINED or "://" in str(checkpoint)
+    source = checkpoint if named else Path(cfg.load_from).resolve()
     search = Search(unwrapped(runner.model), settings, work_dir, str(source))
     launched = bool(worker) or cfg.get("launcher", "none") != "none"
     with stoppable(follows=launched and not settings.keep_workers):
@@ -152,7 +161,13 @@ def _prepared(
             "processes already; leave one of the two out"
         )
     check_writable(Path(cfg.work_dir), "--work-dir")
-    check_data_sets(cfg, ["search"])
+    looked = dict(cfg.items())
+    if isinstance(settings.score, ArchScore):
+        # What only recalibration reads need not be there.
+        looked |= dict(search=dict(dataloader=cfg.search.dataloader), val_cfg=None)
+    check_data_sets(looked, ["search"])
+    if checkpoint == UNTRAINED:
+        return settings, _untrained_runner(cfg, settings.seed, worker)
     return settings, loaded_runner(cfg, checkpoint, worker)
 
 
@@ -160,14 +175,41 @@ def loaded_runner(cfg: Config, checkpoint: str, worker: int = 0) -> Runner:
     """A runner whose model has a checkpoint's weights, for work that reads no data set by it."""
     # The checkpoint has all weights: what the model was initialized from need not be there.
     network_config(cfg).pop("init_cfg", None)
-    cfg.load_from, cfg.resume = str(checkpoint), False
+    cfg.load_from = str(checkpoint)
+    runner = _runner(cfg, worker)
+    runner.load_or_resume()
+    return runner
+
+
+def _untrained_runner(cfg: Config, seed: int, worker: int) -> Runner:
+    """A runner whose model's weights are drawn by a seed, the same in all processes."""
+    cfg.load_from = None
+    for part in list(dicts(cfg.model)):
+        init = part.pop("init_cfg", None)
+        inits = [init] if isinstance(init, dict) else init or ()
+        drawn = [one for one in inits if not loader_type(one)]
+        if drawn:
+            part["init_cfg"] = drawn
+    # What a constructor draws and no initialization replaces, as a queue, is by the seed too.
+    cfg.randomness = {**(cfg.get("randomness") or {}), "seed": seed, "diff_rank_seed": False}
+    runner = _runner(cfg, worker)
+    model = unwrapped(runner.model)
+    for network in model.modules():
+        if isinstance(network, PiNASSupernet):
+            network.zero_init_last = False
+    seed_all(seed)
+    model.init_weights()
+    return runner
+
+
+def _runner(cfg: Config, worker: int) -> Runner:
+    cfg.resume = False
     if worker:
         cfg.work_dir = str(Path(cfg.work_dir) / "workers" / str(worker))
         cfg.visualizer = None
     cfg.setdefault("runner_type", BriefRunner.__name__)
     runner = build_runner(cfg, splits=[])
     runner.logger.info(f"config, environment and hooks: {runner.logger.log_file}")
-    runner.load_or_resume()
     return runner
 
 

@@ -208,7 +208,7 @@ class Network(BaseModule):
         """Initializes by ``init_cfg``; then blocks start as their shortcuts if so configured."""
         fresh = not self.is_init
         super().init_weights()
-        loads = any(_loader(cfg) for cfg in self.init_cfg)
+        loads = any(map(loader_type, self.init_cfg))
         if fresh and self.zero_init_last and not loads:
             for module in self.modules():
                 if hasattr(module, "zero_residual"):
@@ -295,15 +295,17 @@ class Network(BaseModule):
 def strict_init(init_cfg: dict | Sequence[dict]) -> list[dict]:
     """With our initializers for those that load; they come last and win, as mmengine has it."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
-    loads = [dict(cfg, type=loader) for cfg in cfgs if (loader := _loader(cfg))]
-    return [*(dict(cfg) for cfg in cfgs if not _loader(cfg)), *loads]
+    loads = [dict(cfg, type=kind) for cfg in cfgs if (kind := loader_type(cfg))]
+    return [*(dict(cfg) for cfg in cfgs if not loader_type(cfg)), *loads]
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _loader(cfg: dict) -> str | None:
-    """The type in LOADERS for an init_cfg, whose own is a text under any scope or a class."""
+def loader_type(cfg: dict) -> str | None:
+    """The type in LOADERS for an init_cfg that loads weights, whose own type is a text under any
+    scope or a class; None for one that draws them.
+    """
     kind = cfg["type"]
     return LOADERS.get(kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__)

@@ -17,9 +17,9 @@ from pinas_mm.machine import usable_cores
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
 from pinas_mm.search.evaluation.build import build_evaluator, build_score
-from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
 from pinas_mm.search.evaluation.memory import parse_bytes
-from pinas_mm.search.evaluation.scores import Score
+from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 COUNTS = (
     *("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "storage_timeout"),
@@ -38,10 +38,13 @@ class SearchSettings:
     """What a search is told; the defaults are the paper's where it gives one.
 
     Args:
-        score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``.
+        score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``; without any
+            training ``SynFlowScore``, ``NASWOTScore``, ``GradNormScore``, ``CostScore``.
         dataloader: config of a loader of the images to score on.
-        calibration_dataloader: config of a loader of training images for batch-norm statistics.
-        images: how many images to score on, drawn by the seed; None is all of the data set.
+        calibration_dataloader: config of a loader of training images for batch-norm statistics;
+            empty for scores that measure architectures by themselves, as the zero-cost ones.
+        images: how many images to score on, drawn by the seed; None is all of the data set. Scores
+            that measure architectures by themselves have a number of their own.
         calibration_batches: batches for the statistics.
         objectives: metrics and costs; in a config their names, ``name:min`` where less is better.
         constraints: budgets, such as ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``.
@@ -109,24 +112,27 @@ class SearchSettings:
         unknown = sorted(set(config) - set(fields))
         if unknown:
             raise UserError(f"search has no {', '.join(unknown)}; it has {', '.join(fields)}")
-        missing = [
-            name
-            for name, field in fields.items()
-            if field.default is dataclasses.MISSING and name not in config
-        ]
-        if missing:
-            raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
         for name, kinds in KINDS.items():
             if name in config and not isinstance(config[name], kinds):
                 raise UserError(
                     f"search.{name} is {config[name]!r}: allowed is "
                     f"{' or '.join(WORDS.get(kind, kind.__name__) for kind in kinds)}"
                 )
-        read = dict(config, score_config=options_of(config["score"]))
+        read = dict(config)
         for name, reader in READERS.items():
             if name in config:
                 read[name] = reader(config[name])
-        settings = cls(**read)
+        if isinstance(read.get("score"), ArchScore):
+            # Whatever the config has for other scores.
+            read["calibration_dataloader"] = {}
+        missing = [
+            name
+            for name, field in fields.items()
+            if field.default is dataclasses.MISSING and name not in read
+        ]
+        if missing:
+            raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
+        settings = cls(**read, score_config=options_of(config["score"]))
         for name in COUNTS:
             value = getattr(settings, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -176,6 +182,8 @@ class SearchSettings:
                 f"objective {', '.join(unknown)} is not among what "
                 f"{type(self.score).__name__} gives: {', '.join(known)}"
             )
+        if self.pruner is not None and isinstance(self.score, ArchScore):
+            raise UserError(unprunable(self.score))
         if self.pruner is not None and get_world_size() > 1:
             raise UserError(
                 "pruning compares all architectures after each batch, but ranks take different "
@@ -198,7 +206,8 @@ class SearchSettings:
     def check_data(self) -> None:
         """Raises :class:`UserError` where images to score or to calibrate on are missing."""
         for name in ("dataloader", "calibration_dataloader"):
-            check_data("search", getattr(self, name), f"search.{name}")
+            if getattr(self, name):
+                check_data("search", getattr(self, name), f"search.{name}")
 
 
 def options_of(config: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 
+# In place of a checkpoint, where a search or a ranking takes weights as they are drawn.
+UNTRAINED = "untrained"
 LONGEST_PATH = 4096
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 

@@ -14,6 +14,8 @@ from mmseg.structures import SegDataSample
 from single_paths import Recording, gradients, single_path, supernet
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.scores import CostScore, GradNormScore, NASWOTScore, SynFlowScore
 
 import_modules_from_strings(["mmdet.models", "mmseg.models"])
 
@@ -222,3 +224,14 @@ def test_recomputing_blocks_changes_no_number(space, at_iteration, config, data,
         assert ours.keys() == theirs.keys()
         for name, value in ours.items():
             assert torch.equal(value, theirs[name]), name
+
+
+@KINDS
+def test_zero_cost_scores_read_it(space, config, data):
+    model = single_path(config(space), torch.float32)
+    before = copy.deepcopy(model.state_dict())
+    for score in (CostScore(), SynFlowScore(), NASWOTScore(), GradNormScore()):
+        one, other = Evaluator(model, score, [], [data()]).evaluate([ARCH, OTHER])
+        assert one.keys() == other.keys() == set(score.names)
+        assert one != other
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

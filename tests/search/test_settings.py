@@ -71,7 +71,7 @@ def test_refusals(change, message):
 
 def test_missing_settings_are_named():
     with pytest.raises(UserError, match="search needs dataloader, calibration_dataloader"):
-        SearchSettings.parse(dict(score={}))
+        SearchSettings.parse(dict(score="ProbeScore"))
 
 
 def test_missing_images_are_named_where_the_config_has_them():

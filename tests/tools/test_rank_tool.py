@@ -110,6 +110,18 @@ def test_supernet_is_scored_as_its_search_would(ranked, truth, space, tmp_path):
     assert "architectures scored" not in printed
 
 
+def test_a_supernet_without_training_is_scored_by_what_needs_none(ranked, truth, tmp_path):
+    config = ["--config", CONFIGS / "small_search.py", "--work-dir", tmp_path / "log"]
+    options = "search.score=CostScore", "search.objectives=['zero_cost/macs']"
+    arguments = truth, "untrained", *config, "--resamples", "10"
+    status, _, errors, found = ranked(*arguments, "--cfg-options", *options)
+    assert status == 0, errors
+    assert found["scores"]["source"] == "untrained"
+    assert found["scores"]["score"] == "zero_cost/macs (maximize)"
+    # Multiply-adds rank as multiply-adds: with them held fixed nothing is left.
+    assert found["partial"]["value"] == pytest.approx(0, abs=1e-9)
+
+
 def test_costs_are_counted_where_a_config_gives_the_space(ranked, truth, space, tmp_path):
     table = count_costs(space, 32, 0)
     rows = {text: -table.cost(text).macs for text in map(str, archs_of(truth))}

@@ -318,6 +318,31 @@ def test_more_trials_than_architectures(search, tmp_path):
     assert f"{number} of 100: there are no more within the budget" in out
 
 
+@pytest.mark.parametrize("config", ["small_search.py", "small_search_label_free.py"])
+def test_without_training_and_without_training_images(tool, tmp_path, config):
+    missing = "search.calibration_dataloader.dataset.data_root=/none"
+    options = "search.score=SynFlowScore", missing
+    shared = CONFIGS / config, "untrained", "--work-dir", tmp_path
+
+    def run(*arguments):
+        name = f"experiment_name={next(NAMES)}"
+        given = "--objectives", "zero_cost/synflow", *arguments, "--cfg-options", *options, name
+        return tool("search.py", *shared, *given)
+
+    status, out, err = run("--trials", "4")
+    assert status == 0, err
+    assert "init_weights" not in out + err
+    # The same command goes on with the same weights, in any process; another seed has others.
+    assert run("--trials", "6")[0] == 0
+    rows = best(tmp_path)
+    assert len({row["metrics"]["zero_cost/synflow"] for row in rows}) == 6
+    assert json.loads((tmp_path / "best.json").read_text())["checkpoint"] == "untrained"
+    assert "tools/export.py" not in (tmp_path / "search.html").read_text()
+    status, _, err = run("--seed", "1")
+    assert status == 2
+    assert "checkpoint was" in err
+
+
 def test_images_of_another_data_set_are_refused(search, tmp_path):
     assert search(tmp_path, "--trials", "4")[0] == 0
     status, _, err = search(tmp_path, "--cfg-options", "search.dataloader.dataset.split=train")

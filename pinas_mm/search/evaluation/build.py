@@ -11,7 +11,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES, built
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import load_batches, num_images
-from pinas_mm.search.evaluation.scores import Score
+from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 
 def build_score(config: str | Mapping[str, Any] | Score) -> Score:
@@ -42,7 +42,9 @@ def build_evaluator(
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
         images: how many images to score on, drawn by the seed; None is all, in their order.
         calibration_batches: batches for the statistics; fewer where there are no more images. A
-            last one that is not full is left out, since batches weigh equally.
+            last one that is not full is left out, since batches weigh equally. Neither these two
+            numbers nor ``calibration_dataloader`` are used by a score that measures architectures
+            by themselves: it takes one batch of as many images as it says.
         memory: most bytes of activations kept for sharing, as number or text.
         seed: of the choice of images, where the loader's sampler shuffles, and of random pipelines.
 
@@ -55,10 +57,15 @@ def build_evaluator(
     built.check(model)
     if calibration_batches < 1:
         raise UserError(f"calibration_batches is {calibration_batches}: it must be at least 1")
+    if isinstance(built, ArchScore):
+        images = built.num_images
+        dataloader = {**dataloader, "batch_size": images}
     if images is not None:
         # The first ones of a data set are often all of a few classes.
         dataloader = {**dataloader, "sampler": {"shuffle": True}}
     batches = load_batches(dataloader, images, seed, exact=True)
+    if isinstance(built, ArchScore):
+        return Evaluator(model, built, [], batches, memory)
     size = calibration_dataloader.get("batch_size", 1)
     calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
     full = [batch for batch in calibration if num_images(batch) == size]

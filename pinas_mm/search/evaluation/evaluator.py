@@ -15,7 +15,7 @@ from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.prefixes import WalkCount
-from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
 from pinas_mm.search.evaluation.subnets import Subnets, borrowed
 from pinas_mm.space import Arch
 
@@ -30,16 +30,18 @@ class Evaluator:
     feature maps of the images go to the score. Architectures are walked depth first, so that what
     several have in common is computed once; the results are those of each alone, in any order and
     any company. Batches are the outer loop: there is never more than one batch's stack of
-    activations in memory. The model is left as it was, to the bit.
+    activations in memory. An :class:`~pinas_mm.search.evaluation.scores.ArchScore` measures each by
+    itself instead. The model is left as it was, to the bit.
 
     In a distributed run all ranks call :meth:`evaluate` with the same architectures, take
-    different ones, and all get all results.
+    different ones (or the same, where a score has to), and all get all results.
 
     Args:
         model: a trained model, on its device, that the score can read; its weights must not change
             while the evaluator is in use.
         score: what to measure; it says which of the model's networks is walked.
         calibration: collated batches of training images for the statistics; batches weigh equally.
+            None are needed where nothing is recomputed.
         images: collated batches of images to score on.
         memory: most bytes of activations kept for sharing, as number or text (``2G``); less costs
             time, 0 computes each architecture by itself.
@@ -68,7 +70,7 @@ class Evaluator:
         self._model, self._calibration, self._images = model, calibration, images
         if not images:
             raise UserError("there are no images to score on: give at least one batch")
-        if batch_norms(self.backbone, *score.following):
+        if isinstance(score, FeatureScore) and batch_norms(self.backbone, *score.following):
             if not calibration:
                 raise UserError(
                     "there are no images to recompute batch-norm statistics on: give at least one "
@@ -88,7 +90,7 @@ class Evaluator:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images as the network gets them."""
         with borrowed(self._model):
-            return tuple(self.score.calibration_inputs(self._images[0], 0).shape[-2:])
+            return self.score.image_size(self._images[0])
 
     def evaluate(
         self,
@@ -110,10 +112,14 @@ class Evaluator:
             One dict for each architecture, in the order given.
 
         Raises:
-            UserError: an architecture is not one of the space; ``on_batch`` in a distributed run.
+            UserError: an architecture is not one of the space; ``on_batch`` in a distributed run,
+                or for a score that measures at once.
         """
         archs = [self.backbone.space.arch(arch) for arch in archs]
-        if get_world_size() == 1:
+        by_itself = isinstance(self.score, ArchScore)
+        if by_itself and on_batch is not None:
+            raise UserError(unprunable(self.score))
+        if get_world_size() == 1 or (by_itself and self.score.collective):
             return self._evaluate(archs, on_batch, progress)
         if on_batch is not None:
             raise UserError(
@@ -137,6 +143,8 @@ class Evaluator:
     ) -> list[dict[str, float]]:
         self.calibration_counts, self.scoring_counts = [], []
         with borrowed(self._model):
+            if isinstance(self.score, ArchScore):
+                return self._measured(archs, progress)
             if not self._begun:
                 self.score.begin(self._calibration, self._images, self.memory)
                 self._begun = True
@@ -151,6 +159,18 @@ class Evaluator:
                 self.calibration_counts.append(subnets.calibrate(inputs))
                 steps.done()
             return self._scored(subnets, len(archs), on_batch, steps)
+
+    def _measured(
+        self, archs: Sequence[Arch], progress: Callable[[float], object] | None
+    ) -> list[dict[str, float]]:
+        if not self._begun:
+            self.score.begin(self._images)
+            self._begun = True
+        found, steps = [], _Steps(len(archs), progress)
+        for arch in archs:
+            found.append(self.score.measure(arch))
+            steps.done()
+        return found
 
     def _scored(
         self, subnets: Subnets, number_of_archs: int, on_batch: OnBatch | None, steps: _Steps
@@ -179,8 +199,16 @@ class Evaluator:
         return [self.score.metrics(tally) for tally in tallies]
 
 
+def unprunable(score: ArchScore) -> str:
+    """Why a score cannot be asked early, for people."""
+    return (
+        f"pruning stops architectures after a part of the images, but {type(score).__name__} "
+        "measures each at once: search without a pruner"
+    )
+
+
 class _Steps:
-    """Batches done, told as a share."""
+    """Batches or architectures done, told as a share."""
 
     def __init__(self, total: int, progress: Callable[[float], object] | None) -> None:
         self._total, self._progress, self._done = total, progress, 0

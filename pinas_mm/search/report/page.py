@@ -17,6 +17,7 @@ from pinas_mm.search.report.figures.choices import candidate_label
 from pinas_mm.search.report.table import Column, columns
 from pinas_mm.search.report.text import plain
 from pinas_mm.space import Arch
+from pinas_mm.weights.checkpoint import UNTRAINED
 
 TEMPLATE = "page.html.jinja"
 # Architectures of the short table.
@@ -44,7 +45,7 @@ def render_page(findings: Findings, folder: Path, pictures: Mapping[str, str]) -
     return environment.get_template(TEMPLATE).render(
         best=ranked[0] if ranked else None,
         tiles=[(c.name, c.texts[0], bool(c.better)) for c in made] if ranked else [],
-        commands=_commands(ranked[0].arch, folder) if ranked else [],
+        commands=_commands(ranked[0].arch, folder, findings.checkpoint) if ranked else [],
         facts=_facts(findings),
         columns=made,
         rows=_rows(ranked, made, findings),
@@ -69,16 +70,19 @@ def arch_option(arch: Arch) -> str:
     return f"model.backbone.arch={text if plain else str(list(arch)).replace(' ', '')}"
 
 
-def _commands(arch: Arch, folder: Path) -> list[tuple[str, str]]:
+def _commands(arch: Arch, folder: Path, checkpoint: str) -> list[tuple[str, str]]:
     place = shlex.quote(str(folder))
     weights = "model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=best.pth"
     train = f"python tools/train.py CONFIG --cfg-options {shlex.quote(arch_option(arch))}"
+    scratch = ("Train it from scratch, by a config with a PiNASBackbone of this space", train)
+    if checkpoint == UNTRAINED:
+        return [scratch]
     return [
         (
             "Cut the network out of the supernet, with its weights",
             f"python tools/export.py --best {place} --out best.pth",
         ),
-        ("Train it from scratch, by a config with a PiNASBackbone of this space", train),
+        scratch,
         ("Or transfer it, from these weights", f"{train} {weights}"),
     ]
 

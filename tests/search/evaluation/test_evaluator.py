@@ -14,7 +14,13 @@ from torch import distributed, multiprocessing, nn
 from pinas_mm.errors import UserError
 from pinas_mm.search.evaluation.build import build_evaluator, build_score
 from pinas_mm.search.evaluation.evaluator import Evaluator
-from pinas_mm.search.evaluation.scores import CrossPathScore, ProbeScore
+from pinas_mm.search.evaluation.scores import (
+    CrossPathScore,
+    GradNormScore,
+    NASWOTScore,
+    ProbeScore,
+    SynFlowScore,
+)
 from pinas_mm.search.evaluation.scores.classification import ClassificationScore
 from pinas_mm.space import SearchSpace
 
@@ -260,6 +266,11 @@ def label_free():
     return Evaluator(shaken(pinas_model()), CrossPathScore(partners=2), CALIBRATION, IMAGES)
 
 
+def zero_cost(model):
+    scores = SynFlowScore(), NASWOTScore(), GradNormScore()
+    return [Evaluator(model, score, [], IMAGES).evaluate(ARCHS) for score in scores]
+
+
 def worker(rank, folder, space):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
@@ -279,6 +290,12 @@ def worker(rank, folder, space):
         message = str(error)
     record = dict(found=found, single=single, runs=runs, share=share, message=message)
     record["label_free"] = label_free().evaluate(ARCHS)
+    record["zero_cost"] = zero_cost(model)
+    assert_unchanged(model, before)
+    try:
+        GradNormScore().check(pinas_model())
+    except UserError as error:
+        record["coupled"] = str(error)
     torch.save(record, f"{folder}/rank{rank}.pth")
     distributed.barrier()
     distributed.destroy_process_group()
@@ -295,6 +312,8 @@ def test_two_processes_share_the_architectures(space, tmp_path):
         assert record["single"] == expected[:1]
         # Views and keys are random, and the same on all ranks.
         assert record["label_free"] == views_alone
+        assert record["zero_cost"] == zero_cost(classifier(space))
+        assert "--workers instead of --launcher" in record["coupled"]
         assert "pruner" in record["message"]
     # One rank alone takes a single architecture; of all, each takes the half that shares prefixes.
     assert sorted(record["runs"] for record in ranks) == [0, 3 * len(IMAGES)]
@@ -315,7 +334,7 @@ def test_bad_input_is_refused(space, build_pinas):
         Evaluator(model, ProbeScore(), batches(4, 1), IMAGES)
     with pytest.raises(UserError, match="too short"):
         Evaluator(model, ProbeScore(), CALIBRATION, IMAGES).evaluate(["00"])
-    with pytest.raises(UserError, match=r"pinas_mm\.CrossPathScore, pinas_mm\.MetricScore"):
+    with pytest.raises(UserError, match=r"pinas_mm\.CrossPathScore, .*pinas_mm\.MetricScore"):
         build_score(dict(type="pinas_mm.NoScore"))
     with pytest.raises(UserError, match="tokp"):
         build_score(dict(type="pinas_mm.ProbeScore", tokp=1))

@@ -1,9 +1,27 @@
 """Scores of architectures; importing this registers them."""
 
-from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
 from pinas_mm.search.evaluation.scores.classification import ClassificationScore
 from pinas_mm.search.evaluation.scores.cross_path import CrossPathScore
 from pinas_mm.search.evaluation.scores.metric import MetricScore
 from pinas_mm.search.evaluation.scores.probe import ProbeScore
+from pinas_mm.search.evaluation.scores.zero_cost import (
+    CostScore,
+    GradNormScore,
+    NASWOTScore,
+    SynFlowScore,
+)
 
-__all__ = ["ClassificationScore", "CrossPathScore", "MetricScore", "ProbeScore", "Score"]
+__all__ = [
+    "ArchScore",
+    "ClassificationScore",
+    "CostScore",
+    "CrossPathScore",
+    "FeatureScore",
+    "GradNormScore",
+    "MetricScore",
+    "NASWOTScore",
+    "ProbeScore",
+    "Score",
+    "SynFlowScore",
+]

@@ -1,23 +1,25 @@
-"""What an evaluator asks of a score."""
+"""What an evaluator asks of a score, of feature maps or of an architecture by itself."""
 
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.analysis.shift import images_of
+from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.space import Arch
 
 
 class Score(abc.ABC):
-    """Measures architectures by their feature maps.
-
-    The evaluator walks the supernet; a score owns labels, embeddings and metrics. For each batch
-    of images it prepares inputs once for all architectures, then gets each one's feature maps.
-    A tally is whatever a score gathers for one architecture.
+    """Measures architectures: by their feature maps a :class:`FeatureScore`, each by itself an
+    :class:`ArchScore`.
 
     Attributes:
         names: the metrics it gives; None where they are known only afterwards.
@@ -42,8 +44,25 @@ class Score(abc.ABC):
 
     @property
     def backbone(self) -> PiNASSupernet:
-        """The supernet to walk."""
+        """The supernet whose paths are measured."""
         return self.model.backbone
+
+    @abc.abstractmethod
+    def image_size(self, batch: dict) -> tuple[int, int]:
+        """Height and width of a loaded batch's images as the network gets them."""
+
+
+class FeatureScore(Score):
+    """Measures architectures by their feature maps.
+
+    The evaluator walks the supernet; a score owns labels, embeddings and metrics. For each batch
+    of images it prepares inputs once for all architectures, then gets each one's feature maps.
+    A tally is whatever a score gathers for one architecture.
+    """
+
+    def image_size(self, batch: dict) -> tuple[int, int]:
+        """That of what statistics are recomputed on."""
+        return tuple(self.calibration_inputs(batch, 0).shape[-2:])
 
     @property
     def following(self) -> list[nn.Module]:
@@ -56,9 +75,7 @@ class Score(abc.ABC):
         """Runs :attr:`following` on an architecture's feature maps."""
         return feats
 
-    def begin(  # noqa: B027
-        self, calibration: Sequence[dict], images: Sequence[dict], limit: float
-    ) -> None:
+    def begin(self, calibration: Sequence[dict], images: Sequence[dict], limit: float) -> None:
         """Computes, once, what is the same for all architectures.
 
         Args:
@@ -88,3 +105,49 @@ class Score(abc.ABC):
     @abc.abstractmethod
     def metrics(self, tally: Any) -> dict[str, float]:
         """Metrics of what was added so far, at least one batch."""
+
+
+class ArchScore(Score):
+    """Measures each architecture by itself, at once: a model and a path.
+
+    Nothing is recomputed for it, neither statistics nor anything else, and it takes no part of the
+    images first: there is no calibration and no pruning.
+
+    Attributes:
+        num_images: how many images it looks at, as one batch; a search loads these and no more.
+        collective: whether measuring calls operations of all ranks, as losses may, so that in a
+            distributed run all of them must measure the same architectures at the same time.
+    """
+
+    num_images: int = 1
+    collective: ClassVar[bool] = False
+
+    def check(self, model: nn.Module) -> None:
+        """Raises :class:`UserError` where there is no supernet to choose paths of."""
+        if not isinstance(model, SupernetAlgorithm):
+            raise UserError(
+                f"{type(self).__name__} needs a model that trains a supernet, as pinas_mm.PiNAS or "
+                f"pinas_mm.SinglePath, not {type(model).__name__}"
+            )
+
+    def image_size(self, batch: dict) -> tuple[int, int]:
+        """That of normalized images."""
+        return tuple(self.inputs(batch).shape[-2:])
+
+    def inputs(self, batch: dict) -> torch.Tensor:
+        """Normalized images (N, C, H, W) of a loaded batch, in the network's precision."""
+        data = self.model.data_preprocessor(copy.deepcopy(batch), False)
+        return images_of(data).to(next(self.backbone.parameters()).dtype)
+
+    def begin(self, images: Sequence[dict]) -> None:
+        """Computes, once, what is the same for all architectures.
+
+        Args:
+            images: the evaluator's batches, as loaded.
+        """
+
+    @abc.abstractmethod
+    def measure(self, arch: Arch) -> dict[str, float]:
+        """Metrics of an architecture, whatever was measured before; leaves the model as it was, to
+        the bit. It is called without gradient, in evaluation mode.
+        """

@@ -7,10 +7,10 @@ from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
-from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.scores.base import FeatureScore
 
 
-class ClassificationScore(Score):
+class ClassificationScore(FeatureScore):
     """A score of a classifier in a :class:`SinglePath`; images come as its data preprocessor gives
     them.
     """

@@ -15,7 +15,7 @@ from pinas_mm.data.views import ViewsPreprocessor
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES
 from pinas_mm.run_state import generator
-from pinas_mm.search.evaluation.scores.base import Score
+from pinas_mm.search.evaluation.scores.base import FeatureScore
 from pinas_mm.search.evaluation.subnets import Subnets
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import FairPaths
@@ -47,7 +47,7 @@ class _Tally:
 
 
 @SCORES.register_module()
-class CrossPathScore(Score):
+class CrossPathScore(FeatureScore):
     """Cross-path loss of an architecture against partner paths on held-out images (Pi-NAS, 4.2).
 
     The student sees one view of an image along the architecture, the teacher another along each
