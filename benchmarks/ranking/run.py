@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ranking"))
     parser.add_argument(
-        "--reduced", action="store_true", help="a few minutes, numbers mean nothing"
+        "--reduced", action="store_true", help="a few minutes; figures mean nothing"
     )
     parser.add_argument("--table", action="store_true", help="the architectures alone, no supernet")
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")

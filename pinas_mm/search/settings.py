@@ -22,9 +22,11 @@ from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 COUNTS = (
-    *("trials", "batch", "workers", "calibration_batches", "heartbeat", "grace", "storage_timeout"),
-    "best",
+    *("trials", "batch", "workers", "heartbeat", "grace", "storage_timeout", "best"),
+    "calibration_batches",
 )
+# Of these 0 is one.
+MAY_BE_NONE = ("calibration_batches",)
 # More processes than this for each core or GPU only wait for each other.
 MOST_WORKERS = 4
 # Characters of a study's name that all databases take.
@@ -45,7 +47,8 @@ class SearchSettings:
             empty for scores that measure architectures by themselves, as the zero-cost ones.
         images: how many images to score on, drawn by the seed; None is all of the data set. Scores
             that measure architectures by themselves have a number of their own.
-        calibration_batches: batches for the statistics.
+        calibration_batches: batches for the statistics; 0 keeps the supernet's running ones, which
+            mix all paths.
         objectives: metrics and costs; in a config their names, ``name:min`` where less is better.
         constraints: budgets, such as ``macs<=5.3G``, ``params<=27M``, ``latency<=40ms``.
         trials: architectures to evaluate in all.
@@ -135,8 +138,11 @@ class SearchSettings:
         settings = cls(**read, score_config=options_of(config["score"]))
         for name in COUNTS:
             value = getattr(settings, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"search.{name} is {value!r}: it must be a number of at least 1")
+            least = 0 if name in MAY_BE_NONE else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(
+                    f"search.{name} is {value!r}: it must be a number of at least {least}"
+                )
         size = settings.image_size or 1
         sides = [size] * 2 if isinstance(size, int) else size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):

@@ -42,7 +42,8 @@ def build_evaluator(
         calibration_dataloader: config of a loader of training images for batch-norm statistics.
         images: how many images to score on, drawn by the seed; None is all, in their order.
         calibration_batches: batches for the statistics; fewer where there are no more images. A
-            last one that is not full is left out, since batches weigh equally. Neither these two
+            last one that is not full is left out, since batches weigh equally. 0 recomputes
+            nothing, see :class:`Evaluator`. Neither these two
             numbers nor ``calibration_dataloader`` are used by a score that measures architectures
             by themselves: it takes one batch of as many images as it says.
         memory: most bytes of activations kept for sharing, as number or text.
@@ -55,8 +56,8 @@ def build_evaluator(
     built = build_score(score)
     # Before the images, which take their time.
     built.check(model)
-    if calibration_batches < 1:
-        raise UserError(f"calibration_batches is {calibration_batches}: it must be at least 1")
+    if calibration_batches < 0:
+        raise UserError(f"calibration_batches is {calibration_batches}: it must be at least 0")
     if isinstance(built, ArchScore):
         images = built.num_images
         dataloader = {**dataloader, "batch_size": images}
@@ -66,6 +67,8 @@ def build_evaluator(
     batches = load_batches(dataloader, images, seed, exact=True)
     if isinstance(built, ArchScore):
         return Evaluator(model, built, [], batches, memory)
+    if not calibration_batches:
+        return Evaluator(model, built, None, batches, memory)
     size = calibration_dataloader.get("batch_size", 1)
     calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
     full = [batch for batch in calibration if num_images(batch) == size]

@@ -41,7 +41,9 @@ class Evaluator:
             while the evaluator is in use.
         score: what to measure; it says which of the model's networks is walked.
         calibration: collated batches of training images for the statistics; batches weigh equally.
-            None are needed where nothing is recomputed.
+            None are needed where nothing is recomputed. None in place of a list keeps the
+            supernet's running statistics, which mix those of all paths: what recalibration is
+            worth.
         images: collated batches of images to score on.
         memory: most bytes of activations kept for sharing, as number or text (``2G``); less costs
             time, 0 computes each architecture by itself.
@@ -60,7 +62,7 @@ class Evaluator:
         self,
         model: nn.Module,
         score: Score,
-        calibration: Sequence[dict],
+        calibration: Sequence[dict] | None,
         images: Sequence[dict],
         memory: int | str = "1G",
     ) -> None:
@@ -70,7 +72,8 @@ class Evaluator:
         self._model, self._calibration, self._images = model, calibration, images
         if not images:
             raise UserError("there are no images to score on: give at least one batch")
-        if isinstance(score, FeatureScore) and batch_norms(self.backbone, *score.following):
+        norms = isinstance(score, FeatureScore) and batch_norms(self.backbone, *score.following)
+        if norms and calibration is not None:
             if not calibration:
                 raise UserError(
                     "there are no images to recompute batch-norm statistics on: give at least one "
@@ -151,8 +154,9 @@ class Evaluator:
             if not archs:
                 return []
             score = self.score
-            subnets = Subnets(self.backbone, archs, self.memory, score.following, score.follow)
-            calibration = self._calibration if subnets.has_norms else []
+            following = score.following, score.follow, self._calibration is not None
+            subnets = Subnets(self.backbone, archs, self.memory, *following)
+            calibration = self._calibration if subnets.recalibrated else []
             steps = _Steps(len(calibration) + len(self._images), progress)
             for number, batch in enumerate(calibration):
                 inputs = self.score.calibration_inputs(batch, number)

@@ -66,6 +66,7 @@ class Subnets:
         following: networks that run after the supernet, as neck and head; their batch norms have
             statistics of each subnet's own too.
         follow: runs them on a subnet's feature maps.
+        recalibrate: False keeps the batch norms' running statistics, the same for all subnets.
 
     Attributes:
         tree: the prefixes up to the last stage whose output is returned.
@@ -78,6 +79,7 @@ class Subnets:
         limit: float,
         following: Sequence[nn.Module] = (),
         follow: Callable[[tuple[torch.Tensor, ...]], object] | None = None,
+        recalibrate: bool = True,
     ) -> None:
         self._backbone, self._limit, self._follow = backbone, limit, follow
         self.tree = PrefixTree(arch[: backbone.num_running] for arch in archs)
@@ -96,12 +98,12 @@ class Subnets:
         norms = [norm for norms in self._norms.values() for norm in norms]
         self._all_norms = list(dict.fromkeys([*norms, *self._following]))
         self._statistics: dict[object, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        self._batches = 0
+        self._batches, self._recalibrate = 0, recalibrate
 
     @property
-    def has_norms(self) -> bool:
+    def recalibrated(self) -> bool:
         """Whether there are statistics to recompute."""
-        return bool(self._all_norms)
+        return self._recalibrate and bool(self._all_norms)
 
     def calibrate(self, images: torch.Tensor) -> WalkCount:
         """Adds a batch (N, C, H, W) to the statistics of every prefix; batches weigh equally."""
@@ -167,6 +169,8 @@ class Subnets:
 
     def _attach(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
         """Swaps in the statistics of a place: a change of references, nothing is copied."""
+        if not self._recalibrate:
+            return norms
         statistics = self._statistics.get(key)
         if statistics is None:
             statistics = [

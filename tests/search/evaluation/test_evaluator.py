@@ -322,6 +322,24 @@ def test_two_processes_share_the_architectures(space, tmp_path):
     assert [record["share"] for record in ranks] == [len(half) for half in halves]
 
 
+def test_without_calibration_the_supernets_own_statistics_count(space, build_pinas):
+    model = shaken(classifier(space))
+    before = snapshot(model)
+    found = Evaluator(model, Outputs(), None, IMAGES).evaluate(ARCHS)
+    assert_unchanged(model, before)
+    model.eval()
+    for arch, metrics in zip(ARCHS, found, strict=True):
+        with torch.no_grad():
+            images = model.data_preprocessor(IMAGES[0], False)["inputs"]
+            feats = model.backbone(images, arch)
+        assert metrics["0"] == pytest.approx(feats[0].sum().item(), rel=1e-5)
+    model.train()
+    assert found != outputs(model, ARCHS)
+    label_free = CrossPathScore(partners=2)
+    scores = Evaluator(build_pinas(), label_free, None, IMAGES).evaluate(ARCHS[:3])
+    assert scores != Evaluator(build_pinas(), label_free, CALIBRATION, IMAGES).evaluate(ARCHS[:3])
+
+
 def test_bad_input_is_refused(space, build_pinas):
     model = classifier(space)
     with pytest.raises(UserError, match="SinglePath"):
@@ -339,4 +357,4 @@ def test_bad_input_is_refused(space, build_pinas):
     with pytest.raises(UserError, match="tokp"):
         build_score(dict(type="pinas_mm.ProbeScore", tokp=1))
     with pytest.raises(UserError, match="calibration_batches"):
-        build_evaluator(model, "ProbeScore", {}, {}, calibration_batches=0)
+        build_evaluator(model, "ProbeScore", {}, {}, calibration_batches=-1)

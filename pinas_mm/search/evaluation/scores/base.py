@@ -75,11 +75,14 @@ class FeatureScore(Score):
         """Runs :attr:`following` on an architecture's feature maps."""
         return feats
 
-    def begin(self, calibration: Sequence[dict], images: Sequence[dict], limit: float) -> None:
+    def begin(
+        self, calibration: Sequence[dict] | None, images: Sequence[dict], limit: float
+    ) -> None:
         """Computes, once, what is the same for all architectures.
 
         Args:
-            calibration, images: the evaluator's batches, as loaded.
+            calibration, images: the evaluator's batches, as loaded; ``calibration`` is None where
+                nothing is recalibrated.
             limit: most bytes of activations to keep.
         """
 

@@ -113,11 +113,14 @@ class CrossPathScore(FeatureScore):
         """The partner paths."""
         return FairPaths(self.partners)(self.model.backbone.space, self.seed, 0)
 
-    def begin(self, calibration: Sequence[dict], images: Sequence[dict], limit: float) -> None:
+    def begin(
+        self, calibration: Sequence[dict] | None, images: Sequence[dict], limit: float
+    ) -> None:
         """Computes the teacher's keys along the partners, with statistics of their own."""
         backbone, neck = self.model.teacher_networks
-        subnets = Subnets(backbone, self.paths(), limit, [neck], neck)
-        for number, batch in enumerate(calibration if subnets.has_norms else ()):
+        own = calibration is not None
+        subnets = Subnets(backbone, self.paths(), limit, [neck], neck, own)
+        for number, batch in enumerate(calibration if subnets.recalibrated else ()):
             subnets.calibrate(self.calibration_inputs(batch, number))
         batches = []
         for number, batch in enumerate(images):
