@@ -43,6 +43,12 @@ CONTENDERS = (
     Contender("fairnas", "FairNAS", labelled=True),
     Contender("sandwich", "sandwich rule", labelled=True),
 )
+# Scores of untrained networks, and the config whose model and images they take.
+ZERO_COST = "zero_cost"
+ZERO_COST_CONFIG = "spos"
+ZERO_COST_SCORES = dict(
+    params="CostScore", synflow="SynFlowScore", naswot="NASWOTScore", grad_norm="GradNormScore"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,36 +74,52 @@ class Contest:
 
     def chains(self) -> list[list[Job]]:
         """What is to be run, a chain for each supernet."""
-        return [self._chain(c, seed) for seed in self.seeds for c in self.contenders]
+        trained = [self._chain(c, seed) for seed in self.seeds for c in self.contenders]
+        return [*trained, *(self._untrained(seed) for seed in self.seeds)]
 
     def results(self) -> dict[str, dict[str, Any]]:
-        """By contender and seed ``scores`` (by name and architecture) and ``shifts``."""
+        """By contender and seed ``scores``, by name and architecture, and the trained ones'
+        ``shifts``.
+        """
         found: dict[str, dict[str, Any]] = {}
-        for contender in self.contenders:
+        for name in (*(contender.name for contender in self.contenders), ZERO_COST):
             for seed in self.seeds:
-                folder = self._of(contender, seed)
-                scores: dict[str, Any] = {}
+                folder = self._of(name, seed)
+                made: dict[str, Any] = dict(scores={})
                 for file in sorted(folder.glob("scores_*.json")):
-                    scores |= {
-                        f"{file.stem.removeprefix('scores_')} {name}": values
-                        for name, values in json.loads(file.read_text()).items()
+                    made["scores"] |= {
+                        f"{file.stem.removeprefix('scores_')} {score}": values
+                        for score, values in json.loads(file.read_text()).items()
                     }
-                shifts = json.loads((folder / "shifts.json").read_text())
-                found.setdefault(contender.name, {})[str(seed)] = dict(
-                    scores=scores, shifts=dict(overall=shifts["overall"], places=shifts["places"])
-                )
+                if name != ZERO_COST:
+                    shifts = json.loads((folder / "shifts.json").read_text())
+                    made["shifts"] = {key: shifts[key] for key in ("overall", "places")}
+                found.setdefault(name, {})[str(seed)] = made
         return found
 
-    def _of(self, contender: Contender, seed: int) -> Path:
-        return self.folder / f"{contender.name}_{seed}"
+    def _of(self, name: str, seed: int) -> Path:
+        return self.folder / f"{name}_{seed}"
+
+    def _untrained(self, seed: int) -> list[Job]:
+        jobs = []
+        for kind, score in ZERO_COST_SCORES.items():
+            options = {
+                "search.score": score,
+                "search.objectives": f"zero_cost/{kind}",
+                "search.seed": seed,
+            }
+            folder = self._of(ZERO_COST, seed)
+            note = f"untrained by {score}, seed {seed}"
+            jobs.append(self._scoring(note, ZERO_COST_CONFIG, "untrained", folder, kind, options))
+        return jobs
 
     def _chain(self, contender: Contender, seed: int) -> list[Job]:
-        folder, note = self._of(contender, seed), f"{contender.title}, seed {seed}"
+        folder, note = self._of(contender.name, seed), f"{contender.title}, seed {seed}"
         supernet = folder / "supernet"
         jobs = [
             self._training(note, contender.name, supernet, seed),
             self._shifts(note, contender.name, folder),
-            self._scoring(note, contender.name, supernet, folder, "own"),
+            self._scoring(note, contender.name, str(supernet.resolve()), folder, "own"),
         ]
         if not contender.labelled:
             # Of one supernet a second probe too.
@@ -107,7 +129,9 @@ class Contest:
                 source = {"model.model.backbone.init_cfg.checkpoint": supernet.resolve()}
                 jobs += [
                     self._training(f"probe of {note}", PROBE, probe, probe_seed, source),
-                    self._scoring(f"probe of {note}", PROBE, probe, folder, f"probe{number}"),
+                    self._scoring(
+                        f"probe of {note}", PROBE, str(probe.resolve()), folder, f"probe{number}"
+                    ),
                 ]
         return jobs
 
@@ -120,7 +144,7 @@ class Contest:
         epochs = self.epochs or Config.fromfile(_config(name)).train_cfg.max_epochs
         command = (
             *("tools/train.py", _config(name), "--work-dir", str(work_dir.resolve()), "--resume"),
-            *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
+            *_options(options),
         )
         return Job(note, command, work_dir, epochs)
 
@@ -133,14 +157,28 @@ class Contest:
         )
         return Job(f"shifts of {note}", command, folder / "shifts", 1)
 
-    def _scoring(self, note: str, name: str, source: Path, folder: Path, kind: str) -> Job:
+    def _scoring(
+        self,
+        note: str,
+        name: str,
+        source: str,
+        folder: Path,
+        kind: str,
+        options: dict[str, Any] | None = None,
+    ) -> Job:
         command = (
-            *("benchmarks/ranking/score.py", _config(name), str(source.resolve())),
+            *("benchmarks/ranking/score.py", _config(name), source),
             *("--table", str(self.table.resolve())),
             *("--work-dir", str((folder / f"scoring_{kind}").resolve())),
             *("--out", str((folder / f"scores_{kind}.json").resolve())),
+            *_options(options or {}),
         )
         return Job(f"scores of {note}", command, folder / f"scoring_{kind}", 1)
+
+
+def _options(options: dict[str, Any]) -> tuple[str, ...]:
+    settings = (f"{key}={value}" for key, value in options.items())
+    return ("--cfg-options", *settings) if options else ()
 
 
 def _config(name: str) -> str:

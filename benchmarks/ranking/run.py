@@ -66,7 +66,7 @@ REDUCED = Scale(
     images=(("train", 640), ("val", 200), ("test", 300)),
     supernets=(0,),
     contenders=("pinas", "spos"),
-    epochs=1,
+    epochs=2,
     shift_images=64,
     shift_pairs=2,
 )

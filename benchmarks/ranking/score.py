@@ -18,12 +18,13 @@ from pinas_mm.engine.config import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.files import check_output, write_json
+from pinas_mm.search.evaluation.scores import ArchScore
 
 
 def parse_args() -> argparse.Namespace:
     parser = RunParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_options(parser)
-    parser.add_argument("checkpoint", help="trained model, or a work dir for its last checkpoint")
+    parser.add_argument("checkpoint", help="trained model, its work dir, or untrained")
     parser.add_argument("--table", required=True, help="JSON with rows, of which arch counts")
     parser.add_argument("--out", required=True, help="JSON: scores by name and architecture")
     return parser.parse_args()
@@ -39,10 +40,12 @@ def main() -> None:
     for ending, options in (("", {}), (":running", dict(calibration_batches=0))):
         cfg = load_config(args)
         cfg.search.update(options)
-        _, _, metrics = evaluate(cfg, args.checkpoint, archs)
+        evaluator, _, metrics = evaluate(cfg, args.checkpoint, archs)
         for name in metrics[0]:
             values = (metric[name] for metric in metrics)
             found[f"{name}{ending}"] = dict(zip(archs, values, strict=True))
+        if isinstance(evaluator.score, ArchScore):
+            break  # It recalibrates nothing.
     write_json(args.out, found)
 
 

@@ -161,11 +161,10 @@ def prepared(model: SupernetAlgorithm, batch: dict, seed: int, number: int) -> d
         number: of the batch.
     """
     preprocessor, batch = model.data_preprocessor, copy.deepcopy(batch)
-    if not hasattr(preprocessor, "make_views"):
+    if not hasattr(preprocessor, "training_batch"):
         return preprocessor(batch, True)
     # Called, it would make the views of the training's iteration.
-    views = preprocessor.make_views(preprocessor.batches(batch), seed, number)
-    return dict(inputs=views, data_samples=batch.get("data_samples"))
+    return preprocessor.training_batch(batch, seed, number)
 
 
 def images_of(batch: Mapping[str, Any]) -> torch.Tensor:

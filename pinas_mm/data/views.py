@@ -68,13 +68,16 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         Returns:
             ``inputs``: list of tensors (N, channels, H, W), one a view; ``data_samples`` stay.
         """
-        # Whatever the step's precision, colors and coordinates need more than half of one.
-        with torch.autocast(self.mean.device.type, enabled=False):
-            crops = self.batches(data)
-            if training:
-                views = self.make_views(crops, *run_state())
-            else:
-                views = [self.normalize(crop) for crop in crops]
+        if training:
+            return self.training_batch(data, *run_state())
+        with self._exact():
+            views = [self.normalize(crop) for crop in self.batches(data)]
+        return dict(inputs=views, data_samples=data.get("data_samples"))
+
+    def training_batch(self, data: dict, seed: int, iteration: int) -> dict:
+        """What a training step of a run's seed gets in an iteration, on this rank."""
+        with self._exact():
+            views = self.make_views(self.batches(data), seed, iteration)
         return dict(inputs=views, data_samples=data.get("data_samples"))
 
     def batches(self, data: dict) -> list[torch.Tensor]:
@@ -104,6 +107,10 @@ class ViewsPreprocessor(BaseDataPreprocessor):
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """Values from 0 to 1, shape (N, channels, H, W), less the mean, over the deviation."""
         return (images - self.mean) / self.std
+
+    def _exact(self) -> torch.autocast:
+        """Whatever the step's precision, colors and coordinates need more than half of one."""
+        return torch.autocast(self.mean.device.type, enabled=False)
 
     def _batch(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         sizes = {tuple(image.shape) for image in images}
@@ -135,13 +142,29 @@ class LabelledViewsPreprocessor(ViewsPreprocessor):
 
     Args:
         augment, mean, std, to_rgb, non_blocking: as for :class:`ViewsPreprocessor`.
+        batch_augments: mmpretrain's classifiers hand their ``train_cfg`` on by this name.
+
+    Raises:
+        UserError: there are ``batch_augments``, which mix labels.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, batch_augments: dict | None = None, **options: Any) -> None:
+        if batch_augments:
+            raise UserError(
+                f"LabelledViewsPreprocessor has batch_augments {batch_augments}: they mix labels, "
+                "which it leaves as they are; take mmpretrain's ClsDataPreprocessor for them"
+            )
         super().__init__(num_views=1, **options)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """``inputs`` of shape (N, channels, H, W) and ``data_samples``."""
         made = super().forward(data, training)
+        return made if training else self._single(made)
+
+    def training_batch(self, data: dict, seed: int, iteration: int) -> dict:
+        """The same, of a training step."""
+        return self._single(super().training_batch(data, seed, iteration))
+
+    def _single(self, made: dict) -> dict:
         samples = self.cast_data(made["data_samples"])
         return dict(inputs=made["inputs"][0], data_samples=samples)

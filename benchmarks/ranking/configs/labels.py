@@ -1,7 +1,7 @@
 # What trainings with labels share: one view of each image, augmented as of architectures alone.
 _base_ = ["../../../configs/spos.py", "space.py", "digits.py"]
 
-space = {{_base_.ranking_space}}
+space = dict(_delete_=True, **_base_.ranking_space)
 
 model = dict(
     model=dict(
@@ -12,7 +12,7 @@ model = dict(
             std={{_base_.std}},
             augment={{_base_.labelled_views}},
         ),
-        backbone=dict(space={{_base_.ranking_space}}),
+        backbone=dict(space=dict(_delete_=True, **_base_.ranking_space)),
         head=dict(
             num_classes=10,
             in_channels={{_base_.channels}},
@@ -21,16 +21,23 @@ model = dict(
     ),
 )
 loader = dict(num_workers=0, collate_fn=dict(type="pseudo_collate"))
-train_dataloader = dict(batch_size=64, **loader, dataset={{_base_.digits_train}})
-val_dataloader = dict(batch_size=250, **loader, dataset={{_base_.digits_val}})
-test_dataloader = dict(batch_size=250, **loader, dataset={{_base_.digits_val}})
-calibration = dict(
-    calibration_dataloader=dict(batch_size=250, **loader, dataset={{_base_.digits_train}}),
-    calibration_batches=20,
-    num_archs=4,
+train_dataloader = dict(batch_size=64, **loader, dataset=dict(_delete_=True, **_base_.digits_train))
+val_dataloader = dict(batch_size=250, **loader, dataset=dict(_delete_=True, **_base_.digits_val))
+test_dataloader = dict(batch_size=250, **loader, dataset=dict(_delete_=True, **_base_.digits_val))
+calibration_loader = dict(batch_size=250, **loader)
+calibration = dict(calibration_batches=20, num_archs=4)
+val_cfg = dict(
+    **calibration,
+    calibration_dataloader=dict(
+        **calibration_loader, dataset=dict(_delete_=True, **_base_.digits_train)
+    ),
 )
-val_cfg = dict(**calibration)
-test_cfg = dict(**calibration)
+test_cfg = dict(
+    **calibration,
+    calibration_dataloader=dict(
+        **calibration_loader, dataset=dict(_delete_=True, **_base_.digits_train)
+    ),
+)
 
 search = dict(
     score=dict(type="pinas_mm.ProbeScore", topk=1),
