@@ -13,10 +13,11 @@ from pinas_mm.analysis.tau import Concordance
 
 # Architectures of the table that anything may be tuned on; the page uses the others.
 TUNED = 40
-# What scores are called, by their names in the results.
-OWN, PROBE, AGAIN = "own", "probe1", "probe2"
-ACCURACY, CROSS_PATH = "accuracy/top1", "cross_path/score"
+# Beginnings and ends of scores' names in the results.
+AGAIN = "probe2"
 RUNNING = ":running"
+# What ranks where a contender has several: a probe or a trained head, not the loss without labels.
+BY_LABELS = "accuracy/top1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +72,13 @@ class Resamples:
         self._times += [np.bincount(draw, minlength=number) for draw in draws]
 
     def taus(self, scores: Sequence[np.ndarray]) -> np.ndarray:
-        """The mean over several supernets' scores: of all, then of each resample."""
+        """The mean over several supernets' scores: of all, then of each resample.
+
+        Scores that are the same for all rank nothing, which is a tau of 0.
+        """
         pairs = [Concordance(self._truth, one) for one in scores]
-        return np.array(
-            [np.mean([p.taus(times, weighted=False)[0] for p in pairs]) for times in self._times]
-        )
+        found = [[p.taus(times, weighted=False)[0] for p in pairs] for times in self._times]
+        return np.nan_to_num(found).mean(axis=1)
 
 
 def measured(taus: np.ndarray) -> Measure:
@@ -90,12 +93,12 @@ class Scored:
 
     Attributes:
         contender: its config's name.
-        score: what scores: ``own accuracy/top1``, ``probe1 accuracy/top1``, ``own
-            cross_path/score``.
+        score: ``probe1 accuracy/top1`` of a probe, ``own accuracy/top1`` of a trained head, ``own
+            cross_path/score`` without labels, ``synflow zero_cost/synflow`` and so on.
         taus: Kendall's tau-b with the truth, mean over supernets, of all and of each resample.
         single: of each supernet.
         running: the same as ``taus`` without recalibration; None where nothing is recalibrated.
-        rankings: of each supernet.
+        rankings: of each supernet that does not score all architectures alike.
     """
 
     contender: str
@@ -106,9 +109,10 @@ class Scored:
     rankings: tuple[Ranking, ...]
 
     def mean(self, measure: str, key: int | None = None) -> float:
-        """Of a measure over the supernets."""
+        """Of a measure over the supernets; NaN where none ranks."""
         found = [getattr(ranking, measure) for ranking in self.rankings]
-        return float(np.mean([(one if key is None else one[key]).value for one in found]))
+        values = [(one if key is None else one[key]).value for one in found]
+        return float(np.mean(values)) if values else np.nan
 
 
 def scored(results: Mapping[str, Any], truth: Truth) -> list[Scored]:
@@ -124,8 +128,63 @@ def scored(results: Mapping[str, Any], truth: Truth) -> list[Scored]:
             if score + RUNNING in first:
                 mixed = [truth.scores(s["scores"][score + RUNNING]) for s in seeds.values()]
                 running = resamples.taus(mixed)
-            rankings = tuple(rank(truth.accuracy, v, truth.costs, resamples=0) for v in values)
-            single = tuple(ranking.kendall.value for ranking in rankings)
+            rankings = tuple(
+                rank(truth.accuracy, v, truth.costs, resamples=0) for v in values if np.ptp(v)
+            )
+            single = tuple(float(resamples.taus([v])[0]) for v in values)
             taus = resamples.taus(values)
             found.append(Scored(name, score, taus, single, running, rankings))
     return found
+
+
+def difference(one: Scored, other: Scored) -> Measure:
+    """How much higher the one's tau is, in the same resamples."""
+    return measured(one.taus - other.taus)
+
+
+def noise(results: Mapping[str, Any], truth: Truth) -> dict[str, Measure]:
+    """Kendall's tau-b between two probes of one supernet, and between probes of two supernets."""
+    by_seed = next(iter(results["contest"].values()))
+    probes = {seed: run["scores"][f"probe1 {BY_LABELS}"] for seed, run in by_seed.items()}
+    found = {}
+    for seed, run in by_seed.items():
+        again = run["scores"].get(f"{AGAIN} {BY_LABELS}")
+        if again:
+            taus = Resamples(truth.scores(probes[seed])).taus([truth.scores(again)])
+            found["two probes of one supernet"] = measured(taus)
+    values = [truth.scores(one) for one in probes.values()]
+    if len(values) > 1:
+        taus = [Resamples(one).taus(values[number + 1 :]) for number, one in enumerate(values[:-1])]
+        weights = [len(values) - 1 - number for number in range(len(taus))]
+        mean = np.average(taus, axis=0, weights=weights)
+        found["probes of two supernets"] = measured(mean)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """One measure of a contender's supernets, mean over the blocks.
+
+    Attributes:
+        values: of each supernet.
+    """
+
+    values: tuple[float, ...]
+
+    def shown(self) -> str:
+        """The mean, and the least and most of the supernets."""
+        mean, low, high = np.mean(self.values), min(self.values), max(self.values)
+        spread = f" ({low:.3f} to {high:.3f})" if len(self.values) > 1 else ""
+        return f"{mean:.3f}{spread}"
+
+
+def shifts(results: Mapping[str, Any]) -> dict[str, dict[str, Shift]]:
+    """By contender and measure, of those that were trained."""
+    return {
+        name: {
+            measure: Shift(tuple(run["shifts"]["overall"][measure] for run in seeds.values()))
+            for measure in next(iter(seeds.values()))["shifts"]["overall"]
+        }
+        for name, seeds in results["contest"].items()
+        if "shifts" in next(iter(seeds.values()))
+    }

@@ -1,0 +1,265 @@
+#!/usr/bin/env python
+"""Makes the tables and figures of a page from a run's results.
+
+    python benchmarks/ranking/report.py docs/ranking.json docs/ranking.md
+
+The page's tables stand between ``<!-- table NAME -->`` and ``<!-- end -->`` and are written anew;
+figures lie beside it, as ranking_NAME.png. Without a page the tables are printed.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+
+import numpy as np
+from contenders import CONTENDERS, ZERO_COST
+from evidence import (
+    BY_LABELS,
+    TUNED,
+    Scored,
+    Truth,
+    difference,
+    measured,
+    noise,
+    scored,
+    shifts,
+)
+from matplotlib.figure import Figure
+
+from pinas_mm.analysis.ranking import rank
+from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.errors import UserError
+from pinas_mm.files import write_atomically, write_output
+from pinas_mm.search.report.figures import to_png
+from pinas_mm.search.report.figures.style import BEST, MUTED, POINT, heading, panels, styled
+
+TITLES = {contender.name: contender.title for contender in CONTENDERS} | {ZERO_COST: "untrained"}
+KINDS = {
+    "probe1 accuracy/top1": "probe",
+    "own accuracy/top1": "trained head",
+    "own cross_path/score": "without labels",
+}
+SHIFTS = {
+    "feature/cosine": "feature shift (cosine)",
+    "feature/cka": "feature shift (CKA)",
+    "parameter/cosine": "parameter shift (cosine)",
+    "parameter/conflict": "parameter shift (conflict)",
+}
+
+
+class Page:
+    """Everything that is shown of a run's results.
+
+    Args:
+        results: what ``run.py`` wrote.
+    """
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        self.results = results
+        rows = results["table"]["rows"]
+        # A reduced run has fewer than are left out.
+        number = len({row["arch"] for row in rows})
+        self.truth = Truth.of(rows, TUNED if number > 2 * TUNED else 0)
+        self.scored = scored(results, self.truth)
+
+    def tables(self) -> dict[str, str]:
+        """By name, as Markdown."""
+        return dict(
+            benchmark=self._benchmark(),
+            contenders=self._contenders(),
+            differences=self._differences(),
+            shifts=self._shifts(),
+            noise=self._noise(),
+        )
+
+    def figures(self) -> dict[str, Figure]:
+        """By name."""
+        return dict(
+            taus=self._draw_taus(), scatter=self._draw_scatter(), shifts=self._draw_shifts()
+        )
+
+    def best_of(self, contender: str) -> Scored:
+        """How a contender ranks by labels: a probe or its trained head."""
+        for one in self.scored:
+            if one.contender == contender and one.score.endswith(BY_LABELS):
+                return one
+        raise UserError(f"the results have no {BY_LABELS} of {contender}")
+
+    def _benchmark(self) -> str:
+        truth, table = self.truth, self.results["table"]
+        by_cost = {name: rank(truth.accuracy, cost) for name, cost in truth.costs.items()}
+        low, high = truth.mean.min(), truth.mean.max()
+        rows = [
+            ("architectures; seeds of each", f"{len(truth.archs)}; {truth.accuracy.shape[1]}"),
+            ("steps of each training", f"{table['recipe']['steps']:,}"),
+            ("accuracy, mean over seeds", f"{low:.1f} to {high:.1f} %"),
+            ("standard deviation between architectures", f"{truth.mean.std():.1f} points"),
+            (
+                "standard deviation between seeds",
+                f"{np.sqrt(truth.accuracy.var(axis=1, ddof=1).mean()):.1f} points",
+            ),
+            ("Kendall tau between two seeds (the ceiling)", by_cost["macs"].ceiling.shown(3)),
+            ("Kendall tau of multiply-adds with accuracy", by_cost["macs"].kendall.shown(3)),
+            ("Kendall tau of parameters with accuracy", by_cost["params"].kendall.shown(3)),
+        ]
+        return _markdown(("the benchmark", ""), rows)
+
+    def _contenders(self) -> str:
+        header = ("supernet", "scored by", "Kendall tau", "not recalibrated", "costs held fixed")
+        header += ("Spearman", "regret of the best", "regret of the best of 10")
+        rows = []
+        for one in self.scored:
+            running = np.nan if one.running is None else one.running[0]
+            regrets = (_number(one.mean("regret", k), 1) for k in (1, 10))
+            rows.append(
+                (
+                    TITLES[one.contender],
+                    KINDS.get(one.score, one.score.rpartition("/")[2]),
+                    measured(one.taus).shown(3),
+                    _number(running),
+                    _number(one.mean("partial")),
+                    _number(one.mean("spearman")),
+                    *regrets,
+                )
+            )
+        return _markdown(header, rows)
+
+    def _differences(self) -> str:
+        first = CONTENDERS[0].name
+        own = self.best_of(first)
+        rows = []
+        for contender in CONTENDERS[1:]:
+            if contender.name in self.results["contest"]:
+                gap = difference(own, self.best_of(contender.name))
+                rows.append((contender.title, gap.shown(3)))
+        rows += [
+            (f"untrained, {one.score.rpartition('/')[2]}", difference(own, one).shown(3))
+            for one in self.scored
+            if one.contender == ZERO_COST
+        ]
+        return _markdown((f"{TITLES[first]} by its probe, less", "Kendall tau"), rows)
+
+    def _shifts(self) -> str:
+        rows = [
+            (TITLES[name], *(found[measure].shown() for measure in SHIFTS))
+            for name, found in shifts(self.results).items()
+        ]
+        return _markdown(("supernet", *SHIFTS.values()), rows)
+
+    def _noise(self) -> str:
+        rows = [
+            (name, measure.shown(3)) for name, measure in noise(self.results, self.truth).items()
+        ]
+        return _markdown((f"probe of {CONTENDERS[0].title}", "Kendall tau"), rows)
+
+    @styled
+    def _draw_taus(self) -> Figure:
+        figure, (axis,) = panels(1, 0.34 * len(self.scored) + 1.2)
+        for place, one in enumerate(reversed(self.scored)):
+            measure = measured(one.taus)
+            color = BEST if one.contender == CONTENDERS[0].name else POINT
+            axis.plot([measure.low, measure.high], [place, place], color=color, lw=2)
+            axis.plot(measure.value, place, "o", color=color, ms=7)
+            axis.plot(one.single, [place] * len(one.single), "|", color=MUTED, ms=9)
+        names = [
+            f"{TITLES[one.contender]}, {KINDS.get(one.score, one.score.rpartition('/')[2])}"
+            for one in reversed(self.scored)
+        ]
+        axis.set_yticks(range(len(names)), names)
+        heading(
+            axis,
+            "Does the supernet rank as training alone does?",
+            "Kendall tau-b, mean of the supernets and its interval; strokes: each supernet",
+        )
+        axis.axvline(0, color=MUTED, lw=0.8)
+        axis.grid(axis="x")
+        return figure
+
+    @styled
+    def _draw_scatter(self) -> Figure:
+        shown = [one for one in self.scored if one.contender != ZERO_COST]
+        figure, axes = panels(len(shown), 3.0)
+        for axis, one in zip(axes, shown, strict=True):
+            run = next(iter(self.results["contest"][one.contender].values()))
+            values = self.truth.scores(run["scores"][one.score])
+            axis.scatter(values, self.truth.mean, s=12, color=POINT, linewidths=0, alpha=0.75)
+            kind = KINDS.get(one.score, one.score)
+            heading(axis, TITLES[one.contender], f"{kind}; first supernet: {one.single[0]:.3f}")
+            axis.set(xlabel="score", ylabel="accuracy alone, %")
+            axis.grid()
+        return figure
+
+    @styled
+    def _draw_shifts(self) -> Figure:
+        found = shifts(self.results)
+        figure, axes = panels(len(SHIFTS), 3.4)
+        for axis, (measure, title) in zip(axes, SHIFTS.items(), strict=True):
+            for number, name in enumerate(found):
+                runs = [run["shifts"]["places"] for run in self.results["contest"][name].values()]
+                places = [place for place in runs[0] if measure in runs[0][place]]
+                means = [np.mean([run[place][measure]["mean"] for run in runs]) for place in places]
+                first = name == CONTENDERS[0].name
+                style = dict(lw=2.4, color=BEST) if first else dict(lw=1.2)
+                axis.plot(
+                    places, means, marker="o", ms=3, label=TITLES[name], zorder=-number, **style
+                )
+            heading(axis, title, "by depth; mean over the supernets")
+            axis.tick_params(axis="x", rotation=90)
+            axis.grid(axis="y")
+        axes[0].legend(fontsize=7)
+        return figure
+
+
+def rewritten(text: str, tables: Mapping[str, str]) -> str:
+    """A page with its tables written anew.
+
+    Raises:
+        UserError: it has a table that there is none of.
+    """
+
+    def table(match: re.Match) -> str:
+        name = match[1]
+        if name not in tables:
+            raise UserError(f"the page has a table {name}: there are {', '.join(tables)}")
+        return f"<!-- table {name} -->\n{tables[name]}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """For a table; nothing of what is not defined."""
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@one_line_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, help="what run.py wrote")
+    parser.add_argument("page", type=Path, nargs="?", help="Markdown file to write tables into")
+    args = parser.parse_args()
+    page = Page(json.loads(args.results.read_text()))
+    if args.page is None:
+        for name, table in page.tables().items():
+            print(f"\n{name}\n{table}")
+        return
+    text = rewritten(args.page.read_text(), page.tables())
+    for name, figure in page.figures().items():
+        write_output(str(args.page.with_name(f"{args.page.stem}_{name}.png")), to_png(figure))
+    write_atomically(args.page, text.encode())
+
+
+if __name__ == "__main__":
+    main()
