@@ -56,8 +56,8 @@ class Truth:
 
 
 class Resamples:
-    """Means over supernets of Kendall's tau with the truth, for the same resamples everywhere, so
-    that two of them may be compared in pairs.
+    """Kendall's tau with the truth, for the same resamples everywhere, so that two scores may be
+    compared in pairs.
 
     Args:
         truth: the true accuracies, shape (archs,).
@@ -72,13 +72,14 @@ class Resamples:
         self._times += [np.bincount(draw, minlength=number) for draw in draws]
 
     def taus(self, scores: Sequence[np.ndarray]) -> np.ndarray:
-        """The mean over several supernets' scores: of all, then of each resample.
+        """Of several supernets' scores: all architectures, then each resample; (resamples + 1,
+        supernets).
 
         Scores that are the same for all rank nothing, which is a tau of 0.
         """
         pairs = [Concordance(self._truth, one) for one in scores]
         found = [[p.taus(times, weighted=False)[0] for p in pairs] for times in self._times]
-        return np.nan_to_num(found).mean(axis=1)
+        return np.nan_to_num(found)
 
 
 def measured(taus: np.ndarray) -> Measure:
@@ -127,13 +128,13 @@ def scored(results: Mapping[str, Any], truth: Truth) -> list[Scored]:
             running = None
             if score + RUNNING in first:
                 mixed = [truth.scores(s["scores"][score + RUNNING]) for s in seeds.values()]
-                running = resamples.taus(mixed)
+                running = resamples.taus(mixed).mean(axis=1)
             rankings = tuple(
                 rank(truth.accuracy, v, truth.costs, resamples=0) for v in values if np.ptp(v)
             )
-            single = tuple(float(resamples.taus([v])[0]) for v in values)
             taus = resamples.taus(values)
-            found.append(Scored(name, score, taus, single, running, rankings))
+            single = tuple(taus[0].tolist())
+            found.append(Scored(name, score, taus.mean(axis=1), single, running, rankings))
     return found
 
 
@@ -151,13 +152,13 @@ def noise(results: Mapping[str, Any], truth: Truth) -> dict[str, Measure]:
         again = run["scores"].get(f"{AGAIN} {BY_LABELS}")
         if again:
             taus = Resamples(truth.scores(probes[seed])).taus([truth.scores(again)])
-            found["two probes of one supernet"] = measured(taus)
+            found["two probes of one supernet"] = measured(taus.mean(axis=1))
     values = [truth.scores(one) for one in probes.values()]
     if len(values) > 1:
-        taus = [Resamples(one).taus(values[number + 1 :]) for number, one in enumerate(values[:-1])]
-        weights = [len(values) - 1 - number for number in range(len(taus))]
-        mean = np.average(taus, axis=0, weights=weights)
-        found["probes of two supernets"] = measured(mean)
+        pairs = [
+            Resamples(one).taus(values[number + 1 :]) for number, one in enumerate(values[:-1])
+        ]
+        found["probes of two supernets"] = measured(np.concatenate(pairs, axis=1).mean(axis=1))
     return found
 
 

@@ -1,0 +1,178 @@
+"""The ranking benchmark: architectures alone in groups, what follows, and all of it once."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.append(str(REPOSITORY / "benchmarks" / "ranking"))
+
+from alone import Classifiers, train_alone
+from digits import SIDE, write_images
+from evidence import Truth, difference, measured, noise, scored
+from images import Images
+from report import Page, rewritten
+from run import recipe, space
+from table import spread_over_cost
+
+from pinas_mm.errors import UserError
+from pinas_mm.models.cost import count_costs
+
+# Every candidate, the attention and the skip among them.
+ARCHS = ["00-11-22", "33-44-20", "12-34-40"]
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_a_group_computes_what_each_seed_does_alone(arch):
+    together = Classifiers(space(), arch, [3, 5], 10).to(memory_format=torch.channels_last)
+    alone = [Classifiers(space(), arch, [seed], 10) for seed in (3, 5)]
+    images = torch.randn(6, 2, 3, SIDE, SIDE)
+    out = together(images)
+    parts = [net(images[:, [index]]) for index, net in enumerate(alone)]
+    torch.testing.assert_close(out, torch.cat(parts, dim=1), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(out[:, 0], out[:, 1])
+    out.square().sum().backward()
+    sum(part.square().sum() for part in parts).backward()
+    for group, *own in zip(
+        together.parameters(), *(net.parameters() for net in alone), strict=True
+    ):
+        expected = torch.cat([parameter.grad for parameter in own])
+        torch.testing.assert_close(group.grad, expected, rtol=1e-3, atol=1e-4)
+    together.eval(), alone[1].eval()
+    torch.testing.assert_close(
+        together(images)[:, [1]], alone[1](images[:, [1]]), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    splits = dict(train=320, val=40, test=60)
+    return write_images(tmp_path_factory.mktemp("ranking") / "images", splits)
+
+
+def test_a_seed_trains_alike_in_any_company(folder):
+    images = Images(folder)
+    one, two = (train_alone(space(), ARCHS[2], s, images, recipe(12)) for s in ([1], [0, 1]))
+    assert len(two) == 2
+    # Grouped kernels round differently, and a dozen steps hardly spread that.
+    assert two[1] == pytest.approx(one[0], abs=5)
+    assert train_alone(space(), ARCHS[2], [0, 1], images, recipe(12)) == two
+
+
+def test_splits_share_no_digit_and_a_folder_is_written_once(folder, tmp_path):
+    images = Images(folder)
+    assert images.train.shape == (320, 3, SIDE, SIDE)
+    assert images.num_classes == 10
+    assert len({image.numpy().tobytes() for image in (*images.train, *images.test)}) == 380
+    same = write_images(tmp_path / "again", dict(train=320, val=40, test=60))
+    for file in sorted(folder.rglob("*.png")):
+        assert (same / file.relative_to(folder)).read_bytes() == file.read_bytes()
+    before = (folder / "meta" / "train.txt").stat().st_mtime_ns
+    write_images(folder)
+    assert (folder / "meta" / "train.txt").stat().st_mtime_ns == before
+
+
+def test_architectures_are_spread_evenly_over_cost():
+    archs = spread_over_cost(space(), 150)
+    assert len(set(archs)) == 150
+    costs = count_costs(space(), SIDE)
+    macs = np.sort(costs["macs"].of(np.array(archs)))
+    low, high = costs["macs"].bounds()
+    even = np.linspace(low, high, 150)
+    assert np.abs(macs - even).max() < 0.1 * (high - low)
+    assert spread_over_cost(space(), 150) == archs
+
+
+def made_results(archs=60):
+    """A table of known truth; one contender that knows it, one that errs, one that says nothing."""
+    rng = np.random.default_rng(0)
+    names = [str(arch) for arch in spread_over_cost(space(), archs)]
+    true = rng.normal(70, 10, archs)
+    rows = [
+        dict(arch=a, seed=s, accuracy=t + rng.normal(0, 1), params=100 + i, macs=1000 - i)
+        for i, (a, t) in enumerate(zip(names, true, strict=True))
+        for s in range(3)
+    ]
+
+    def run(error, seed):
+        noisy = true + np.random.default_rng(seed).normal(0, error, archs)
+        place = dict(mean=error, std=0.0, comparisons=1)
+        names_of = ("feature/cosine", "feature/cka", "parameter/cosine", "parameter/conflict")
+        shift = dict(
+            overall=dict.fromkeys(names_of, error),
+            places=dict(output=dict.fromkeys(names_of, place)),
+        )
+        scores = dict(zip(names, noisy if error < 99 else np.ones(archs), strict=True))
+        return dict(
+            scores={"own accuracy/top1": scores, "probe1 accuracy/top1": scores}, shifts=shift
+        )
+
+    contest = dict(
+        pinas={str(s): run(3.0, s) for s in range(3)},
+        spos={str(s): run(20.0, s) for s in range(3)},
+        pinas_no_negatives={str(s): run(99.0, s) for s in range(3)},
+    )
+    return dict(table=dict(rows=rows, recipe=dict(steps=10)), contest=contest)
+
+
+def test_what_follows_from_made_results():
+    results = made_results()
+    truth = Truth.of(results["table"]["rows"], tuned=10)
+    assert len(truth.archs) == 50
+    assert truth.accuracy.shape == (50, 3)
+    best, other, nothing = [s for s in scored(results, truth) if s.score == "own accuracy/top1"]
+    assert measured(best.taus).low > 0.6
+    assert 0.2 < other.taus[0] < 0.6
+    assert best.taus[0] == pytest.approx(np.mean(best.single))
+    gap = difference(best, other)
+    assert gap.value == pytest.approx(best.taus[0] - other.taus[0])
+    assert gap.low > 0
+    # Pairs of the same resamples tell a difference better than two intervals do.
+    assert gap.high - gap.low < np.ptp(np.quantile(other.taus, [0.025, 0.975])) * 1.3
+    assert set(nothing.taus) == {0.0}
+    assert nothing.rankings == ()
+    assert best.mean("regret", 10) == 0
+    assert 0.5 < noise(results, truth)["probes of two supernets"].value < 1
+
+
+def test_a_page_gets_its_tables_and_keeps_its_text():
+    page = Page(made_results(archs=100))
+    tables = page.tables()
+    assert "60; 3" in tables["benchmark"]
+    text = "before\n<!-- table shifts -->\nold\n<!-- end -->\nafter"
+    made = rewritten(text, tables)
+    assert made.startswith("before\n<!-- table shifts -->\n| supernet |")
+    assert "old" not in made
+    assert made.endswith("<!-- end -->\nafter")
+    assert rewritten(made, tables) == made
+    with pytest.raises(UserError, match="there are benchmark, contenders"):
+        rewritten("<!-- table nothing --><!-- end -->", tables)
+    assert set(page.figures()) == {"taus", "scatter", "shifts"}
+
+
+def test_the_whole_of_it_on_a_sample(tmp_path):
+    """Tables, supernets, probes, scores and shifts, by the command that a reader would run."""
+    tool = REPOSITORY / "benchmarks" / "ranking"
+    out = tmp_path / "results.json"
+    command = [sys.executable, tool / "run.py", "--reduced", "--work-dir", tmp_path, "--out", out]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    results = json.loads(out.read_text())
+    assert set(results["contest"]) == {"pinas", "spos", "zero_cost"}
+    archs = {row["arch"] for row in results["table"]["rows"]}
+    assert len(archs) == 12
+    assert len(results["table"]["rows"]) == 24
+    for runs in results["contest"].values():
+        for values in runs["0"]["scores"].values():
+            assert set(values) == archs
+            assert np.isfinite(list(values.values())).all()
+    made = subprocess.run(
+        [sys.executable, str(tool / "report.py"), str(out)], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert "| Pi-NAS | without labels |" in made.stdout
