@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Do supernets rank their subnets as training them alone does? From images to every number.
 
-    python benchmarks/ranking/run.py --work-dir work_dirs/ranking --out docs/ranking.json
+    python benchmarks/ranking/run.py --alone --out benchmarks/ranking/alone.json
+    python benchmarks/ranking/run.py --table benchmarks/ranking/alone.json --out docs/ranking.json
     python benchmarks/ranking/run.py --reduced --work-dir work_dirs/ranking_reduced
 
 Architectures are trained alone from scratch, contenders train supernets, and every architecture is
@@ -14,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
@@ -80,7 +80,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--reduced", action="store_true", help="a few minutes; figures mean nothing"
     )
-    parser.add_argument("--table", action="store_true", help="the architectures alone, no supernet")
+    parser.add_argument("--alone", action="store_true", help="the architectures alone, no supernet")
+    parser.add_argument("--table", type=Path, help="architectures alone, of an earlier run")
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
     return parser.parse_args()
 
@@ -99,7 +100,8 @@ def recipe(steps: int) -> Recipe:
 def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
     """Trains architectures alone; the file with all of them."""
     file = work_dir / "alone.json"
-    start = time.monotonic()
+    if file.is_file():
+        return file
     table = Table(
         space=space(),
         archs=spread_over_cost(space(), scale.archs),
@@ -108,10 +110,13 @@ def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
         images=images,
         folder=work_dir / "alone",
     )
-    content = dict(rows=table.make(), recipe=dataclasses.asdict(table.recipe))
-    if not file.is_file():
-        write_json(file, content | dict(minutes=round((time.monotonic() - start) / 60, 1)))
+    content = dict(command=_command(), machine=machine(), **table.make())
+    write_json(file, content | dict(recipe=dataclasses.asdict(table.recipe)))
     return file
+
+
+def _command() -> str:
+    return " ".join(["python benchmarks/ranking/run.py", *sys.argv[1:]])
 
 
 @one_line_errors
@@ -122,9 +127,10 @@ def main() -> None:
     out = args.out or args.work_dir / "results.json"
     check_output(str(out))
     images = write_images(args.work_dir / "images", dict(scale.images))
-    table = make_table(scale, args.work_dir, images)
-    if args.table:
-        print(table)
+    table = args.table or make_table(scale, args.work_dir, images)
+    if args.alone:
+        write_json(out, json.loads(table.read_text()))
+        print(out)
         return
     contest = Contest(
         contenders=[c for c in CONTENDERS if c.name in scale.contenders],
@@ -136,8 +142,7 @@ def main() -> None:
         epochs=scale.epochs,
     )
     run_chains(contest.chains(), images)
-    command = "python benchmarks/ranking/run.py " + " ".join(sys.argv[1:])
-    content = dict(command=command, machine=machine(), table=json.loads(table.read_text()))
+    content = dict(command=_command(), machine=machine(), table=json.loads(table.read_text()))
     write_json(out, content | dict(contest=contest.results()))
     print(out)
 

@@ -67,8 +67,12 @@ class Table:
     images: Path
     folder: Path
 
-    def make(self) -> list[dict[str, Any]]:
-        """Trains what is not there yet, one architecture a core; a row an architecture and seed."""
+    def make(self) -> dict[str, Any]:
+        """Trains what is not there yet, one architecture a core.
+
+        Returns:
+            ``rows``, one an architecture and seed; ``core_hours`` that all of it took.
+        """
         missing = [arch for arch in self.archs if not self._file(arch).is_file()]
         if missing:
             context = multiprocessing.get_context("spawn")
@@ -82,14 +86,14 @@ class Table:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         costs = count_costs(self.space, SIDE)
-        rows = []
+        rows, seconds = [], 0.0
         for arch in self.archs:
-            cost = costs.cost(arch)
-            found = json.loads(self._file(arch).read_text())["accuracy"]
-            for seed, accuracy in zip(self.seeds, found, strict=True):
+            cost, found = costs.cost(arch), json.loads(self._file(arch).read_text())
+            seconds += found["seconds"]
+            for seed, accuracy in zip(self.seeds, found["accuracy"], strict=True):
                 row = dict(arch=str(arch), seed=seed, accuracy=round(accuracy, 4))
                 rows.append(row | dict(params=cost.params, macs=cost.macs))
-        return rows
+        return dict(rows=rows, core_hours=round(seconds / 3600, 2))
 
     def train(self, arch: Arch) -> None:
         """Trains an architecture and writes its file."""

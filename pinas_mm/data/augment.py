@@ -36,6 +36,10 @@ class Augment:
         scale: area of a crop as a share of the image's, drawn uniformly.
         ratio: width to height of a crop, drawn log-uniformly; a crop longer than the image is
             cut to it.
+        rotate: largest turn of a crop to either side in degrees, drawn uniformly; what lies
+            outside the image is its reflection.
+        noise: largest standard deviation of Gaussian noise, of values from 0 to 1, drawn uniformly
+            for each view.
         flip: probability of a horizontal flip.
         brightness, contrast, saturation: largest change of the factor around 1.
         hue: largest shift of the hue as a share of the color circle, at most 0.5.
@@ -51,6 +55,8 @@ class Augment:
     size: int | None = None
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    rotate: float = 0.0
+    noise: float = 0.0
     flip: float = 0.5
     brightness: float = 0.4
     contrast: float = 0.4
@@ -67,6 +73,13 @@ class Augment:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be between 0 and 1")
         if not 0 <= self.hue <= 0.5:
             raise UserError(f"hue is {self.hue}: it must be between 0 and 0.5")
+        if not 0 <= self.rotate <= 180 or (self.rotate and self.size is None):
+            raise UserError(
+                f"rotate is {self.rotate} and size {self.size}: crops of a size are turned, by 0 "
+                "to 180 degrees"
+            )
+        if not 0 <= self.noise <= 1:
+            raise UserError(f"noise is {self.noise}: it must be between 0 and 1")
         for name in ("scale", "ratio", "blur_sigma"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -87,7 +100,7 @@ class Augment:
             images = self._color(images, generator)
         elif self.jitter or self.gray:
             _say_no_colors(images.shape[1])
-        return self._blur(images, generator)
+        return self._disturb(self._blur(images, generator), generator)
 
     def _crop_and_flip(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         number, channels, height, width = images.shape
@@ -100,8 +113,14 @@ class Augment:
         h = ((area / ratio).sqrt() / height).clamp(max=1)
         x = (1 - w) * (2 * torch.rand(number, generator=generator) - 1)
         y = (1 - h) * (2 * torch.rand(number, generator=generator) - 1)
-        zero = torch.zeros(number)
-        theta = torch.stack([w * flip, zero, x, zero, h, y], dim=1).view(-1, 2, 3).to(images)
+        # Drawn where it is wanted alone, so that other views stay what they were.
+        turn = math.radians(self.rotate)
+        angle = _uniform(number, -turn, turn, generator) if turn else torch.zeros(number)
+        cos, sin = angle.cos(), angle.sin()
+        # Angles are of pixels, coordinates of the image's own sides.
+        rows = [w * flip * cos, -h * sin * height / width, x]
+        rows += [w * flip * sin * width / height, h * cos, y]
+        theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images)
         grid = F.affine_grid(theta, [number, channels, self.size, self.size], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
@@ -143,6 +162,13 @@ class Augment:
         part = F.conv2d(part, kernel, groups=len(kernel))
         part = F.conv2d(part, kernel.transpose(2, 3), groups=len(kernel))
         return images.index_copy(0, chosen, part.view(-1, *images.shape[1:]))
+
+    def _disturb(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if not self.noise:
+            return images
+        strength = _uniform(len(images), 0, self.noise, generator).to(images).view(-1, 1, 1, 1)
+        noise = torch.randn(images.shape, generator=generator).to(images)
+        return (images + strength * noise).clamp_(0, 1)
 
 
 @functools.cache

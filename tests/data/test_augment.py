@@ -59,6 +59,38 @@ def test_colors_that_leave_the_range_are_cut():
     assert (out == 1).any()
 
 
+def test_a_turned_crop_is_torchvisions():
+    """The whole image as its own crop, of sides that differ."""
+    side = torch.linspace(0, 1, 33)
+    image = torch.sin(5 * side[:, None] + 3 * side[:25])[None, None].repeat(4, 3, 1, 1) / 4 + 0.5
+    crop = dict(size=33, scale=(1, 1), ratio=(25 / 33, 25 / 33), rotate=30)
+    out = Augment(**{**OFF, **crop})(image, rng())
+    # Flip, area, ratio, then two of the place and the angle.
+    angles = (60 * torch.rand(6, 4, generator=rng())[5] - 30).tolist()
+    assert max(angles) - min(angles) > 10
+    for turned, angle in zip(out, angles, strict=True):
+        expected = tvf.rotate(image[:1], angle, tvf.InterpolationMode.BILINEAR)
+        expected = tvf.resize(expected, [33, 33], antialias=False)[0]
+        inner = slice(12, 21)
+        error = (turned - expected)[:, inner, inner].abs().max()
+        assert error < 0.02, angle
+
+
+def test_noise_has_the_strength_that_was_drawn():
+    images = torch.full((64, 3, 16, 16), 0.5)
+    out = Augment(**{**OFF, "noise": 0.1})(images, rng())
+    deviations = (out - images).flatten(1).std(dim=1)
+    assert 0 <= deviations.min() < 0.01
+    assert 0.09 < deviations.max() < 0.11
+    assert deviations.mean() == pytest.approx(0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("wrong", [dict(rotate=10), dict(size=8, rotate=181), dict(noise=2)])
+def test_turns_and_noise_that_cannot_be_are_refused(wrong):
+    with pytest.raises(UserError, match=r"rotate is|noise is"):
+        Augment(**wrong)
+
+
 def test_gray_is_torchvisions():
     images = photos()
     expected = tvf.rgb_to_grayscale(images, num_output_channels=3)
