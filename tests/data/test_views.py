@@ -5,8 +5,9 @@ import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.structures import DataSample
 
-from pinas_mm.data.views import ViewsPreprocessor
+from pinas_mm.data.views import LabelledViewsPreprocessor, ViewsPreprocessor
 from pinas_mm.errors import UserError
+from pinas_mm.registry import MODELS
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 IMAGES = torch.randint(0, 256, (3, 3, 8, 10), generator=torch.Generator().manual_seed(0)).byte()
@@ -45,6 +46,36 @@ def test_views_of_one_image_differ_and_depend_on_seed_and_iteration_alone(at_ite
         assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
     for index in range(1, 4):
         assert not torch.equal(first[0], first[index])
+
+
+def test_one_view_with_its_label_for_classifiers(at_iteration):
+    data = one_image_each()
+    for label, sample in enumerate(data["data_samples"]):
+        sample.set_gt_label(label)
+    preprocess = LabelledViewsPreprocessor(augment=dict(size=6))
+    at_iteration(3, 5)
+    made = preprocess(data, training=True)
+    assert tuple(made["inputs"].shape) == (3, 3, 6, 6)
+    assert [int(sample.gt_label) for sample in made["data_samples"]] == [0, 1, 2]
+    (view,) = ViewsPreprocessor(1, augment=dict(size=6))(data, training=True)["inputs"]
+    assert torch.equal(made["inputs"], view)
+    assert torch.equal(preprocess.training_batch(data, 3, 5)["inputs"], view)
+    plain = preprocess(data)["inputs"]
+    torch.testing.assert_close(plain, normalized(IMAGES), atol=1e-5, rtol=1e-5)
+
+
+def test_a_classifier_of_mmpretrain_takes_it(at_iteration):
+    model = MODELS.build(
+        dict(
+            type="mmpretrain.ImageClassifier",
+            data_preprocessor=dict(type="pinas_mm.LabelledViewsPreprocessor"),
+            backbone=dict(type="mmpretrain.LeNet5"),
+            head=dict(type="mmpretrain.LinearClsHead", num_classes=3, in_channels=4),
+        )
+    )
+    assert isinstance(model.data_preprocessor, LabelledViewsPreprocessor)
+    with pytest.raises(UserError, match="they mix labels"):
+        LabelledViewsPreprocessor(batch_augments=dict(augments=dict(type="Mixup")))
 
 
 @pytest.mark.parametrize("collate", [pseudo_collate, default_collate])
