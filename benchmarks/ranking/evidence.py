@@ -61,15 +61,15 @@ class Resamples:
 
     Args:
         truth: the true accuracies, shape (archs,).
+        number: of resamples.
         seed: of the resamples.
     """
 
-    def __init__(self, truth: np.ndarray, seed: int = 0) -> None:
-        self._truth, number = truth, len(truth)
-        rng = np.random.default_rng(seed)
-        draws = rng.integers(number, size=(RESAMPLES, number))
-        self._times = [np.ones(number, dtype=np.int64)]
-        self._times += [np.bincount(draw, minlength=number) for draw in draws]
+    def __init__(self, truth: np.ndarray, number: int = RESAMPLES, seed: int = 0) -> None:
+        self._truth, archs = truth, len(truth)
+        draws = np.random.default_rng(seed).integers(archs, size=(number, archs))
+        self._times = [np.ones(archs, dtype=np.int64)]
+        self._times += [np.bincount(draw, minlength=archs) for draw in draws]
 
     def taus(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Of several supernets' scores: all architectures, then each resample; (resamples + 1,
@@ -116,9 +116,9 @@ class Scored:
         return float(np.mean(values)) if values else np.nan
 
 
-def scored(results: Mapping[str, Any], truth: Truth) -> list[Scored]:
-    """Every contender by every score that it has."""
-    resamples, found = Resamples(truth.mean), []
+def scored(results: Mapping[str, Any], truth: Truth, number: int = RESAMPLES) -> list[Scored]:
+    """Every contender by every score that it has; the number is that of the resamples."""
+    resamples, found = Resamples(truth.mean, number), []
     for name, seeds in results["contest"].items():
         first = next(iter(seeds.values()))["scores"]
         for score in first:
@@ -143,7 +143,7 @@ def difference(one: Scored, other: Scored) -> Measure:
     return measured(one.taus - other.taus)
 
 
-def noise(results: Mapping[str, Any], truth: Truth) -> dict[str, Measure]:
+def noise(results: Mapping[str, Any], truth: Truth, number: int = RESAMPLES) -> dict[str, Measure]:
     """Kendall's tau-b between two probes of one supernet, and between probes of two supernets."""
     by_seed = next(iter(results["contest"].values()))
     probes = {seed: run["scores"][f"probe1 {BY_LABELS}"] for seed, run in by_seed.items()}
@@ -151,12 +151,13 @@ def noise(results: Mapping[str, Any], truth: Truth) -> dict[str, Measure]:
     for seed, run in by_seed.items():
         again = run["scores"].get(f"{AGAIN} {BY_LABELS}")
         if again:
-            taus = Resamples(truth.scores(probes[seed])).taus([truth.scores(again)])
+            taus = Resamples(truth.scores(probes[seed]), number).taus([truth.scores(again)])
             found["two probes of one supernet"] = measured(taus.mean(axis=1))
     values = [truth.scores(one) for one in probes.values()]
     if len(values) > 1:
         pairs = [
-            Resamples(one).taus(values[number + 1 :]) for number, one in enumerate(values[:-1])
+            Resamples(one, number).taus(values[place + 1 :])
+            for place, one in enumerate(values[:-1])
         ]
         found["probes of two supernets"] = measured(np.concatenate(pairs, axis=1).mean(axis=1))
     return found

@@ -32,7 +32,7 @@ from evidence import (
 )
 from matplotlib.figure import Figure
 
-from pinas_mm.analysis.ranking import rank
+from pinas_mm.analysis.ranking import RESAMPLES, rank
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically, write_output
@@ -58,15 +58,16 @@ class Page:
 
     Args:
         results: what ``run.py`` wrote.
+        resamples: of the intervals.
     """
 
-    def __init__(self, results: Mapping[str, Any]) -> None:
-        self.results = results
+    def __init__(self, results: Mapping[str, Any], resamples: int = RESAMPLES) -> None:
+        self.results, self._resamples = results, resamples
         rows = results["table"]["rows"]
         # A reduced run has fewer than are left out.
         number = len({row["arch"] for row in rows})
         self.truth = Truth.of(rows, TUNED if number > 2 * TUNED else 0)
-        self.scored = scored(results, self.truth)
+        self.scored = scored(results, self.truth, resamples)
 
     def tables(self) -> dict[str, str]:
         """By name, as Markdown."""
@@ -93,7 +94,10 @@ class Page:
 
     def _benchmark(self) -> str:
         truth, table = self.truth, self.results["table"]
-        by_cost = {name: rank(truth.accuracy, cost) for name, cost in truth.costs.items()}
+        by_cost = {
+            name: rank(truth.accuracy, cost, resamples=self._resamples)
+            for name, cost in truth.costs.items()
+        }
         low, high = truth.mean.min(), truth.mean.max()
         rows = [
             ("architectures; seeds of each", f"{len(truth.archs)}; {truth.accuracy.shape[1]}"),
@@ -153,9 +157,8 @@ class Page:
         return _markdown(("supernet", *SHIFTS.values()), rows)
 
     def _noise(self) -> str:
-        rows = [
-            (name, measure.shown(3)) for name, measure in noise(self.results, self.truth).items()
-        ]
+        found = noise(self.results, self.truth, self._resamples)
+        rows = [(name, measure.shown(3)) for name, measure in found.items()]
         return _markdown((f"probe of {CONTENDERS[0].title}", "Kendall tau"), rows)
 
     @styled

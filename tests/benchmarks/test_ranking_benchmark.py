@@ -125,7 +125,9 @@ def test_what_follows_from_made_results():
     truth = Truth.of(results["table"]["rows"], tuned=10)
     assert len(truth.archs) == 50
     assert truth.accuracy.shape == (50, 3)
-    best, other, nothing = [s for s in scored(results, truth) if s.score == "own accuracy/top1"]
+    best, other, nothing = [
+        s for s in scored(results, truth, 100) if s.score == "own accuracy/top1"
+    ]
     assert measured(best.taus).low > 0.6
     assert 0.2 < other.taus[0] < 0.6
     assert best.taus[0] == pytest.approx(np.mean(best.single))
@@ -137,11 +139,11 @@ def test_what_follows_from_made_results():
     assert set(nothing.taus) == {0.0}
     assert nothing.rankings == ()
     assert best.mean("regret", 10) == 0
-    assert 0.5 < noise(results, truth)["probes of two supernets"].value < 1
+    assert 0.5 < noise(results, truth, 100)["probes of two supernets"].value < 1
 
 
 def test_a_page_gets_its_tables_and_keeps_its_text():
-    page = Page(made_results(archs=100))
+    page = Page(made_results(archs=100), resamples=20)
     tables = page.tables()
     assert "60; 3" in tables["benchmark"]
     text = "before\n<!-- table shifts -->\nold\n<!-- end -->\nafter"
