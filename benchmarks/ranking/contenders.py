@@ -1,4 +1,4 @@
-"""Ways to train a supernet, each with one budget of passes, and how each scores architectures."""
+"""Ways to train a supernet, each on as many images, and how each scores architectures."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ CONTENDERS = (
     Contender("pinas_no_teacher", "without mean teacher"),
     Contender("pinas_no_negatives", "without negatives"),
     Contender("spos", "SPOS", labelled=True),
+    Contender("spos_long", "SPOS, four times as long", labelled=True),
     Contender("fairnas", "FairNAS", labelled=True),
     Contender("sandwich", "sandwich rule", labelled=True),
 )

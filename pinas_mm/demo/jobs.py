@@ -83,7 +83,8 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
                         stop,
                         lambda n, j=job: progress.update(bars[j], completed=n),
                     )
-                progress.update(bars[job], completed=job.total)
+                if job.done:
+                    progress.update(bars[job], completed=job.total)
 
         futures = [pool.submit(run_chain, chain) for chain in chains]
         try:

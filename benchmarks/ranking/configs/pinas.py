@@ -21,13 +21,13 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
 )
-# 187 steps an epoch, each with four passes of 64 images.
-train_cfg = dict(max_epochs=16, val_interval=4)
+# 187 steps an epoch, each of two paths and four views of 64 images.
+train_cfg = dict(max_epochs=32, val_interval=8)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", begin=1, by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=4))
+default_hooks = dict(checkpoint=dict(interval=8))
 
 # Without labels; partners are a multiple of a block's candidates.
 search = dict(
