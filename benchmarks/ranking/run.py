@@ -25,6 +25,7 @@ from digits import SPLITS, write_images
 from mmengine.config import Config
 from table import Table, spread_over_cost
 
+from pinas_mm.analysis.results import read_results
 from pinas_mm.demo.jobs import run_chains
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.files import check_output, check_writable, write_json
@@ -123,11 +124,15 @@ def _command() -> str:
 def main() -> None:
     args = parse_args()
     scale = REDUCED if args.reduced else FULL
-    check_writable(args.work_dir, "--work-dir")
-    out = args.out or args.work_dir / "results.json"
+    # What one has done is nothing to the other.
+    work_dir = args.work_dir / "reduced" if args.reduced else args.work_dir
+    check_writable(work_dir, "--work-dir")
+    out = args.out or work_dir / "results.json"
     check_output(str(out))
-    images = write_images(args.work_dir / "images", dict(scale.images))
-    table = args.table or make_table(scale, args.work_dir, images)
+    if args.table:
+        read_results(args.table, "accuracy", space())
+    images = write_images(work_dir / "images", dict(scale.images))
+    table = args.table or make_table(scale, work_dir, images)
     if args.alone:
         write_json(out, json.loads(table.read_text()))
         print(out)
@@ -136,7 +141,7 @@ def main() -> None:
         contenders=[c for c in CONTENDERS if c.name in scale.contenders],
         seeds=scale.supernets,
         table=table,
-        folder=args.work_dir / "supernets",
+        folder=work_dir / "supernets",
         shift_images=scale.shift_images,
         shift_pairs=scale.shift_pairs,
         epochs=scale.epochs,
