@@ -19,6 +19,7 @@ from digits import SIDE
 from images import Images
 from rich.progress import track
 
+from pinas_mm.errors import UserError
 from pinas_mm.files import write_json
 from pinas_mm.machine import usable_cores
 from pinas_mm.models.cost import count_costs
@@ -72,8 +73,11 @@ class Table:
 
         Returns:
             ``rows``, one an architecture and seed; ``core_hours`` that all of it took.
+
+        Raises:
+            UserError: what is there was trained in other seeds or by another recipe.
         """
-        missing = [arch for arch in self.archs if not self._file(arch).is_file()]
+        missing = [arch for arch in self.archs if self._found(arch) is None]
         if missing:
             context = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(usable_cores(), context) as pool:
@@ -88,7 +92,7 @@ class Table:
         costs = count_costs(self.space, SIDE)
         rows, seconds = [], 0.0
         for arch in self.archs:
-            cost, found = costs.cost(arch), json.loads(self._file(arch).read_text())
+            cost, found = costs.cost(arch), self._found(arch)
             seconds += found["seconds"]
             for seed, accuracy in zip(self.seeds, found["accuracy"], strict=True):
                 row = dict(arch=str(arch), seed=seed, accuracy=round(accuracy, 4))
@@ -101,11 +105,27 @@ class Table:
         images = Images(self.images)
         accuracy = train_alone(self.space, arch, self.seeds, images, self.recipe)
         seconds = round(time.perf_counter() - start, 1)
-        content = dict(arch=str(arch), seeds=list(self.seeds), accuracy=accuracy, seconds=seconds)
-        write_json(self._file(arch), content | dict(recipe=dataclasses.asdict(self.recipe)))
+        content = dict(arch=str(arch), accuracy=accuracy, seconds=seconds)
+        write_json(self._file(arch), content | self._how())
 
     def _file(self, arch: Arch) -> Path:
         return self.folder / f"{arch}.json"
+
+    def _how(self) -> dict[str, Any]:
+        """What results depend on, as JSON has it."""
+        how = dict(seeds=list(self.seeds), recipe=dataclasses.asdict(self.recipe))
+        return json.loads(json.dumps(how))
+
+    def _found(self, arch: Arch) -> dict[str, Any] | None:
+        file, how = self._file(arch), self._how()
+        if not file.is_file():
+            return None
+        found = json.loads(file.read_text())
+        if {key: found.get(key) for key in how} != how:
+            raise UserError(
+                f"{file} was trained in other seeds or by another recipe: take another --work-dir"
+            )
+        return found
 
 
 def _train(table: Table, arch: Arch) -> None:

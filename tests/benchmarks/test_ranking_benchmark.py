@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from evidence import Truth, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
 from run import recipe, space
-from table import spread_over_cost
+from table import Table, spread_over_cost
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
@@ -62,6 +63,22 @@ def test_a_seed_trains_alike_in_any_company(folder):
     # Grouped kernels round differently, and a dozen steps hardly spread that.
     assert two[1] == pytest.approx(one[0], abs=5)
     assert train_alone(space(), ARCHS[2], [0, 1], images, recipe(12)) == two
+
+
+def test_a_table_goes_on_and_takes_nothing_trained_otherwise(folder, tmp_path):
+    archs = [space().arch(arch) for arch in ARCHS[:2]]
+    make = partial(Table, space(), archs, (0, 1), images=folder, folder=tmp_path / "alone")
+    table = make(recipe=recipe(2))
+    for arch in archs:
+        table.train(arch)
+    made = table.make()
+    assert [(row["arch"], row["seed"]) for row in made["rows"]] == [
+        (str(arch), seed) for arch in archs for seed in (0, 1)
+    ]
+    # All are there: nothing is trained.
+    assert table.make() == made
+    with pytest.raises(UserError, match="by another recipe"):
+        make(recipe=recipe(3)).make()
 
 
 def test_splits_share_no_digit_and_a_folder_is_written_once(folder, tmp_path):
