@@ -1,5 +1,5 @@
 # What trainings with labels share: one view of each image, augmented as of architectures alone.
-_base_ = ["../../../configs/spos.py", "space.py", "digits.py"]
+_base_ = ["../../../configs/spos.py", "space.py", "digits.py", "schedule.py"]
 
 space = dict(_delete_=True, **_base_.ranking_space)
 

@@ -1,5 +1,5 @@
 # Pi-NAS on the benchmark's space and images.
-_base_ = ["../../../configs/pinas_supernet.py", "space.py", "digits.py"]
+_base_ = ["../../../configs/pinas_supernet.py", "space.py", "digits.py", "schedule.py"]
 
 space = dict(_delete_=True, **_base_.ranking_space)
 
@@ -16,17 +16,9 @@ loader = dict(num_workers=0, collate_fn=dict(type="pseudo_collate"))
 train_dataloader = dict(batch_size=64, **loader, dataset=dict(_delete_=True, **_base_.digits_train))
 val_dataloader = dict(batch_size=250, **loader, dataset=dict(_delete_=True, **_base_.digits_val))
 test_dataloader = dict(batch_size=250, **loader, dataset=dict(_delete_=True, **_base_.digits_val))
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
-)
-# 187 steps an epoch, each of two paths and four views of 64 images.
-train_cfg = dict(max_epochs=32, val_interval=8)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, end=1, by_epoch=True, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", begin=1, by_epoch=True, convert_to_iter_based=True),
-]
+optim_wrapper = dict(_delete_=True, **_base_.adamw)
+param_scheduler = _base_.cosine
+train_cfg = dict(max_epochs=_base_.epochs, val_interval=8)
 default_hooks = dict(checkpoint=dict(interval=8))
 
 # Without labels; partners are a multiple of a block's candidates.
