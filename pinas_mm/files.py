@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from pinas_mm.errors import UserError
@@ -105,3 +107,27 @@ def check_output(path: str | Path) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file name")
     check_writable(path.parent, "file name")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the name ``folder`` at the end, or vanishes on an error.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    work = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        work.mkdir(parents=True)
+        yield work
+        if folder.exists():
+            folder.rename(old)
+        work.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

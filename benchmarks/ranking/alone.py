@@ -102,7 +102,14 @@ def grouped(networks: Sequence[nn.Module]) -> nn.Module:
 def train_alone(
     space: SearchSpace, arch: Any, seeds: Sequence[int], images: Images, recipe: Recipe
 ) -> list[float]:
-    """Top-1 of an architecture on the test images, in percent, one a seed.
+    """Top-1 of an architecture on the test images, in percent, one a seed."""
+    return top1(trained(space, arch, seeds, images, recipe), images)
+
+
+def trained(
+    space: SearchSpace, arch: Any, seeds: Sequence[int], images: Images, recipe: Recipe
+) -> Classifiers:
+    """An architecture trained from scratch.
 
     A seed decides the weights, the order of the images and their views, whatever the other seeds.
     """
@@ -128,10 +135,15 @@ def train_alone(
         (loss * len(seeds)).backward()
         optimizer.step()
         schedule.step()
+    return model
+
+
+def top1(model: Classifiers, images: Images) -> list[float]:
+    """Top-1 on the test images, in percent, one a seed."""
     model.eval()
-    hits = torch.zeros(len(seeds))
+    hits = torch.zeros(model.num_seeds)
     with torch.no_grad():
         for inputs, labels in images.test_batches(500):
-            every = inputs.unsqueeze(1).expand(-1, len(seeds), -1, -1, -1)
+            every = inputs.unsqueeze(1).expand(-1, model.num_seeds, -1, -1, -1)
             hits += (model(every).argmax(dim=2) == labels[:, None]).sum(dim=0)
     return (100 * hits / len(images.test)).tolist()

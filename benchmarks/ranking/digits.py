@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 
 from pinas_mm.data.digits.digits import NUM_CLASSES, Digits, load_digits
+from pinas_mm.files import whole_folder
 
 SIDE = 12
 # Images to train on, to score supernets' subnets by, and for the true accuracy.
@@ -41,26 +40,24 @@ def write_images(root: Path, splits: Mapping[str, int] = SPLITS, seed: int = 0) 
     """
     if root.is_dir():
         return root
-    part = root.with_name(f"{root.name}.{os.getpid()}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
     digits = load_digits(seed)
     held_out = [
         Digits(digits["val"].ink, tuple(pool[half::2] for pool in digits["val"].pools))
         for half in (0, 1)
     ]
     sources = dict(train=digits["train"], val=held_out[0], test=held_out[1])
-    (part / "meta").mkdir(parents=True)
-    for number, (split, count) in enumerate(splits.items()):
-        lines = []
-        images = _draw(sources[split], count, np.random.default_rng([seed, number]))
-        for index, image in enumerate(images):
-            name = f"digit_{index % NUM_CLASSES}/{index:06d}.png"
-            target = part / split / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-            lines.append(f"{name} {index % NUM_CLASSES}\n")
-        (part / "meta" / f"{split}.txt").write_text("".join(lines))
-    part.rename(root)
+    with whole_folder(root) as part:
+        (part / "meta").mkdir()
+        for number, (split, count) in enumerate(splits.items()):
+            lines = []
+            images = _draw(sources[split], count, np.random.default_rng([seed, number]))
+            for index, image in enumerate(images):
+                name = f"digit_{index % NUM_CLASSES}/{index:06d}.png"
+                target = part / split / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+                lines.append(f"{name} {index % NUM_CLASSES}\n")
+            (part / "meta" / f"{split}.txt").write_text("".join(lines))
     return root
 
 

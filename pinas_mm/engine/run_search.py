@@ -132,7 +132,11 @@ def evaluate(
 
 
 def search_loaders(cfg: Config) -> dict[str, Any]:
-    """The search's loaders: the validation's and its calibration's, unless it has whole ones."""
+    """The search's loaders: the validation's and its calibration's, unless it has whole ones.
+
+    Raises:
+        UserError: one's data set is a number, a text or a list.
+    """
     calibrating = {key: cfg[key] for key in ("val_cfg", "train_dataloader", "model") if key in cfg}
     usual = dict(dataloader=cfg.get("val_dataloader"))
     with contextlib.suppress(UserError):
@@ -140,7 +144,11 @@ def search_loaders(cfg: Config) -> dict[str, Any]:
     loaders = {}
     for name, loader in usual.items():
         own = cfg.search.get(name) or {}
-        if loader and not (own.get("dataset") or {}).get("type"):
+        data_set = (own.get("dataset") if isinstance(own, Mapping) else None) or {}
+        if isinstance(data_set, (bool, int, float, str, list, tuple)):
+            raise UserError(f"search.{name}.dataset is {data_set!r}: give a data set's config")
+        whole = not isinstance(data_set, Mapping) or data_set.get("type")
+        if loader and not whole:
             merged = Config(dict(loader=loader))
             merged.merge_from_dict(dict(loader=own))
             loaders[name] = merged.loader
@@ -167,6 +175,12 @@ def _prepared(
         looked |= dict(search=dict(dataloader=cfg.search.dataloader), val_cfg=None)
     check_data_sets(looked, ["search"])
     if checkpoint == UNTRAINED:
+        if Path(UNTRAINED).exists():
+            print_log(
+                f"{UNTRAINED} means weights drawn by the seed; the file or folder of this name "
+                f"here is ./{UNTRAINED}",
+                "current",
+            )
         return settings, _untrained_runner(cfg, settings.seed, worker)
     return settings, loaded_runner(cfg, checkpoint, worker)
 

@@ -10,6 +10,7 @@ from typing import Any
 from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256
 from pinas_mm.space import SearchSpace
+from pinas_mm.weights.checkpoint import UNTRAINED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,14 @@ class Found:
         """The supernet's checkpoint, wherever the folders lie now; may be empty.
 
         Raises:
-            UserError: the file is no longer the one that was searched.
+            UserError: the file is no longer the one that was searched, or there never was one.
         """
         given, wanted = str(self.source["checkpoint"]), self.source.get("checkpoint_sha256")
+        if given == UNTRAINED:
+            raise UserError(
+                f"{self.file} is of a search of untrained weights, which are worth nothing: train "
+                f"{self.arch} from scratch, or give trained weights of this space as --supernet"
+            )
         from_here = self.source.get("checkpoint_from_here")
         places = [self.file.parent / str(from_here)] if from_here else []
         places = [place.resolve() for place in [*places, Path(given)] if place.is_file()]

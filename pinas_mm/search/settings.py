@@ -25,8 +25,8 @@ COUNTS = (
     *("trials", "batch", "workers", "heartbeat", "grace", "storage_timeout", "best"),
     "calibration_batches",
 )
-# Of these 0 is one.
-MAY_BE_NONE = ("calibration_batches",)
+# Counts of which 0 means something.
+MAY_BE_ZERO = ("calibration_batches",)
 # More processes than this for each core or GPU only wait for each other.
 MOST_WORKERS = 4
 # Characters of a study's name that all databases take.
@@ -138,7 +138,7 @@ class SearchSettings:
         settings = cls(**read, score_config=options_of(config["score"]))
         for name in COUNTS:
             value = getattr(settings, name)
-            least = 0 if name in MAY_BE_NONE else 1
+            least = 0 if name in MAY_BE_ZERO else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(
                     f"search.{name} is {value!r}: it must be a number of at least {least}"

@@ -43,6 +43,18 @@ def test_weights_are_the_seeds_and_paths_differ_as_stand_alone_networks_do(untra
     assert differing != found
 
 
+def test_a_folder_of_that_name_is_not_meant_and_this_is_said(
+    untrained, tmp_path, monkeypatch, printed
+):
+    monkeypatch.chdir(tmp_path)
+    score = dict(type="pinas_mm.CostScore")
+    untrained("small_search.py", score, "zero_cost/macs")
+    assert "./untrained" not in printed()
+    (tmp_path / "untrained").mkdir()
+    untrained("small_search.py", score, "zero_cost/macs")
+    assert "of this name here is ./untrained" in printed()
+
+
 def test_the_way_to_draw_weights_is_the_configs(untrained):
     init = [
         dict(type="Constant", layer="Conv2d", val=0.25),

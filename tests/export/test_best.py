@@ -80,6 +80,14 @@ def test_a_copy_of_the_folders_has_its_own_checkpoint(space, tmp_path, monkeypat
     assert read_best(tmp_path / "two" / "search").checkpoint == str(file)
 
 
+def test_of_a_search_of_untrained_weights_there_is_nothing_to_export(work_dir):
+    file = work_dir / "best.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "checkpoint": "untrained"}))
+    found = read_best(work_dir)
+    with pytest.raises(UserError, match=f"untrained weights.*train {found.arch} from scratch"):
+        _ = found.checkpoint
+
+
 def test_a_checkpoint_that_has_changed_since_is_refused(space, tmp_path):
     file = searched(tmp_path, made_findings(space, [0.5], "score"), "linear/a.pth")
     file.write_bytes(b"trained on")

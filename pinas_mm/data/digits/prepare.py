@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from pinas_mm.data.digits.layouts import LAYOUTS, Layout
 from pinas_mm.data.digits.photos import Photos, load_photos
 from pinas_mm.data.digits.scenes import compose
 from pinas_mm.errors import UserError
+from pinas_mm.files import whole_folder
 
 MAX_HEIGHT = 2048
 # A day's work; 1,797 digits on two photographs say nothing new in more.
@@ -116,7 +114,7 @@ def prepare(
     sources = {split: (digits[split], photos[split]) for split in digits}
     for layout, report in jobs:
         if not report.kept:
-            with _whole(report.folder) as folder:
+            with whole_folder(report.folder) as folder:
                 _write(folder, layout, report.parameters, sources, progress)
         yield report
 
@@ -212,23 +210,3 @@ def _existing(folder: Path, parameters: dict[str, Any], overwrite: bool) -> bool
             "replace it"
         )
     return False
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the name ``folder`` at the end, or vanishes on an error."""
-    work = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        work.mkdir(parents=True)
-        yield work
-        if folder.exists():
-            folder.rename(old)
-        work.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
