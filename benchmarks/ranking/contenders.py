@@ -14,6 +14,8 @@ from pinas_mm.demo.jobs import REPOSITORY, Job
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 PROBE = "probe"
+# Where a config names the supernet to start from.
+SOURCE = "model.model.backbone.init_cfg.checkpoint"
 # Seeds of the second probe of one supernet: what a probe's noise is.
 SECOND = 1000
 
@@ -27,11 +29,13 @@ class Contender:
         title: for tables.
         labelled: whether it is trained with labels; its own head scores then, else a probe does,
             and the score without labels.
+        after: name of the contender whose supernet it starts from, or None.
     """
 
     name: str
     title: str
     labelled: bool = False
+    after: str | None = None
 
 
 CONTENDERS = (
@@ -43,6 +47,11 @@ CONTENDERS = (
     Contender("spos_long", "SPOS, four times as long", labelled=True),
     Contender("fairnas", "FairNAS", labelled=True),
     Contender("sandwich", "sandwich rule", labelled=True),
+    # Experiments on what makes the difference: length, labels, and where labels start from.
+    Contender("pinas_long", "Pi-NAS, four times as long"),
+    Contender("spos_few", "SPOS, a label for one image in 20", labelled=True),
+    Contender("spos_short", "SPOS, half as long", labelled=True),
+    Contender("pinas_labels", "Pi-NAS, then the half of SPOS", labelled=True, after="pinas"),
 )
 # Scores of untrained networks, and the config whose model and images they take.
 ZERO_COST = "zero_cost"
@@ -74,8 +83,18 @@ class Contest:
     epochs: int | None = None
 
     def chains(self) -> list[list[Job]]:
-        """What is to be run, a chain for each supernet."""
-        trained = [self._chain(c, seed) for seed in self.seeds for c in self.contenders]
+        """What is to be run, a chain for each supernet and those that start from it."""
+        firsts = [contender.name for contender in self.contenders if not contender.after]
+        trained = [
+            [
+                job
+                for c in self.contenders
+                if one in (c.name, c.after)
+                for job in self._chain(c, seed)
+            ]
+            for seed in self.seeds
+            for one in firsts
+        ]
         return [*trained, *(self._untrained(seed) for seed in self.seeds)]
 
     def results(self) -> dict[str, dict[str, Any]]:
@@ -117,8 +136,11 @@ class Contest:
     def _chain(self, contender: Contender, seed: int) -> list[Job]:
         folder, note = self._of(contender.name, seed), f"{contender.title}, seed {seed}"
         supernet = folder / "supernet"
+        start = {}
+        if contender.after:
+            start = {SOURCE: (self._of(contender.after, seed) / "supernet").resolve()}
         jobs = [
-            self._training(note, contender.name, supernet, seed),
+            self._training(note, contender.name, supernet, seed, start),
             self._shifts(note, contender.name, folder),
             self._scoring(note, contender.name, str(supernet.resolve()), folder, "own"),
         ]
@@ -127,7 +149,7 @@ class Contest:
             again = contender.name == CONTENDERS[0].name and seed == self.seeds[0]
             for number, probe_seed in enumerate([seed, SECOND + seed][: 1 + again], 1):
                 probe = folder / f"probe{number}"
-                source = {"model.model.backbone.init_cfg.checkpoint": supernet.resolve()}
+                source = {SOURCE: supernet.resolve()}
                 jobs += [
                     self._training(f"probe of {note}", PROBE, probe, probe_seed, source),
                     self._scoring(

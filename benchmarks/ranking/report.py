@@ -31,6 +31,7 @@ from evidence import (
     shifts,
 )
 from matplotlib.figure import Figure
+from scipy.stats import kendalltau
 
 from pinas_mm.analysis.ranking import RESAMPLES, rank
 from pinas_mm.engine.faults import one_line_errors
@@ -111,8 +112,26 @@ class Page:
             ("Kendall tau between two seeds (the ceiling)", by_cost["macs"].ceiling.shown(3)),
             ("Kendall tau of multiply-adds with accuracy", by_cost["macs"].kendall.shown(3)),
             ("Kendall tau of parameters with accuracy", by_cost["params"].kendall.shown(3)),
+            *self._longer(),
         ]
         return _markdown(("the benchmark", ""), rows)
+
+    def _longer(self) -> list[tuple[str, str]]:
+        """What more steps change, of the architectures that were trained again."""
+        table = self.results["table"]
+        means = []
+        longer = table["longer"]["rows"]
+        archs = dict.fromkeys(row["arch"] for row in longer)
+        for rows in (table["rows"], longer):
+            means.append(
+                [np.mean([r["accuracy"] for r in rows if r["arch"] == arch]) for arch in archs]
+            )
+        gains = np.subtract(*reversed(means))
+        name = f"{len(archs)} architectures with {table['longer']['steps']:,} steps"
+        return [
+            (f"{name}: they gain", f"{gains.min():.1f} to {gains.max():.1f} points"),
+            (f"{name}: Kendall tau with the table", f"{kendalltau(*means).statistic:.3f}"),
+        ]
 
     def _contenders(self) -> str:
         header = ("supernet", "scored by", "Kendall tau", "not recalibrated", "costs held fixed")

@@ -23,7 +23,7 @@ from alone import Recipe
 from contenders import CONFIGS, CONTENDERS, Contest
 from digits import SPLITS, write_images
 from mmengine.config import Config
-from table import Table, spread_over_cost
+from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.analysis.results import read_results
 from pinas_mm.demo.jobs import run_chains
@@ -41,6 +41,8 @@ class Scale:
         archs: of the table.
         seeds: of the architectures alone.
         steps: of an architecture's training.
+        longer: architectures that are trained again, :data:`LONGER` times as long, to see whether
+            the table still gains.
         images: of each split.
         supernets: seeds of the supernets.
         contenders: how many, the first ones.
@@ -51,6 +53,7 @@ class Scale:
     archs: int = 160
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 1600
+    longer: int = 10
     images: tuple[tuple[str, int], ...] = tuple(SPLITS.items())
     supernets: tuple[int, ...] = (0, 1, 2)
     contenders: tuple[str, ...] = tuple(contender.name for contender in CONTENDERS)
@@ -59,14 +62,16 @@ class Scale:
     shift_pairs: int = 16
 
 
+LONGER = 3
 FULL = Scale()
 REDUCED = Scale(
     archs=12,
     seeds=(0, 1),
     steps=60,
+    longer=3,
     images=(("train", 640), ("val", 200), ("test", 300)),
     supernets=(0,),
-    contenders=("pinas", "spos"),
+    contenders=("pinas", "spos", "pinas_labels"),
     epochs=2,
     shift_images=64,
     shift_pairs=2,
@@ -103,7 +108,7 @@ def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
     file = work_dir / "alone.json"
     if file.is_file():
         return file
-    table = Table(
+    usual = Table(
         space=space(),
         archs=spread_over_cost(space(), scale.archs),
         seeds=scale.seeds,
@@ -111,8 +116,15 @@ def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
         images=images,
         folder=work_dir / "alone",
     )
-    content = dict(command=_command(), machine=machine(), **table.make())
-    write_json(file, content | dict(recipe=dataclasses.asdict(table.recipe)))
+    content = dict(command=_command(), machine=machine(), **usual.make())
+    content |= dict(recipe=dataclasses.asdict(usual.recipe))
+    longer = dataclasses.replace(
+        usual,
+        archs=spread_over_accuracy(space(), content["rows"], scale.longer),
+        recipe=recipe(LONGER * scale.steps),
+        folder=work_dir / "longer",
+    )
+    write_json(file, content | dict(longer=dict(steps=longer.recipe.steps, **longer.make())))
     return file
 
 

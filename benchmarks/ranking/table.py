@@ -7,8 +7,9 @@ import dataclasses
 import json
 import logging
 import multiprocessing
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,24 @@ def spread_over_cost(space: SearchSpace, number: int, seed: int = 0) -> list[Arc
     others = np.setdiff1d(np.arange(len(everything)), first)
     chosen = np.concatenate([first, rng.permutation(others)[: number - len(first)]])
     return [Arch(everything[index], space.depths) for index in rng.permutation(chosen)]
+
+
+def spread_over_accuracy(
+    space: SearchSpace, rows: Sequence[Mapping[str, Any]], number: int
+) -> list[Arch]:
+    """Architectures of a table, evenly from its worst to its best.
+
+    Args:
+        space: of the architectures.
+        rows: of the table, one an architecture and seed.
+        number: how many, at most as many as there are.
+    """
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(row["arch"], []).append(row["accuracy"])
+    ranked = sorted(found, key=lambda arch: statistics.fmean(found[arch]))
+    places = np.linspace(0, len(ranked) - 1, number).round().astype(int)
+    return [space.arch(ranked[place]) for place in places]
 
 
 @dataclasses.dataclass(frozen=True)

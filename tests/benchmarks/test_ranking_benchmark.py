@@ -19,7 +19,7 @@ from evidence import Truth, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
 from run import recipe, space
-from table import Table, spread_over_cost
+from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
@@ -111,6 +111,13 @@ def test_architectures_are_spread_evenly_over_cost():
     assert spread_over_cost(space(), 150) == archs
 
 
+def test_architectures_are_spread_evenly_over_accuracy():
+    accuracies = dict(zip(ARCHS, (70.0, 10.0, 40.0), strict=True))
+    rows = [dict(arch=a, accuracy=value + s) for a, value in accuracies.items() for s in (-5, 5)]
+    assert list(map(str, spread_over_accuracy(space(), rows, 2))) == [ARCHS[1], ARCHS[0]]
+    assert list(map(str, spread_over_accuracy(space(), rows, 3))) == [ARCHS[i] for i in (1, 2, 0)]
+
+
 def made_results(archs=60):
     """A table of known truth; one contender that knows it, one that errs, one that says nothing."""
     rng = np.random.default_rng(0)
@@ -140,7 +147,9 @@ def made_results(archs=60):
         spos={str(s): run(20.0, s) for s in range(3)},
         pinas_no_negatives={str(s): run(99.0, s) for s in range(3)},
     )
-    return dict(table=dict(rows=rows, recipe=dict(steps=10)), contest=contest)
+    longer = [row | dict(accuracy=row["accuracy"] + 1) for row in rows[:30]]
+    table = dict(rows=rows, recipe=dict(steps=10), longer=dict(steps=30, rows=longer))
+    return dict(table=table, contest=contest)
 
 
 def test_what_follows_from_made_results():
@@ -169,6 +178,8 @@ def test_a_page_gets_its_tables_and_keeps_its_text():
     page = Page(made_results(archs=100), resamples=20)
     tables = page.tables()
     assert "60; 3" in tables["benchmark"]
+    assert "10 architectures with 30 steps: they gain | 1.0 to 1.0 points |" in tables["benchmark"]
+    assert "Kendall tau with the table | 1.000 |" in tables["benchmark"]
     text = "before\n<!-- table shifts -->\nold\n<!-- end -->\nafter"
     made = rewritten(text, tables)
     assert made.startswith("before\n<!-- table shifts -->\n| supernet |")
@@ -188,10 +199,13 @@ def test_the_whole_of_it_on_a_sample(tmp_path):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     results = json.loads(out.read_text())
-    assert set(results["contest"]) == {"pinas", "spos", "zero_cost"}
+    assert set(results["contest"]) == {"pinas", "spos", "pinas_labels", "zero_cost"}
     archs = {row["arch"] for row in results["table"]["rows"]}
     assert len(archs) == 12
     assert len(results["table"]["rows"]) == 24
+    longer = results["table"]["longer"]
+    assert longer["steps"] == 180
+    assert len({row["arch"] for row in longer["rows"]} & archs) == 3
     for runs in results["contest"].values():
         for values in runs["0"]["scores"].values():
             assert set(values) == archs
