@@ -1,13 +1,14 @@
 # configs/pinas_linear.py, shrunk like the demo's supernet.
 _base_ = ["../pinas_linear.py", "digits.py"]
 
-space = {{_base_.demo_space}}
+space = dict(_delete_=True, **_base_.demo_space)
 
 model = dict(
     model=dict(
         data_preprocessor=dict(num_classes=10),
         backbone=dict(
-            space={{_base_.demo_space}}, init_cfg=dict(checkpoint="work_dirs/demo/supernet")
+            space=dict(_delete_=True, **_base_.demo_space),
+            init_cfg=dict(checkpoint="work_dirs/demo/supernet"),
         ),
         head=dict(num_classes=10, in_channels=64),
     )

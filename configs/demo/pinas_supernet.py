@@ -2,13 +2,13 @@
 # what counts is the number of steps: small space, small batches, views made on whole batches.
 _base_ = ["../pinas_supernet.py", "digits.py"]
 
-space = {{_base_.demo_space}}
+space = dict(_delete_=True, **_base_.demo_space)
 
 model = dict(
     data_preprocessor=dict(
         augment=dict(size=32, scale=(0.4, 1.0), hue=0.2, gray=0.2, blur=0.0, flip=0.0)
     ),
-    backbone=dict(space={{_base_.demo_space}}),
+    backbone=dict(space=dict(_delete_=True, **_base_.demo_space)),
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),
     head=dict(pair=dict(dim=64, queue_size=1024, temperature=0.1)),
     teacher=dict(momentum=0.99),

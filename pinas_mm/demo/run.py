@@ -23,7 +23,7 @@ from mmengine.runner import set_random_seed
 from rich.console import Console
 
 from pinas_mm.data.digits import prepare
-from pinas_mm.demo import pictures, report, search, transfer
+from pinas_mm.demo import alone, pictures, report, search, transfer
 from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
@@ -77,7 +77,7 @@ class Demo:
             run_chains(self._searches(), self.data)
             for seed in self.seeds:
                 search.export(self.folder(seed), self._environment())
-            run_chains(self._transfers(), self.data)
+            run_chains([*self._alone(), *self._transfers()], self.data)
             with _aside(self.work_dir / "pictures.log"):
                 drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
                 pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
@@ -113,6 +113,10 @@ class Demo:
             chains.append([probe, *search.by_probe(self.folder(seed), seed)])
             chains.append(search.label_free(self.folder(seed), seed))
         return chains
+
+    def _alone(self) -> list[list[Job]]:
+        jobs = (alone.trainings(self.folder(seed), seed) for seed in self.seeds)
+        return [[job] for chain in jobs for job in chain]
 
     def _transfers(self) -> list[list[Job]]:
         folders = {seed: self.folder(seed) for seed in self.seeds}
@@ -173,7 +177,7 @@ class Demo:
 
     def _findings(self) -> dict[str, Any]:
         batch_size = Config.fromfile(REPOSITORY / self.supernet).train_dataloader.batch_size
-        runs, searches, transfers = [], {}, {}
+        runs, searches, transfers, worth = [], {}, {}, {}
         for seed in self.seeds:
             folder = self.folder(seed)
             run = {
@@ -188,6 +192,7 @@ class Demo:
             runs.append(run)
             searches[str(seed)] = search.search_findings(folder)
             transfers[str(seed)] = transfer.findings(folder, self.transfer_weights)
+            worth[str(seed)] = alone.findings(folder, seed)
         return dict(
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
             machine=machine(),
@@ -195,6 +200,7 @@ class Demo:
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),
             searches=searches,
+            alone=worth,
             transfers=transfers,
             transfer_mean=report.mean_findings(list(transfers.values())),
         )
@@ -208,6 +214,7 @@ class Demo:
         for seed, searched in found["searches"].items():
             console.print(report.search_table(searched, f"search, seed {seed}"))
             console.print(report.search_text(searched), soft_wrap=True)
+            console.print(report.alone_text(found["alone"][seed]), soft_wrap=True)
             page = self.folder(int(seed)) / "search" / "search.html"
             console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
         number = len(found["seeds"])

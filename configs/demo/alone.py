@@ -1,0 +1,50 @@
+# An architecture of the demo's space trained alone, with labels, from random weights.
+_base_ = ["../_base_/runtime.py", "digits.py"]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="pinas_mm.LabelledViewsPreprocessor",
+        # A digit is none when flipped; its color is random, and any hue as likely.
+        augment=dict(size=32, scale=(0.6, 1.0), hue=0.5, gray=0.0, blur=0.0, flip=0.0),
+    ),
+    backbone=dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space={{_base_.demo_space}}),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(
+        type="LinearClsHead",
+        num_classes=10,
+        in_channels=64,
+        loss=dict(type="CrossEntropyLoss", loss_weight=1.0),
+    ),
+)
+demo_loader = dict(num_workers=0, collate_fn=dict(type="pseudo_collate"))
+train_dataloader = dict(
+    **demo_loader,
+    batch_size=64,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(type="pinas_mm.CachedDataset", dataset=_base_.digits_train),
+)
+val_dataloader = dict(
+    **demo_loader,
+    batch_size=250,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(type="pinas_mm.CachedDataset", dataset=_base_.digits_val),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="Accuracy", topk=1)
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
+)
+# Evaluated once, at the end.
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=25, val_interval=25)
+val_cfg = dict()
+test_cfg = dict()
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, end=5, by_epoch=True, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", begin=5, by_epoch=True, convert_to_iter_based=True),
+]
+default_hooks = dict(checkpoint=dict(interval=25))

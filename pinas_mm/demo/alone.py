@@ -1,0 +1,72 @@
+"""Was the search worth it? Its winner and random architectures of its cost, trained alone."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.scalars import validation_rows
+from pinas_mm.models.cost import count_costs
+from pinas_mm.space import SearchSpace
+
+CONFIG = "configs/demo/alone.py"
+RANDOM = 8  # architectures drawn at random
+NEAR = 0.1  # largest difference of their multiply-adds from the winner's, as a share of those
+SIDE = 32
+
+
+def trainings(folder: Path, seed: int) -> list[Job]:
+    """Of a seed's winner and of the random ones, from scratch, all in the same way."""
+    cfg = Config.fromfile(REPOSITORY / CONFIG)
+    jobs = []
+    for arch in [_winner(folder), *_of_its_cost(folder, seed)]:
+        work_dir = (folder / "alone" / arch).resolve()
+        command = (
+            *("tools/train.py", CONFIG, "--work-dir", str(work_dir), "--resume"),
+            *("--cfg-options", f"randomness.seed={seed}", f"model.backbone.arch={arch}"),
+        )
+        jobs.append(Job(f"{arch} alone, seed {seed}", command, work_dir, cfg.train_cfg.max_epochs))
+    return jobs
+
+
+def findings(folder: Path, seed: int) -> dict[str, Any]:
+    """Top-1 in percent.
+
+    Returns:
+        ``winner``, and ``top1`` of it; ``random``, top-1 of the others by architecture, their
+        ``mean``, and its standard ``error``.
+    """
+    winner, others = _winner(folder), _of_its_cost(folder, seed)
+    found = {
+        arch: validation_rows(folder / "alone" / arch)[-1]["accuracy/top1"]
+        for arch in (winner, *others)
+    }
+    values = [found[arch] for arch in others]
+    return dict(
+        winner=winner,
+        top1=found[winner],
+        random={arch: found[arch] for arch in others},
+        mean=statistics.fmean(values),
+        error=statistics.stdev(values) / len(values) ** 0.5,
+    )
+
+
+def _winner(folder: Path) -> str:
+    return (folder / "search" / "best.txt").read_text().strip()
+
+
+def _of_its_cost(folder: Path, seed: int) -> list[str]:
+    """Random architectures whose multiply-adds are near the winner's, without it."""
+    space = SearchSpace.build(Config.fromfile(REPOSITORY / CONFIG).model.backbone.space.to_dict())
+    winner, everything = space.arch(_winner(folder)), space.everything()
+    cost = count_costs(space, SIDE)["macs"]
+    macs, wanted = cost.of(everything), float(cost.of(np.array([winner]))[0])
+    others = everything[(everything != np.array(winner)).any(axis=1)]
+    near = np.abs(macs[(everything != np.array(winner)).any(axis=1)] / wanted - 1) <= NEAR
+    drawn = np.random.default_rng(seed).permutation(others[near])[:RANDOM]
+    return [str(space.arch(arch.tolist())) for arch in drawn]
