@@ -40,11 +40,11 @@ optim_wrapper = dict(
     optimizer=dict(type="SGD", lr=0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
 )
 # Evaluated once, at the end.
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=25, val_interval=25)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=12)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, end=5, by_epoch=True, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", begin=5, by_epoch=True, convert_to_iter_based=True),
+    dict(type="LinearLR", start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", begin=3, by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=25))
+default_hooks = dict(checkpoint=dict(interval=12))
