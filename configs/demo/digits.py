@@ -2,7 +2,6 @@
 # The paper's split attention, a dear 1x1 that sees no neighbours, a cheap depthwise 5x5, and a
 # dilated 3x3 with attention, so that cost alone does not decide.
 demo_space = dict(
-    skeleton=dict(type="pinas_mm.PlainSkeleton", expansion=2, stem_width=16, stem_stride=2),
     candidates=[
         (2, 1, 64),
         dict(type="pinas_mm.ResNetBottleneck", kernel=1, base_width=256),
@@ -12,6 +11,10 @@ demo_space = dict(
     depths=(1, 1, 1, 1),
     widths=(16, 16, 32, 32),
     strides=(2, 1, 2, 1),
+    expansion=2,
+    stem_widths=(8, 8, 16),
+    stem_stride=2,
+    stem_pool=False,
 )
 
 # Digits of 32 pixels; CachedDataset decodes each once.

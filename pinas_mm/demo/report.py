@@ -70,15 +70,15 @@ def table(
 
 
 def search_table(found: dict[str, Any], title: str) -> Table:
-    """The best architectures of a search by the probe."""
-    shown = Table("rank", "architecture", "probe top-1, %", "parameters", "multiply-adds")
+    """The best architectures of the search without labels."""
+    shown = Table("rank", "architecture", "score without labels", "parameters", "multiply-adds")
     shown.title = title
     for row in found["best"]:
         costs = row["costs"]
         shown.add_row(
             str(row["rank"]),
             row["arch"],
-            f"{row['metrics']['accuracy/top1']:.1f}",
+            f"{row['metrics']['cross_path/score']:.4f}",
             f"{costs['params']:,.0f}",
             f"{costs['macs']:,.0f}",
         )
@@ -87,13 +87,13 @@ def search_table(found: dict[str, Any], title: str) -> Table:
 
 def search_text(found: dict[str, Any]) -> str:
     """What else the searches say, in words."""
-    winner = found["label_free_winner"]
-    top1 = "was not probed" if winner["top1"] is None else f"has probe top-1 {winner['top1']:.1f} %"
+    top1, other = found["winner_top1"], found["probe_winner"]
     return (
-        f"architectures drawn at random have probe top-1 {found['random_top1']:.1f} % on average; "
-        f"the winner without labels, {winner['arch']}, {top1}; label-free and probe score: Kendall "
-        f"tau {found['label_free_kendall']:.2f}, Spearman rho {found['label_free_spearman']:.2f} "
-        f"over {found['label_free_number']} architectures drawn at random"
+        f"the winner {'was not probed' if top1 is None else f'has probe top-1 {top1:.1f} %'}, the "
+        f"probe's own, {other['arch']}, {other['top1']:.1f} %, architectures drawn at random "
+        f"{found['random_top1']:.1f} % on average; score without labels and probe: Kendall tau "
+        f"{found['kendall']:.2f}, Spearman rho {found['spearman']:.2f} over {found['number']} of "
+        "them"
     )
 
 

@@ -110,8 +110,8 @@ class Demo:
         chains = []
         for seed in self.seeds:
             probe = self._probe("probe, trained", "linear", "supernet", seed)
-            chains.append([probe, *search.by_probe(self.folder(seed), seed)])
             chains.append(search.label_free(self.folder(seed), seed))
+            chains.append([probe, *search.by_probe(self.folder(seed), seed)])
         return chains
 
     def _alone(self) -> list[list[Job]]:
