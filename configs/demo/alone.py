@@ -41,11 +41,11 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=0.05),
 )
 # Evaluated once, at the end.
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=8, val_interval=8)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=6, val_interval=6)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, end=2, by_epoch=True, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", begin=2, by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=8))
+default_hooks = dict(checkpoint=dict(interval=6))

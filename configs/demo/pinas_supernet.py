@@ -38,9 +38,9 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4),
 )
 # 62 steps an epoch; both schedulers end where the training does.
-train_cfg = dict(max_epochs=30, val_interval=5)
+train_cfg = dict(max_epochs=24, val_interval=4)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, end=2, by_epoch=True, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", begin=2, by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=5))
+default_hooks = dict(checkpoint=dict(interval=4))

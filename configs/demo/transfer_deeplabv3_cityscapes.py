@@ -33,7 +33,7 @@ train_dataloader = dict(**_base_.demo_loader, batch_size=8, dataset=train_set)
 val_dataloader = dict(**_base_.demo_loader, batch_size=10, dataset=test_set)
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_iters=1500)
+train_cfg = dict(max_iters=1000)
 optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper_deeplabv3)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks

@@ -86,14 +86,11 @@ def search_table(found: dict[str, Any], title: str) -> Table:
 
 
 def search_text(found: dict[str, Any]) -> str:
-    """What else the searches say, in words."""
-    top1, other = found["winner_top1"], found["probe_winner"]
+    """Whether the probe says the same, in words."""
     return (
-        f"the winner {'was not probed' if top1 is None else f'has probe top-1 {top1:.1f} %'}, the "
-        f"probe's own, {other['arch']}, {other['top1']:.1f} %, architectures drawn at random "
-        f"{found['random_top1']:.1f} % on average; score without labels and probe: Kendall tau "
-        f"{found['kendall']:.2f}, Spearman rho {found['spearman']:.2f} over {found['number']} of "
-        "them"
+        f"score without labels and probe: Kendall tau {found['kendall']:.2f}, Spearman rho "
+        f"{found['spearman']:.2f} over {found['number']} architectures drawn at random, whose "
+        f"probe top-1 deviates by {found['probe_std']:.1f} points"
     )
 
 

@@ -1,14 +1,13 @@
-"""The demo's searches: without labels, by the probe, and whether the two agree."""
+"""The demo's search without labels, and whether it agrees with the probe."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-from mmengine.config import Config
 
 from pinas_mm.analysis.ranking import rank
 from pinas_mm.demo.jobs import REPOSITORY, Job
@@ -18,8 +17,9 @@ from pinas_mm.search.search import RECORD
 
 PROBE = "configs/demo/pinas_search.py"
 LABEL_FREE = "configs/demo/pinas_search_label_free.py"
-# What makes both draw the same architectures at random.
-RANDOM = ("--sampler", "RandomSampler")
+TRIALS = 100  # of 256 architectures
+# What makes both draw the same architectures at random, and how many.
+RANDOM, NUMBER = ("--sampler", "RandomSampler"), 60
 
 
 def label_free(folder: Path, seed: int) -> list[Job]:
@@ -31,45 +31,38 @@ def label_free(folder: Path, seed: int) -> list[Job]:
     source, note = folder / "supernet", f", seed {seed}"
     random = folder / "random_free"
     return [
-        _job(f"search without labels{note}", LABEL_FREE, source, folder / "search", seed),
-        _job(f"label-free of random ones{note}", LABEL_FREE, source, random, seed, *RANDOM),
+        _job(f"search{note}", LABEL_FREE, source, folder / "search", seed, TRIALS),
+        _job(f"label-free of random{note}", LABEL_FREE, source, random, seed, NUMBER, *RANDOM),
     ]
 
 
 def by_probe(folder: Path, seed: int) -> list[Job]:
-    """The search by the probe, and its scores of the same architectures drawn at random."""
-    source, note = folder / "linear", f", seed {seed}"
-    return [
-        _job(f"search by the probe{note}", PROBE, source, folder / "search_probe", seed),
-        _job(f"probe of random ones{note}", PROBE, source, folder / "random_probe", seed, *RANDOM),
-    ]
+    """The probe's scores of the same architectures drawn at random."""
+    random = folder / "random_probe"
+    name = f"probe of random, seed {seed}"
+    return [_job(name, PROBE, folder / "linear", random, seed, NUMBER, *RANDOM)]
 
 
 def search_findings(folder: Path) -> dict[str, Any]:
-    """What the searches of a seed's folder found.
+    """What a seed's search found.
 
     Returns:
-        ``best`` and ``trials`` as in best.json, of the search without labels; ``winner_top1``, what
-        the probe says of its winner, None where it was not evaluated there; ``probe_winner`` with
-        ``arch`` and ``top1``; ``random_top1``, the probe's mean of architectures drawn at random;
-        ``kendall``, ``spearman`` and ``number``: rank correlation of the two scores over those.
+        ``best`` and ``trials`` as in best.json; ``kendall``, ``spearman`` and ``number``: rank
+        correlation of the scores without labels and by the probe over the architectures drawn at
+        random; ``probe_std``: the deviation of the probe's top-1 over them, in points.
     """
     found = json.loads((folder / "search" / "best.json").read_text())
     probe = scores(folder / "random_probe", "accuracy/top1")
     free = scores(folder / "random_free", "cross_path/score")
     both = sorted(set(probe) & set(free))
     alike = rank([probe[arch] for arch in both], [free[arch] for arch in both], resamples=0)
-    searched = scores(folder / "search_probe", "accuracy/top1")
-    probe_winner = (folder / "search_probe" / "best.txt").read_text().strip()
     return dict(
         best=found["best"],
         trials=found["trials"],
-        winner_top1=(probe | searched).get(found["best"][0]["arch"]),
-        probe_winner=dict(arch=probe_winner, top1=searched[probe_winner]),
-        random_top1=sum(probe.values()) / len(probe),
         kendall=alike.kendall.value,
         spearman=alike.spearman.value,
         number=alike.number,
+        probe_std=statistics.stdev(probe.values()),
     )
 
 
@@ -100,10 +93,12 @@ def export(folder: Path, environment: dict[str, str]) -> Path:
     return file
 
 
-def _job(name: str, config: str, source: Path, work_dir: Path, seed: int, *options: str) -> Job:
+def _job(
+    name: str, config: str, source: Path, work_dir: Path, seed: int, trials: int, *options: str
+) -> Job:
     work_dir = work_dir.resolve()
     command = (
         *("tools/search.py", config, str(source.resolve()), "--work-dir", str(work_dir)),
-        *("--seed", str(seed), *options),
+        *("--seed", str(seed), "--trials", str(trials), *options),
     )
-    return Job(name, command, work_dir, Config.fromfile(REPOSITORY / config).search.trials)
+    return Job(name, command, work_dir, trials)
