@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.models.cost import count_costs
+from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, panels, styled
 from pinas_mm.space import SearchSpace
 
 CONFIG = "configs/demo/alone.py"
@@ -54,6 +57,53 @@ def findings(folder: Path, seed: int) -> dict[str, Any]:
         mean=statistics.fmean(values),
         error=statistics.stdev(values) / len(values) ** 0.5,
     )
+
+
+def text(found: Mapping[str, dict[str, Any]]) -> str:
+    """What the winners are worth, in words.
+
+    Args:
+        found: :func:`findings` of each seed, by it.
+    """
+    lines = [
+        f"trained alone from scratch, seed {seed}: the winner, {one['winner']}, has top-1 "
+        f"{one['top1']:.1f} %, {len(one['random'])} random architectures of its cost have "
+        f"{one['mean']:.1f} % on average, standard error {one['error']:.1f}: it gains "
+        f"{one['top1'] - one['mean']:.1f}"
+        for seed, one in found.items()
+    ]
+    gains = [one["top1"] - one["mean"] for one in found.values()]
+    if len(gains) > 1:
+        error = statistics.stdev(gains) / len(gains) ** 0.5
+        lines.append(f"winners gain {statistics.fmean(gains):.1f}, standard error {error:.1f}")
+    return "\n".join(lines)
+
+
+@styled
+def draw(found: Mapping[str, dict[str, Any]]) -> Figure:
+    """Winners and random architectures of their cost, a line a seed.
+
+    Args:
+        found: as for :func:`text`.
+    """
+    figure, (axis,) = panels(1, 0.5 * len(found) + 1.5)
+    for place, one in enumerate(found.values()):
+        others = list(one["random"].values())
+        axis.errorbar(
+            one["mean"], place, xerr=2 * one["error"], fmt="|", color=INK, ms=16, capsize=4
+        )
+        axis.plot(others, [place] * len(others), "o", color=POINT, alpha=0.75)
+        axis.plot(one["top1"], place, "D", color=BEST, ms=9)
+    axis.set_yticks(range(len(found)), [f"seed {seed}" for seed in found])
+    axis.set(ylim=(-0.6, len(found) - 0.4), xlabel="top-1 alone, %")
+    heading(
+        axis,
+        "What the search's winner is worth",
+        "trained alone from scratch: the winner (orange), random architectures of its cost (blue), "
+        "their mean and two standard errors",
+    )
+    axis.grid(axis="x")
+    return figure
 
 
 def _winner(folder: Path) -> str:

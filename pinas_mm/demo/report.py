@@ -94,16 +94,6 @@ def search_text(found: dict[str, Any]) -> str:
     )
 
 
-def alone_text(found: dict[str, Any]) -> str:
-    """What the winner is worth when it is trained alone."""
-    gain = found["top1"] - found["mean"]
-    return (
-        f"trained alone from scratch the winner, {found['winner']}, has top-1 {found['top1']:.1f} "
-        f"%; {len(found['random'])} random architectures of its cost have {found['mean']:.1f} % on "
-        f"average, standard error {found['error']:.1f}: it gains {gain:.1f}"
-    )
-
-
 def mean_findings(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """Means over the seeds, column by column and row by row."""
     return {

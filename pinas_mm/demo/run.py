@@ -29,6 +29,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
+from pinas_mm.search.report.figures import to_png
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,9 +215,10 @@ class Demo:
         for seed, searched in found["searches"].items():
             console.print(report.search_table(searched, f"search, seed {seed}"))
             console.print(report.search_text(searched), soft_wrap=True)
-            console.print(report.alone_text(found["alone"][seed]), soft_wrap=True)
             page = self.folder(int(seed)) / "search" / "search.html"
             console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
+        console.print(alone.text(found["alone"]), soft_wrap=True)
+        write_atomically(self.work_dir / "alone.png", to_png(alone.draw(found["alone"])))
         number = len(found["seeds"])
         title = f"transfer{f', mean of {number} seeds' if number > 1 else ''}"
         console.print(report.table(found["transfer_mean"], title, report.TRANSFER_ROWS))
@@ -228,7 +230,7 @@ class Demo:
         report.draw_curves(curves, picture)
         minutes = f"{found['minutes']} minutes{', resumed' if found.get('resumed') else ''}"
         console.print(
-            f"{minutes}; curves: {picture}; "
+            f"{minutes}; curves: {picture}; the winner's worth: {self.work_dir / 'alone.png'}; "
             f"predictions: {self.work_dir / 'transfer.png'}; "
             f"findings: {self.work_dir / 'results.json'}; "
             f"TensorBoard: tensorboard --logdir {self.work_dir}"

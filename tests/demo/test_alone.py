@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from pinas_mm.demo import alone, report
+from pinas_mm.demo import alone
 from pinas_mm.demo.jobs import REPOSITORY
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
@@ -51,6 +51,12 @@ def test_what_the_logs_say(folder):
     assert list(found["random"].values()) == values.tolist()
     assert found["mean"] == pytest.approx(values.mean())
     assert found["error"] == pytest.approx(values.std(ddof=1) / 8**0.5)
-    text = report.alone_text(found)
-    assert "0-2-0-2, has top-1 90.0 %; 8 random" in text
+    text = alone.text({"3": found})
+    assert "the winner, 0-2-0-2, has top-1 90.0 %, 8 random" in text
     assert text.endswith("standard error 0.9: it gains 4.5")
+    both = {"3": found, "4": found | dict(top1=92)}
+    assert alone.text(both).endswith("winners gain 5.5, standard error 1.0")
+    (axis,) = alone.draw(both).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["seed 3", "seed 4"]
+    shown = [set(line.get_xdata()) for line in axis.lines]
+    assert all(points in shown for points in ({90}, {92}, set(values)))
