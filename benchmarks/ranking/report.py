@@ -117,8 +117,10 @@ class Page:
         return _markdown(("the benchmark", ""), rows)
 
     def _longer(self) -> list[tuple[str, str]]:
-        """What more steps change, of the architectures that were trained again."""
+        """What more steps change, of the architectures that were trained again, where any were."""
         table = self.results["table"]
+        if "longer" not in table:
+            return []
         means = []
         longer = table["longer"]["rows"]
         archs = dict.fromkeys(row["arch"] for row in longer)

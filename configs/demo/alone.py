@@ -5,8 +5,8 @@ model = dict(
     type="ImageClassifier",
     data_preprocessor=dict(
         type="pinas_mm.LabelledViewsPreprocessor",
-        # Crops alone. A digit is none when flipped, and with colors that change too a training
-        # needs twice as many steps before its loss begins to fall.
+        # Crops alone. A digit is none when flipped, and where colors change too the loss begins to
+        # fall later (single trials).
         augment=dict(size=32, scale=(0.7, 1.0), jitter=0.0, gray=0.0, blur=0.0, flip=0.0),
     ),
     backbone=dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space={{_base_.demo_space}}),

@@ -111,12 +111,15 @@ def _winner(folder: Path) -> str:
 
 
 def _of_its_cost(folder: Path, seed: int) -> list[str]:
-    """Random architectures whose multiply-adds are near the winner's, without it."""
+    """Random architectures whose multiply-adds are near the winner's, without it.
+
+    Where few are as near as that, the nearest.
+    """
     space = SearchSpace.build(Config.fromfile(REPOSITORY / CONFIG).model.backbone.space.to_dict())
     winner, everything = space.arch(_winner(folder)), space.everything()
-    cost = count_costs(space, SIDE)["macs"]
-    macs, wanted = cost.of(everything), float(cost.of(np.array([winner]))[0])
     others = everything[(everything != np.array(winner)).any(axis=1)]
-    near = np.abs(macs[(everything != np.array(winner)).any(axis=1)] / wanted - 1) <= NEAR
-    drawn = np.random.default_rng(seed).permutation(others[near])[:RANDOM]
+    cost = count_costs(space, SIDE)["macs"]
+    away = np.abs(cost.of(others) / float(cost.of(np.array([winner]))[0]) - 1)
+    near = others[away <= max(NEAR, np.sort(away)[RANDOM - 1])]
+    drawn = np.random.default_rng(seed).permutation(near)[:RANDOM]
     return [str(space.arch(arch.tolist())) for arch in drawn]

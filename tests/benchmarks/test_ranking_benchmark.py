@@ -180,6 +180,9 @@ def test_a_page_gets_its_tables_and_keeps_its_text():
     assert "60; 3" in tables["benchmark"]
     assert "10 architectures with 30 steps: they gain | 1.0 to 1.0 points |" in tables["benchmark"]
     assert "Kendall tau with the table | 1.000 |" in tables["benchmark"]
+    results = made_results(archs=100)
+    del results["table"]["longer"]
+    assert "they gain" not in Page(results, resamples=20).tables()["benchmark"]
     text = "before\n<!-- table shifts -->\nold\n<!-- end -->\nafter"
     made = rewritten(text, tables)
     assert made.startswith("before\n<!-- table shifts -->\n| supernet |")

@@ -38,6 +38,11 @@ def test_random_ones_cost_what_the_winner_costs(folder):
     assert {job.work_dir for job in alone.trainings(folder, seed=4)} != {j.work_dir for j in jobs}
 
 
+def test_a_winner_of_a_cost_of_its_own_gets_the_nearest(folder, monkeypatch):
+    monkeypatch.setattr(alone, "NEAR", 0.0)
+    assert len(alone.trainings(folder, seed=3)) == 1 + alone.RANDOM
+
+
 def test_what_the_logs_say(folder):
     jobs = alone.trainings(folder, seed=3)
     for number, job in enumerate(jobs):
