@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pinas_mm.algorithms.base import Step, SupernetAlgorithm
+from pinas_mm.algorithms.feature_maps import check_feature_maps
 from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
@@ -39,7 +40,8 @@ class SinglePath(SupernetAlgorithm):
         init_cfg: mmengine's weight initialization.
 
     Raises:
-        UserError: the model has not exactly one supernet, or the space cannot give the paths.
+        UserError: the model has not exactly one supernet, its neck or heads take other feature maps
+            than the supernet's, or the space cannot give the paths.
 
     Example:
         >>> model = dict(type='pinas_mm.SinglePath', model=dict(
@@ -71,6 +73,7 @@ class SinglePath(SupernetAlgorithm):
                 "backbone=dict(type='pinas_mm.PiNASSupernet', ...)"
             )
         self._place = found[0]
+        check_feature_maps(model, self.backbone)
         self.check_paths()
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
