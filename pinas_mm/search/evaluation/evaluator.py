@@ -191,8 +191,7 @@ class Evaluator:
         self._begun = True
 
     def _subnets(self, archs: Sequence[Arch], recalibrate: bool) -> Subnets:
-        score = self.score
-        return Subnets(self.backbone, archs, self.memory, score.following, recalibrate, score.whole)
+        return Subnets(self.backbone, archs, self.memory, self.score.following, recalibrate)
 
     def _measured(
         self, archs: Sequence[Arch], progress: Callable[[float], object] | None
@@ -222,7 +221,7 @@ class Evaluator:
                 for index in archs:
                     self.score.update(tallies[index], feats, targets)
 
-            self.scoring_counts.append(subnets.run(inputs, end))
+            self.scoring_counts.append(subnets.run(inputs, end, self.score.whole))
             done += len(inputs)
             steps.done()
             if on_batch is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import types
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -66,8 +67,6 @@ class Subnets:
         following: networks that run after the supernet, as neck and head; their batch norms have
             statistics of each subnet's own too, of all their calls in a batch.
         recalibrate: False keeps the batch norms' running statistics, the same for all subnets.
-        whole: run nothing before a subnet's end, where the caller runs the supernet as well: for
-            models that give their backbone other images than they get, as crops.
 
     Attributes:
         tree: the prefixes up to the last stage whose output is returned.
@@ -80,9 +79,8 @@ class Subnets:
         limit: float,
         following: Sequence[nn.Module] = (),
         recalibrate: bool = True,
-        whole: bool = False,
     ) -> None:
-        self._backbone, self._archs, self._limit, self._whole = backbone, archs, limit, whole
+        self._backbone, self._archs, self._limit = backbone, archs, limit
         self.tree = PrefixTree(arch[: backbone.num_running] for arch in archs)
         # What is to be found in modules is found here, once.
         self._norms: dict[tuple[int, int | None], list[_BatchNorm]] = {
@@ -99,7 +97,7 @@ class Subnets:
         norms = [norm for norms in self._norms.values() for norm in norms]
         self._all_norms = list(dict.fromkeys([*norms, *self._following]))
         self._statistics: dict[object, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        self._runs: dict[tuple[object, _BatchNorm], int] = {}
+        self._runs: dict[int, Counter[_BatchNorm]] = defaultdict(Counter)
         self._batches, self._recalibrate = 0, recalibrate
 
     @property
@@ -123,42 +121,46 @@ class Subnets:
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
             # Counted in its first run only.
-            for norm in self._attach(node.number, self._norms_of(node)):
+            for norm in self._attach(node):
                 norm.momentum = 0.0 if again else factor
             return self._run(node, x)
 
         def ended(archs: list[int], maps: Maps) -> None:
-            if not self._following and not self._whole:
+            if not self._following:
                 return
             for node in self._paths[archs[0]]:
                 # Should the supernet be run once more, the images are no others.
-                for norm in self._norms_of(node):
+                for norm in self._norms[node.depth, node.choice]:
                     norm.momentum = 0.0
-            key, norms = self._attach_following(archs)
-            with self._counted(key, norms), self._backbone.on(self._archs[archs[0]]):
+            with self._counted(archs[0]), self._backbone.on(self._archs[archs[0]]):
                 end(archs, maps[:-1])
 
         self._train(True)
         return self.tree.walk(images, run, ended, _nbytes, self._limit)
 
     def run(
-        self, images: torch.Tensor, end: Callable[[list[int], tuple[torch.Tensor, ...]], None]
+        self,
+        images: torch.Tensor,
+        end: Callable[[list[int], tuple[torch.Tensor, ...]], None],
+        whole: bool = False,
     ) -> WalkCount:
         """Runs all subnets on images.
 
         Args:
             images: (N, C, H, W).
             end: gets indices of equal subnets and their feature maps, as the supernet returns them;
-                there the supernet itself runs them too.
+                their path is set there.
+            whole: leave it to ``end`` to run the supernet, along the path that is set; it gets no
+                feature maps.
         """
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
-            self._attach(node.number, self._norms_of(node))
-            return self._run(node, x)
+            self._attach(node)
+            return () if whole else self._run(node, x)
 
         def ended(archs: list[int], maps: Maps) -> None:
             # Those of the path are in place: what runs in between lies deeper.
-            self._attach_following(archs)
+            self._attach_following(archs[0])
             with self._backbone.on(self._archs[archs[0]]):
                 end(archs, maps[:-1])
 
@@ -176,12 +178,7 @@ class Subnets:
         output = [network.output] if ends and hasattr(network, "output") else []
         return [*network.cell(number, node.choice), *output]
 
-    def _norms_of(self, node: Node) -> list[_BatchNorm]:
-        return [] if self._whole else self._norms[node.depth, node.choice]
-
     def _run(self, node: Node, x: Maps | torch.Tensor) -> Maps:
-        if self._whole:
-            return ()
         if not node.depth:
             return (self._backbone.forward_stem(x),)
         number = node.depth - 1
@@ -191,8 +188,15 @@ class Subnets:
             return (*x[:-1], out)
         return (*x[:-1], self._backbone.forward_output(out, stage), out)
 
-    def _attach(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
-        """Swaps in the statistics of a place: a change of references, nothing is copied."""
+    def _attach(self, node: Node) -> list[_BatchNorm]:
+        """Swaps in the statistics of a node: a change of references, nothing is copied."""
+        return self._swap(node.number, self._norms[node.depth, node.choice])
+
+    def _attach_following(self, arch: int) -> list[_BatchNorm]:
+        """Swaps in those of what follows a subnet, and all that are equal to it."""
+        return self._swap(("following", self._paths[arch][-1].number), self._following)
+
+    def _swap(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
         if not self._recalibrate:
             return norms
         statistics = self._statistics.get(key)
@@ -204,26 +208,18 @@ class Subnets:
             norm.running_mean, norm.running_var = mean, var
         return norms
 
-    def _attach_following(self, archs: list[int]) -> tuple[object, list[_BatchNorm]]:
-        """Swaps in what follows the subnets that end at one node; with what precedes it, where
-        nothing runs before.
-        """
-        path, norms = self._paths[archs[0]], self._following
-        if self._whole:
-            before = (n for node in path for n in self._norms[node.depth, node.choice])
-            norms = list(dict.fromkeys([*before, *norms]))
-        key = "following", path[-1].number
-        return key, self._attach(key, norms)
-
     @contextlib.contextmanager
-    def _counted(self, key: object, norms: list[_BatchNorm]) -> Iterator[None]:
-        """Each call of a batch norm weighs equally here, as a head's has one for each level."""
+    def _counted(self, arch: int) -> Iterator[None]:
+        """Those of what follows a subnet are in place here, and each call of a batch norm weighs
+        equally, as a head's has one for each level.
+        """
+        runs = self._runs[self._paths[arch][-1].number]
 
         def count(norm: _BatchNorm, _: object) -> None:
-            self._runs[key, norm] = self._runs.get((key, norm), 0) + 1
-            norm.momentum = 1 / self._runs[key, norm]
+            runs[norm] += 1
+            norm.momentum = 1 / runs[norm]
 
-        hooks = [norm.register_forward_pre_hook(count) for norm in norms]
+        hooks = [norm.register_forward_pre_hook(count) for norm in self._attach_following(arch)]
         try:
             yield
         finally:

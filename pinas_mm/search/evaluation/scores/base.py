@@ -60,8 +60,8 @@ class FeatureScore(Score):
     A tally is whatever a score gathers for one architecture.
     """
 
-    # Whether the score runs the supernet itself, on other images than it prepares, so that nothing
-    # can be shared: a path is set for it, and the feature maps that it gets are none.
+    # Whether the score runs the supernet itself, on other images than those that it prepares, as on
+    # crops: architectures share nothing then, and it gets no feature maps, but a path is set.
     whole: bool = False
 
     def image_size(self, batch: dict) -> tuple[int, int]:

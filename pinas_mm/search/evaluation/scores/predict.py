@@ -49,7 +49,7 @@ class PredictScore(FeatureScore):
 
     The supernet is run once for what architectures have in common, unless the model cuts the images
     up first (``test_cfg=dict(mode='slide')`` on images larger than its crops). Batch norms of neck
-    and heads are recalibrated too, by all their calls in predicting the calibration images.
+    and heads are recalibrated too, by :meth:`SinglePath.calibration_pass`, which needs labels.
 
     Of CocoMetric the images scored are meant, and no others of its ``ann_file``; where nothing at
     all is detected, its average precision is 0.
@@ -107,20 +107,29 @@ class PredictScore(FeatureScore):
         """
         for metric in self._metrics:
             metric.dataset_meta = images.metainfo or None
-        arch = self.backbone.space.mask.argmax(axis=1).tolist()
         calls: list[torch.Tensor] = []
         hook = self.backbone.register_forward_pre_hook(lambda _, args: calls.append(args[0]))
         try:
-            for batches in (images, calibration):
-                if not batches:
-                    continue
-                inputs, targets = self.prepare(next(iter(batches)), 0)
-                with self.backbone.on(arch):
-                    self.follow((), targets)
-                self.whole |= len(calls) != 1 or not same_batch(calls.pop(), inputs)
-                calls.clear()
+            inputs, targets = self.prepare(next(iter(images)), 0)
+            with self.backbone.on(self.backbone.space.mask.argmax(axis=1).tolist()):
+                self._predictions((), targets)
         finally:
             hook.remove()
+        self.whole = len(calls) != 1 or not same_batch(calls[0], inputs)
+
+    def prepare_calibration(
+        self, batch: dict, number: int
+    ) -> tuple[torch.Tensor, tuple[dict, int]]:
+        """The same of a labelled batch, for a training step's forward pass."""
+        data = self.model.calibration_batch(batch)
+        data["inputs"] = data["inputs"].to(next(self.backbone.parameters()).dtype)
+        return data["inputs"], (data, number)
+
+    def follow(self, feats: tuple[torch.Tensor, ...], targets: tuple[dict, int]) -> None:
+        """Goes on from an architecture's feature maps of a calibration batch."""
+        data, number = targets
+        with self.backbone.answering(data["inputs"], feats), _alone():
+            self.model.calibration_pass(data, number)
 
     def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Targets]:
         """Normalized images in the network's precision, and what predictions are made with."""
@@ -136,23 +145,13 @@ class PredictScore(FeatureScore):
         inputs = data["inputs"].to(next(self.backbone.parameters()).dtype)
         return inputs, (inputs, batch, data["data_samples"])
 
-    def follow(self, feats: tuple[torch.Tensor, ...], targets: Targets) -> list[BaseDataElement]:
-        """Predictions from an architecture's feature maps, a data sample for each image; without
-        any, along the path that is set.
-        """
-        inputs, _, samples = targets
-        # Predictions are written into the samples, which the next architecture gets too.
-        copies = [sample.new() for sample in samples]
-        with self.backbone.answering(inputs, feats) if feats else contextlib.nullcontext():
-            return self.model(inputs, copies, mode="predict")
-
     def new_tally(self) -> _Tally:
         """The metrics, without results."""
         return _Tally([_without_results(metric) for metric in self._metrics])
 
     def update(self, tally: _Tally, feats: tuple[torch.Tensor, ...], targets: Targets) -> None:
         """Hands predictions to the metrics."""
-        predictions = self.follow(feats, targets)
+        predictions = self._predictions(feats, targets)
         for sample in predictions:
             if "pred_instances" in sample:
                 tally.instances += len(sample.pred_instances)
@@ -170,6 +169,16 @@ class PredictScore(FeatureScore):
                     )
                 found[name] = _number(name, value)
         return found
+
+    def _predictions(
+        self, feats: tuple[torch.Tensor, ...], targets: Targets
+    ) -> list[BaseDataElement]:
+        """From an architecture's feature maps; without any, along the path that is set."""
+        inputs, _, samples = targets
+        # Predictions are written into the samples, which the next architecture gets too.
+        copies = [sample.new() for sample in samples]
+        with self.backbone.answering(inputs, feats) if feats else contextlib.nullcontext():
+            return self.model(inputs, copies, mode="predict")
 
     def _computed(self, metric: BaseMetric, tally: _Tally) -> dict[str, Any]:
         """What ``metric.evaluate`` gives, of this process's results alone.
@@ -238,6 +247,19 @@ def _missed(sample: BaseDataElement) -> BaseDataElement:
     missed = sample.new()
     missed.pred_instances = found
     return missed
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Without other ranks: losses average the number of their targets over all, which here have
+    other architectures, and not as many.
+    """
+    initialized = torch.distributed.is_initialized
+    torch.distributed.is_initialized = lambda: False
+    try:
+        yield
+    finally:
+        torch.distributed.is_initialized = initialized
 
 
 @contextlib.contextmanager

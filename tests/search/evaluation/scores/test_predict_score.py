@@ -77,15 +77,21 @@ KINDS = dict(
 
 
 def alone(model, arch, calibration, images, metrics):
-    """The long way: the library's own test along a path, its statistics those of the path."""
+    """The long way: the library's own test along a path, its statistics those of the path in a
+    training step.
+    """
 
-    def run(batch):
-        model.test_step(copy.deepcopy(batch), arch)
+    def run(numbered):
+        number, batch = numbered
+        data = model.model.data_preprocessor(copy.deepcopy(batch), True)
+        torch.manual_seed(number)
+        with model.backbone.on(arch):
+            model.model(**data, mode="loss")
 
     metrics = Metrics(metrics)
     metrics.dataset_meta = CLASS_NAMES
     model.eval()
-    with Statistics(model, run, calibration).applied(), torch.no_grad():
+    with Statistics(model, run, enumerate(calibration)).applied(), torch.no_grad():
         for batch in images:
             batch = copy.deepcopy(batch)
             metrics.process(model.test_step(batch, arch), batch)
@@ -145,7 +151,7 @@ def test_nothing_detected_is_an_average_precision_of_0(space, capfd):
     config.test_cfg.rcnn.score_thr = 1.1
     model = single_path(config, torch.float32)
     images = Batches(lambda: [with_instances(masked_detections())], [2], CLASS_NAMES)
-    evaluator = Evaluator(model, PredictScore(coco()), [detections()], images)
+    evaluator = Evaluator(model, PredictScore(coco()), [masked_detections()], images)
     names = tuple(f"coco/bbox_mAP{end}" for end in ("", "_50", "_75", "_s", "_m", "_l"))
     assert evaluator.names == names
     (metrics,) = evaluator.evaluate(ARCHS[:1])
