@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from evaluations import assert_unchanged, batches, classifier, plain, snapshot
-from mmengine.evaluator import BaseMetric
 from mmengine.evaluator import Evaluator as Metrics
 from mmengine.fileio import dump
 from single_paths import single_path
@@ -17,11 +16,11 @@ from whole_models import (
     segmentor,
     segments,
     sliding_segmentor,
+    with_instances,
 )
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import Statistics
-from pinas_mm.registry import METRICS
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.scores import PredictScore
@@ -35,37 +34,9 @@ ARCHS = ["01-2", "32-0", "01-1", "01-2"]
 CLASS_NAMES = dict(classes=("a", "b", "c", "d"))
 
 
-@METRICS.register_module()
-class EveryNumber(BaseMetric):
-    """Sums of all that is predicted: they show what rounded metrics would hide."""
-
-    def process(self, data_batch, data_samples):
-        for sample in data_samples:
-            if "seg_logits" in sample:
-                self.results.append([sample["seg_logits"]["data"]])
-            else:
-                self.results.append([v for _, v in sorted(sample["pred_instances"].items())])
-
-    def compute_metrics(self, results):
-        columns = zip(*results, strict=True)
-        return {f"sum{n}": sum(float(v.double().sum()) for v in c) for n, c in enumerate(columns)}
-
-
 def coco(**options):
     """COCO's metric of ground truth that the samples bring along."""
     return dict(type="mmdet.CocoMetric", **options)
-
-
-def with_instances(batch):
-    """A batch whose samples have their ground truth as CocoMetric reads it."""
-    for number, sample in enumerate(batch["data_samples"]):
-        truth = sample.gt_instances
-        instances = [
-            dict(bbox=box.tolist(), bbox_label=int(label), ignore_flag=0)
-            for box, label in zip(truth.bboxes, truth.labels, strict=True)
-        ]
-        sample.set_metainfo(dict(instances=instances, img_id=number))
-    return batch
 
 
 KINDS = dict(
