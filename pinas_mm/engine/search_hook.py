@@ -13,6 +13,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
+from pinas_mm.weights.digest import weights_digest
 
 
 @HOOKS.register_module()
@@ -96,7 +97,7 @@ class ArchSearchHook(Hook):
 
     def _search(self, runner: Runner, done: int) -> None:
         from pinas_mm.search.display import Display
-        from pinas_mm.search.search import Search, weights_digest
+        from pinas_mm.search.search import Search
 
         when = f"epoch_{done}" if self._epochs else f"iter_{done}"
         folder = Path(runner.work_dir) / "search" / when

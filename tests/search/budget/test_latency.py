@@ -15,10 +15,11 @@ from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.operations.split_attention import SplitAttentionBlock
 from pinas_mm.search.budget.budget import Budget
-from pinas_mm.search.budget.latency import LatencyTable, cached_latency, measure_latency
+from pinas_mm.search.budget.latency import LatencyTable, measure_latency
+from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.space import SearchSpace
 
-QUICK = dict(image_size=16, repeats=1, num_threads=1)
+QUICK = dict(image_size=16, repeats=1, num_threads=1, check=0)
 
 
 @pytest.fixture(scope="module")
