@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pinas_mm.errors import UserError
@@ -49,7 +50,7 @@ def params(part: nn.Module, x: torch.Tensor | Maps) -> float:
 
 def macs(part: nn.Module, x: torch.Tensor | Maps) -> float:
     """Multiply-adds of convolutions and matrix products for one image, as PyTorch counts FLOPs."""
-    with FlopCounterMode(display=False) as counter:
+    with _plain_attention(), FlopCounterMode(display=False) as counter:
         part(x)
     images = len(x if isinstance(x, torch.Tensor) else x[0])
     return counter.get_total_flops() // 2 // images
@@ -166,6 +167,18 @@ def _following(
                     "as for a module that is called part(x)"
                 ) from error
     return found
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention as the matrix products that it is: PyTorch counts none of its fused kernels'."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextlib.contextmanager

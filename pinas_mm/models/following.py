@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.structures import InstanceData
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -15,6 +16,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.network import Network
 
 Maps = tuple[torch.Tensor, ...]
+# What models raise where sizes do not fit.
+FAULTS = (RuntimeError, AssertionError, LookupError, AttributeError, TypeError, ValueError)
 NetworkCall = Callable[[torch.Tensor], Maps]
 
 
@@ -57,6 +60,8 @@ class Following(nn.Module):
         self._place = _Place(self._size)
         # What copy takes for a copy that it has made already.
         self.model = copy.deepcopy(model, {id(network): self._place}).eval()
+        # PyTorch's counter looks for the graph of whatever has a gradient.
+        self.model.requires_grad_(False)
         if mode == "tensor":
             for module in self.model.modules():
                 config = getattr(module, "test_cfg", None)
@@ -82,16 +87,16 @@ class Following(nn.Module):
         facts = dict.fromkeys(("img_shape", "ori_shape", "pad_shape"), self._size)
         facts |= dict(batch_input_shape=self._size, scale_factor=(1.0, 1.0), flip=False)
         # The models of all three libraries take mmpretrain's, which its own insist on.
-        samples = [DataSample(metainfo=facts) for _ in images]
+        samples = [DataSample(metainfo=facts, gt_instances=InstanceData()) for _ in images]
         try:
             return self.model(images, samples, mode=self._mode)
-        except (RuntimeError, AssertionError, IndexError) as error:
+        except FAULTS as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             shapes = " ".join("x".join(map(str, x.shape)) for x in self._place.maps)
             raise UserError(
                 f"what follows the network in {type(self.model).__name__} fails on its feature "
-                f"maps of {shapes} ({reason}): out_indices must suit neck and "
-                "heads, and the images be large enough"
+                f"maps of {shapes} ({reason}): out_indices must suit neck and heads, and the "
+                "images be large enough; search.num_classes=0 leaves out what follows"
             ) from error
 
     def keep_used(self, maps: Maps) -> Following:

@@ -61,8 +61,8 @@ class SearchSettings:
         latency: arguments of :func:`~pinas_mm.search.budget.latency.measure_latency`, which
             measures each candidate block here, what follows the backbone, and some architectures
             as a whole, to see how far the sum is off; None measures where a constraint or an
-            objective is on latency. A machine that joins a search keeps a bound on latency by its own
-            measurements.
+            objective is on latency. A machine that joins a search keeps a bound on latency by its
+            own measurements.
         image_size: height and width for the costs; None is that of the images.
         num_classes: outputs of a linear classifier on the backbone for the costs. None counts and
             measures the whole model where the supernet stands in one (:class:`SinglePath`): neck

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from whole_models import detector, mask_rcnn, segmentor
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.cost import count_costs
+from pinas_mm.models.cost import count_costs, macs
 from pinas_mm.models.following import Following
 from pinas_mm.registry import COSTS, MODELS
 
@@ -148,6 +148,14 @@ def test_a_cost_of_ones_own_gets_the_feature_maps(space):
     assert table["norms"].fixed == backbone["norms"].fixed + 4
     (maps,) = (x for x in seen if isinstance(x, tuple))
     assert [tuple(x.shape) for x in maps] == [(1, 32, 12, 16), (1, 32, 6, 8)]
+
+
+def test_attention_counts_as_its_matrix_products():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    with torch.no_grad():
+        found = macs(layer, torch.rand(1, 10, 16))
+    # Four projections, products of queries and keys and of those and the values, two layers.
+    assert found == 10 * 16 * 16 * 4 + 2 * 10 * 10 * 16 + 2 * 10 * 16 * 32
 
 
 def test_any_network_can_stand_in_the_place(space):
