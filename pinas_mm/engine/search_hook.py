@@ -13,45 +13,54 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
+from pinas_mm.weights.digest import weights_digest
 
 
 @HOOKS.register_module()
 class ArchSearchHook(Hook):
-    """Searches the supernet in training, at its end or every so many epochs.
+    """Searches the supernet in training, at its end or every so many epochs or iterations.
 
-    Each search has a folder of its own, ``search/epoch_N`` in the work dir, with record and report
-    as ``tools/search.py`` writes them. One that was broken off is finished when the training
-    resumes; weights that differ from those of an earlier training in the same folder are a search,
-    and an Optuna study, of their own. The training goes on as if nothing had been searched:
-    weights, statistics and random numbers are left as they were.
+    Each search has a folder of its own, ``search/epoch_N`` or ``search/iter_N`` in the work dir,
+    with record and report as ``tools/search.py`` writes them. One that was broken off is finished
+    when the training resumes; weights that differ from those of an earlier training in the same
+    folder are a search, and an Optuna study, of their own. The training goes on as if nothing had
+    been searched: weights, statistics and random numbers are left as they were.
 
     Args:
         search: the ``search`` dict of ``configs/pinas_search.py``.
-        interval: epochs between two searches; None searches once, after the last epoch.
+        interval: epochs or iterations between two searches; None searches once, at the end. Where
+            a checkpoint is due as well, it is written first.
+        by_epoch: whether these are epochs; None counts as the training does, iterations in an
+            iteration-based one.
 
     Raises:
         UserError: a setting is unknown; before the training, where they do not suit the model,
-            images are missing, or the training is iteration-based and has no epochs.
+            images are missing, or epochs shall be counted in an iteration-based training.
     """
 
     # After the checkpoint hook: a kill in the middle of a search loses no training.
     priority = "LOWEST"
 
-    def __init__(self, search: dict[str, Any], interval: int | None = None) -> None:
+    def __init__(
+        self, search: dict[str, Any], interval: int | None = None, by_epoch: bool | None = None
+    ) -> None:
         # Imported where it is used: Optuna and scikit-learn would slow down every import.
         from pinas_mm.search.settings import SearchSettings
 
         if interval is not None and interval < 1:
             raise UserError(f"ArchSearchHook's interval is {interval}: at least 1, or None")
         self.settings, self.interval = SearchSettings.parse(search), interval
+        self.by_epoch = by_epoch
 
     def before_train(self, runner: Runner) -> None:
         """Checks the settings, and finishes the search that the run was broken off in."""
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
+        iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+        if self.by_epoch and iterations:
             raise UserError(
-                "ArchSearchHook counts epochs, and this training is iteration-based: train by "
-                "epochs, or search afterwards by tools/search.py"
+                "ArchSearchHook has by_epoch=True, and this training is iteration-based and has no "
+                "epochs: leave by_epoch out, and give interval in iterations"
             )
+        self._epochs = not iterations if self.by_epoch is None else self.by_epoch
         # A typing error must not show after the last epoch.
         from pinas_mm.search.samplers import build_sampler
 
@@ -59,30 +68,43 @@ class ArchSearchHook(Hook):
         self.settings.check(model)
         build_sampler(self.settings.sampler, model.backbone.space)
         self.settings.check_data()
-        if 0 < runner.epoch < runner.max_epochs and self._is_due(runner.epoch, runner):
-            self._search(runner, runner.epoch)
+        if self._done(runner):
+            self._search_if_due(runner, self._done(runner))
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Searches where iterations are counted and the interval says so."""
+        if not self._epochs:
+            self._search_if_due(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Searches where the interval says so."""
-        if self._is_due(runner.epoch + 1, runner) and runner.epoch + 1 < runner.max_epochs:
-            self._search(runner, runner.epoch + 1)
+        """Searches where epochs are counted and the interval says so."""
+        if self._epochs:
+            self._search_if_due(runner, runner.epoch + 1)
 
     def after_train(self, runner: Runner) -> None:
         """Searches the final supernet."""
-        self._search(runner, runner.epoch)
+        self._search(runner, self._done(runner))
 
-    def _is_due(self, epoch: int, runner: Runner) -> bool:
-        return self.interval is not None and epoch % self.interval == 0
+    def _done(self, runner: Runner) -> int:
+        return runner.epoch if self._epochs else runner.iter
 
-    def _search(self, runner: Runner, epoch: int) -> None:
+    def _search_if_due(self, runner: Runner, done: int) -> None:
+        last = runner.max_epochs if self._epochs else runner.max_iters
+        if self.interval is not None and done % self.interval == 0 and done < last:
+            self._search(runner, done)
+
+    def _search(self, runner: Runner, done: int) -> None:
         from pinas_mm.search.display import Display
-        from pinas_mm.search.search import Search, weights_digest
+        from pinas_mm.search.search import Search
 
-        folder = Path(runner.work_dir) / "search" / f"epoch_{epoch}"
-        source = f"{runner.work_dir} after epoch {epoch}"
+        when = f"epoch_{done}" if self._epochs else f"iter_{done}"
+        folder = Path(runner.work_dir) / "search" / when
+        source = f"{runner.work_dir} after {'epoch' if self._epochs else 'iteration'} {done}"
         model, settings = unwrapped(runner.model), self.settings
         if is_main_process():
-            study = f"{settings.study}_epoch_{epoch}_{weights_digest(model)}"
+            study = f"{settings.study}_{when}_{weights_digest(model)}"
             settings = dataclasses.replace(settings, study=study)
         search = Search(model, settings, folder, source)
         if is_main_process():
@@ -92,7 +114,7 @@ class ArchSearchHook(Hook):
             search.write()
             best = search.findings().best(1)
             for name, value in (best[0].metrics if best else {}).items():
-                runner.visualizer.add_scalar(f"search/{name}", value, step=epoch)
+                runner.visualizer.add_scalar(f"search/{name}", value, step=done)
         else:
             search.run()
         barrier()

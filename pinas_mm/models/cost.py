@@ -1,18 +1,22 @@
-"""Costs are counted: parts of a network are run on the meta device, where nothing is computed."""
+"""Costs are counted: a network's parts are run on the meta device, where nothing is computed, and
+what follows it in a model once for real.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pinas_mm.errors import UserError
+from pinas_mm.models.following import Following, Maps, network_in
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import COSTS, find
@@ -39,20 +43,21 @@ class Part(nn.Module):
         return self._run(x)
 
 
-def params(part: nn.Module, x: torch.Tensor) -> float:
+def params(part: nn.Module, x: torch.Tensor | Maps) -> float:
     """Learnable parameters."""
     return sum(parameter.numel() for parameter in part.parameters())
 
 
-def macs(part: nn.Module, x: torch.Tensor) -> float:
+def macs(part: nn.Module, x: torch.Tensor | Maps) -> float:
     """Multiply-adds of convolutions and matrix products for one image, as PyTorch counts FLOPs."""
-    with FlopCounterMode(display=False) as counter:
+    with _plain_attention(), FlopCounterMode(display=False) as counter:
         part(x)
-    return counter.get_total_flops() // 2 // len(x)
+    images = len(x if isinstance(x, torch.Tensor) else x[0])
+    return counter.get_total_flops() // 2 // images
 
 
 def count_costs(
-    network: Network | SearchSpace,
+    network: nn.Module | SearchSpace,
     image_size: int | Sequence[int] = 224,
     num_classes: int = 0,
     names: Sequence[str] = ("params", "macs"),
@@ -61,17 +66,22 @@ def count_costs(
 
     A cost is a function of :data:`pinas_mm.registry.COSTS`, ``cost(part, x)``: a number that adds
     up over the parts of a network, from a part (a module) and its input on the meta device, one
-    image of shape (1, channels, height, width).
+    image of shape (1, channels, height, width). What follows the network in a model is one more
+    part; its input is the tuple of the network's feature maps, on the model's device.
 
     Args:
         network: a supernet or backbone, whose strides, dilations and input channels count; of a
-            space, one with the space's own and three channels.
+            space, one with the space's own and three channels. Of a model of mmpretrain, mmdet or
+            mmseg with one of them as its backbone, all is counted that the model runs in
+            evaluation: neck and heads, but no auxiliary head. A two-stage detector has as many
+            proposals as its config allows, and masks as its library's counting (100).
         image_size: height and width of the images in pixels, or one number for both.
         num_classes: outputs of a linear classifier on the pooled last stage; 0 for none.
         names: of the costs.
 
     Raises:
-        UserError: a size is below 1, or a cost is unknown.
+        UserError: a size is below 1, a cost is unknown or does not take feature maps, or the model
+            has no network of ours, several, or one whose feature maps it does not take.
 
     Example:
         >>> @COSTS.register_module()
@@ -85,10 +95,14 @@ def count_costs(
             "least 0"
         )
     functions = {name: find(COSTS, name, f"cost {name}") for name in names}
+    model = None
+    if not isinstance(network, (Network, SearchSpace)):
+        model, network = network, network_in(network)
     twin = _twin(network)
     fixed = dict.fromkeys(names, 0.0)
     tables = {name: np.full(twin.space.mask.shape, np.nan) for name in names}
     known: dict[tuple, tuple[dict[str, float], torch.Tensor]] = {}
+    maps = []
 
     def count(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> dict[str, float]:
         part = Part(modules, run).eval()
@@ -115,13 +129,56 @@ def count_costs(
                 for name, value in known[key][0].items():
                     tables[name][number, choice] = value
             x = known[key][1]
+            stage = twin.returned_after(number)
+            if stage is not None:
+                maps.append(twin.forward_output(x, stage))
         if hasattr(twin, "output"):
             x = add([twin.output], twin.output, x)
         if num_classes:
             classifier = nn.Linear(x.shape[1], num_classes, device="meta")
             add([classifier], classifier, x.mean(dim=(2, 3)))
+    counted = f"backbone with {num_classes} classes" if num_classes else "backbone"
+    if model is not None:
+        counted = f"whole {type(model).__name__}"
+        for name, value in _following(model, size, maps, functions).items():
+            fixed[name] += value
     costs = [AdditiveCost(name, fixed[name], tables[name]) for name in names]
-    return CostTable(twin.space, costs)
+    return CostTable(twin.space, costs, f"{counted} at {size[0]} x {size[1]} pixels")
+
+
+def _following(
+    model: nn.Module, size: tuple[int, int], maps: Maps, functions: Mapping[str, Callable]
+) -> dict[str, float]:
+    """Costs of what follows the network in a model, on feature maps of these shapes."""
+    following = Following(model, size, "tensor")
+    weight = next(following.parameters(), torch.empty(0))
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    with torch.no_grad():
+        given = tuple(torch.rand(x.shape, generator=generator).to(weight) for x in maps)
+        following.keep_used(given)
+        for name, function in functions.items():
+            try:
+                found[name] = float(function(following, given))
+            except (AttributeError, TypeError) as error:
+                raise UserError(
+                    f"cost {name} cannot be counted for what follows the network in "
+                    f"{type(model).__name__} ({error}): there its x is the tuple of feature maps, "
+                    "as for a module that is called part(x)"
+                ) from error
+    return found
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention as the matrix products that it is: PyTorch counts none of its fused kernels'."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextlib.contextmanager

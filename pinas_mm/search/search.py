@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,15 @@ import torch
 from mmengine.dist import is_main_process
 from torch import nn
 
+from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256
 from pinas_mm.models.cost import count_costs
+from pinas_mm.models.following import network_in
 from pinas_mm.search.budget.budget import Budget
-from pinas_mm.search.budget.latency import cached_latency
+from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
+from pinas_mm.search.evaluation.images import load_batches
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
@@ -26,6 +28,7 @@ from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.settings import SearchSettings, options_of
 from pinas_mm.search.worker import work
 from pinas_mm.space.cost import AdditiveCost
+from pinas_mm.weights.digest import weights_digest
 
 # Costs that are counted whether or not somebody asked for them.
 ALWAYS = ("params", "macs")
@@ -66,12 +69,20 @@ class Search:
         self._latency: dict[str, Any] | None = None
         self.evaluator = settings.evaluator(model)
         named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
-        self.cost_table = count_costs(
-            model.backbone,
-            settings.image_size or self.evaluator.image_size,
-            self._num_classes(model),
-            names=tuple(dict.fromkeys([*ALWAYS, *sorted(named & set(cost_names()) - {LATENCY})])),
+        names = tuple(dict.fromkeys([*ALWAYS, *sorted(named & set(cost_names()) - {LATENCY})]))
+        size, classes = settings.image_size or self.evaluator.image_size, self._num_classes(model)
+        # What the predictions of an architecture go through; heads for training cost nothing then.
+        whole = isinstance(model, SinglePath) and settings.num_classes is None
+        self._whole = model.model if whole else None
+        self.cost_table = (
+            count_costs(self._whole, size, names=names)
+            if whole
+            else count_costs(model.backbone, size, classes, names=names)
         )
+        self._costs: dict[str, Any] = dict(image_size=settings.image_size, num_classes=classes)
+        if whole and not self._is_linear(size, classes):
+            self._costs["counted"] = self.cost_table.counted
+        self._facts = {"Costs": f"of the {self.cost_table.counted}"}
         costs = list(self.cost_table.costs.values())
         if settings.latency is not None or LATENCY in named:
             costs.append(self._measured(model))
@@ -127,7 +138,14 @@ class Search:
         """
         findings = self.findings(patience)
         try:
-            write_report(findings, self.work_dir, self.cost_table, self.settings.best, self._sha256)
+            write_report(
+                findings,
+                self.work_dir,
+                self.cost_table,
+                self.settings.best,
+                self._sha256,
+                self._facts,
+            )
         except OSError as error:
             raise UserError(
                 f"the report in {self.work_dir} cannot be written ({error.strerror}): make room "
@@ -140,6 +158,12 @@ class Search:
         head = getattr(getattr(model, "model", model), "head", None)
         return getattr(head, "num_classes", 0)
 
+    def _is_linear(self, size: Sequence[int] | int, classes: int) -> bool:
+        """Whether what follows the backbone costs what a linear classifier does."""
+        names = tuple(self.cost_table.costs)
+        linear = count_costs(network_in(self._whole), size, classes, names=names)
+        return all(linear[name].fixed == self.cost_table[name].fixed for name in names)
+
     def _measured(self, model: nn.Module) -> AdditiveCost:
         backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
@@ -147,8 +171,19 @@ class Search:
         for name in ("strides", "dilations"):
             options.setdefault(name, getattr(backbone, name))
         options["device"] = options.get("device", next(model.parameters()).device)
+        if self._whole is not None:
+            # A detector's time depends on what there is to detect.
+            (batch,) = load_batches(self.settings.dataloader, 1, self.settings.seed)
+            image = model.data_preprocessor(batch, False)["inputs"][0]
+            options |= dict(model=self._whole, image=image)
         table = cached_latency(self.work_dir / "latency.json", backbone.space, **options)
-        self._latency = {key: value for key, value in table.setting.items() if key != "space"}
+        setting = table.setting
+        self._latency = {key: value for key, value in setting.items() if key != "space"}
+        what = "backbone" if self._whole is None else f"whole {type(self._whole).__name__}"
+        fact = f"of the {what} on {setting['device']}, batch size {setting['batch_size']}"
+        if table.error is not None:
+            fact += f"; whole architectures that were timed are {table.error:.1%} off (median)"
+        self._facts["Latency"] = fact
         return table.additive()
 
     def _open_record(self, model: nn.Module) -> Record:
@@ -181,19 +216,10 @@ class Search:
             calibration_batches=settings.calibration_batches,
             calibration_dataloader=_of_images(settings.calibration_dataloader),
             image_size=list(self.evaluator.image_size),
-            costs=dict(image_size=settings.image_size, num_classes=self._num_classes(model)),
+            costs=self._costs,
             latency=self._latency if objective else None,
             seed=settings.seed,
         )
-
-
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of a model's weights, the same wherever their file lies; 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
 
 
 def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:

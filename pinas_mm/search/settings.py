@@ -61,11 +61,15 @@ class SearchSettings:
         pruner: an Optuna pruner, in a config its config; hopeless architectures then stop after a
             part of the images.
         latency: arguments of :func:`~pinas_mm.search.budget.latency.measure_latency`, which
-            measures each candidate block here; None measures where a constraint or an objective
-            is on latency. A machine that joins a search keeps a bound on latency by its own
-            measurements.
+            measures each candidate block here, what follows the backbone, and some architectures
+            as a whole, to see how far the sum is off; None measures where a constraint or an
+            objective is on latency. A machine that joins a search keeps a bound on latency by its
+            own measurements.
         image_size: height and width for the costs; None is that of the images.
-        num_classes: classifier's outputs for the costs; None is that of the model's head.
+        num_classes: outputs of a linear classifier on the backbone for the costs. None counts and
+            measures the whole model where the supernet stands in one (:class:`SinglePath`): neck
+            and heads, as it predicts at the image size; of others the backbone, and a classifier
+            of as many classes as the model's head has.
         seed: of the sampler and of the choice of images; partner paths and views of the label-free
             score have seeds of their own, so that searches compare.
         study: name of the study in the storage.

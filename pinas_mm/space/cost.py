@@ -70,10 +70,13 @@ class CostTable:
     Args:
         space: the search space.
         costs: each under its own name.
+        counted: what they are the costs of, in words.
     """
 
-    def __init__(self, space: SearchSpace, costs: Iterable[AdditiveCost]) -> None:
-        self.space = space
+    def __init__(
+        self, space: SearchSpace, costs: Iterable[AdditiveCost], counted: str = "backbone"
+    ) -> None:
+        self.space, self.counted = space, counted
         self.costs = {cost.name: cost for cost in costs}
 
     def __getitem__(self, name: str) -> AdditiveCost:

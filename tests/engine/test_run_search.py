@@ -6,7 +6,7 @@ from conftest import CONFIGS, NAMES
 from mmengine.config import Config
 
 from pinas_mm.engine.run_search import evaluate
-from pinas_mm.search.search import weights_digest
+from pinas_mm.weights.digest import weights_digest
 
 ARCHS = ["00-0", "32-1", "32-0"]
 

@@ -1,5 +1,6 @@
 """Searching inside a training run."""
 
+import copy
 import json
 import sqlite3
 
@@ -20,13 +21,32 @@ def search_dict(**changes) -> dict:
     return cfg.search.to_dict() | search_loaders(cfg) | dict(trials=4) | changes
 
 
+# The same eight steps, counted in epochs of four batches or in iterations; what is drawn for an
+# image shows that the search drew nothing that it kept.
+PIPELINE = [dict(type="pinas_mm.LoadImage"), dict(type="RandomFlip", prob=0.5)]
+EPOCHS = {"train_dataloader.dataset.pipeline": [*PIPELINE, dict(type="PackInputs")]}
+ITERATIONS = EPOCHS | {
+    "train_cfg": dict(_delete_=True, type="IterBasedTrainLoop", max_iters=8, val_interval=8),
+    "train_dataloader.sampler": dict(_delete_=True, type="InfiniteSampler", shuffle=True),
+    "param_scheduler": [dict(type="CosineAnnealingLR", by_epoch=False)],
+    "default_hooks.checkpoint": dict(by_epoch=False, interval=4),
+}
+COUNTED = pytest.mark.parametrize(
+    ("loop", "interval", "unit", "middle", "end"),
+    [(EPOCHS, 1, "epoch", 1, 2), (ITERATIONS, 4, "iter", 4, 8)],
+    ids=["epochs", "iterations"],
+)
+
+
 @pytest.fixture
 def run(runner, tmp_path):
     """Trains the small supernet two epochs with the hook, or without."""
 
     def train(name: str, hook: ArchSearchHook | None, **options):
         work_dir = tmp_path / name
-        built = runner(**{"train_cfg.max_epochs": 2, "work_dir": str(work_dir), **options})
+        epochs = {} if "train_cfg" in options else {"train_cfg.max_epochs": 2}
+        # mmengine takes marks out of what it merges.
+        built = runner(**epochs, work_dir=str(work_dir), **copy.deepcopy(options))
         if hook is not None:
             built.register_hook(hook)
         built.train()
@@ -40,23 +60,43 @@ def trials(folder) -> int:
         return database.execute("SELECT count(*) FROM trials WHERE state='COMPLETE'").fetchone()[0]
 
 
-def test_searches_every_epoch_and_training_does_not_notice(run):
-    work_dir, searched = run("searched", ArchSearchHook(search_dict(), interval=1))
-    _, plain = run("plain", None)
-    for epoch in (1, 2):
-        folder = work_dir / "search" / f"epoch_{epoch}"
+@COUNTED
+@pytest.mark.parametrize("workers", [0, 1])
+def test_searches_now_and_then_and_training_does_not_notice(
+    run, loop, interval, unit, middle, end, workers
+):
+    loop = loop | {"train_dataloader.num_workers": workers}
+    work_dir, searched = run("searched", ArchSearchHook(search_dict(), interval), **loop)
+    _, plain = run("plain", None, **loop)
+    assert {folder.name for folder in (work_dir / "search").iterdir()} == {
+        f"{unit}_{middle}",
+        f"{unit}_{end}",
+    }
+    for folder in (work_dir / "search").iterdir():
         assert trials(folder) == 4
         assert json.loads((folder / "best.json").read_text())["best"]
     assert all(torch.equal(searched[name], plain[name]) for name in plain)
 
 
-def test_searches_once_at_the_end(run):
-    work_dir, _ = run("end", ArchSearchHook(search_dict()))
-    assert [folder.name for folder in (work_dir / "search").iterdir()] == ["epoch_2"]
+@COUNTED
+def test_searches_once_at_the_end(run, loop, interval, unit, middle, end):
+    work_dir, _ = run("end", ArchSearchHook(search_dict()), **loop)
+    assert [folder.name for folder in (work_dir / "search").iterdir()] == [f"{unit}_{end}"]
 
 
-def test_broken_off_search_is_finished_on_resuming(run, monkeypatch, tmp_path):
-    hook = ArchSearchHook(search_dict(batch=1), interval=1)
+def test_iterations_can_be_counted_where_the_training_counts_epochs(run):
+    work_dir, searched = run("searched", ArchSearchHook(search_dict(), 3, by_epoch=False))
+    _, plain = run("plain", None)
+    folders = {folder.name for folder in (work_dir / "search").iterdir()}
+    assert folders == {"iter_3", "iter_6", "iter_8"}
+    assert all(torch.equal(searched[name], plain[name]) for name in plain)
+
+
+@COUNTED
+def test_broken_off_search_is_finished_on_resuming(
+    run, monkeypatch, tmp_path, loop, interval, unit, middle, end
+):
+    hook = ArchSearchHook(search_dict(batch=1), interval)
     finish, count = Record.finish, []
 
     def finish_two(self, *arguments):
@@ -67,12 +107,14 @@ def test_broken_off_search_is_finished_on_resuming(run, monkeypatch, tmp_path):
 
     monkeypatch.setattr(Record, "finish", finish_two)
     with pytest.raises(KeyboardInterrupt):
-        run("broken", hook)
+        run("broken", hook, **loop)
     monkeypatch.setattr(Record, "finish", finish)
     folder = tmp_path / "broken"
-    assert trials(folder / "search" / "epoch_1") == 2
-    run("broken", hook, resume=True, load_from=str(folder / "epoch_1.pth"))
-    assert trials(folder / "search" / "epoch_1") == trials(folder / "search" / "epoch_2") == 4
+    assert trials(folder / "search" / f"{unit}_{middle}") == 2
+    checkpoint = folder / f"{unit}_{middle}.pth"
+    run("broken", hook, resume=True, load_from=str(checkpoint), **loop)
+    for done in (middle, end):
+        assert trials(folder / "search" / f"{unit}_{done}") == 4
 
 
 def test_weights_of_another_training_are_another_search(run, tmp_path):
@@ -127,10 +169,9 @@ def test_what_does_not_suit_the_model_is_refused_before_the_training(run, runner
             ArchSearchHook(search_dict(**changes)).before_train(built)
 
 
-def test_iteration_based_training_is_refused(run):
-    loop = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=2)
-    with pytest.raises(UserError, match="iteration-based"):
-        run("iterations", ArchSearchHook(search_dict()), train_cfg=dict(_delete_=True, **loop))
+def test_epochs_of_an_iteration_based_training_are_refused(run):
+    with pytest.raises(UserError, match="by_epoch=True, and this training is iteration-based"):
+        run("iterations", ArchSearchHook(search_dict(), 1, by_epoch=True), **ITERATIONS)
 
 
 def test_bad_settings_are_refused_at_once():

@@ -2,56 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import inspect
 import json
-import logging
 import math
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.logging import print_log
+from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.files import write_atomically
-from pinas_mm.long_work import LongWork
 from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.following import Following, network_in
+from pinas_mm.search.budget.timing import noise, timed, torch_threads
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
+from pinas_mm.weights.digest import weights_digest
+from pinas_mm.weights.subnet import subnet_state
 
-WARM_UP = 3
-# Seconds that one measurement takes at least: clocks and synchronization cost microseconds.
-SPAN = 2e-3
 # A part's repeats differ by this share, half of them by more, where others use the cores as well.
 SPREAD = 0.2
 # More repeats, or threads, are typing errors that would take days.
 MOST = dict(repeats=10_000, threads=1024)
+MOST_CHECKED = 1000
+# Of whole architectures, which take as long as all their parts.
+CHECK_REPEATS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LatencyTable:
-    """Measured seconds of a space's parts; an architecture takes the sum of its parts' (stem and
-    blocks, without classifier).
+    """Measured seconds of a space's parts; an architecture takes the sum of its parts': stem,
+    blocks and, where a model was given, what follows the backbone there.
 
     Args:
         setting: what was measured where, plain values: device, torch, threads, space, image_size,
-            batch_size, in_channels, repeats.
-        fixed: seconds of the stem, and of what ends the network, for one batch.
+            batch_size, in_channels, repeats; of a whole model, ``following``: which.
+        fixed: seconds of the stem, of what ends the network, and of what follows it, for one batch.
         table: seconds of each candidate of each block with what stands around it, shape (blocks,
             candidates); NaN where it may not stand.
         load: of the machine before it was measured, see :func:`pinas_mm.machine.load`; None where
             it is not known.
         spread: how far half of a part's repeats lie apart, as a share of their median; the median
             of all parts.
+        error: how far the sums are from whole architectures that were timed, as a share of their
+            seconds; their median. None where none were.
     """
 
     setting: dict[str, Any]
@@ -59,6 +57,7 @@ class LatencyTable:
     table: np.ndarray
     load: float | None = None
     spread: float = 0.0
+    error: float | None = None
 
     def additive(self) -> AdditiveCost:
         """The cost ``latency``, in seconds for one batch."""
@@ -80,7 +79,7 @@ class LatencyTable:
         # JSON has no NaN.
         table = [[None if math.isnan(x) else x for x in row] for row in self.table.tolist()]
         known = dict(setting=self.setting, fixed=self.fixed, table=table)
-        return known | dict(load=self.load, spread=self.spread)
+        return known | dict(load=self.load, spread=self.spread, error=self.error)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LatencyTable:
@@ -93,14 +92,11 @@ class LatencyTable:
         fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
         if table.shape != space.mask.shape or not ((table > 0) == space.mask).all() or fixed <= 0:
             raise ValueError("not one positive number a candidate of each block")
-        known = content.get("load")
-        return cls(
-            content["setting"],
-            fixed,
-            table,
-            None if known is None else float(known),
-            float(content.get("spread", 0)),
+        load, error = (
+            None if content.get(name) is None else float(content[name])
+            for name in ("load", "error")
         )
+        return cls(content["setting"], fixed, table, load, float(content.get("spread", 0)), error)
 
 
 def measure_latency(
@@ -114,11 +110,16 @@ def measure_latency(
     strides: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
     progress: Callable[[float], None] | None = None,
+    check: int = 5,
+    model: nn.Module | None = None,
+    image: torch.Tensor | None = None,
 ) -> LatencyTable:
     """Times each candidate of each block alone, in float32 and as the stand-alone backbone has it.
 
-    Blocks that do the same on inputs of the same shape are measured once. The random numbers of
-    the process are left alone.
+    Blocks that do the same on inputs of the same shape are measured once. What follows the
+    backbone in a model is measured once, as the model predicts: with post-processing, as a
+    detector's non-maximum suppression. Then some architectures are timed whole, to see how far the
+    sums of parts are off. The random numbers of the process, and the model, are left alone.
 
     Args:
         space: the search space.
@@ -131,11 +132,17 @@ def measure_latency(
             (``OMP_NUM_THREADS``), whatever its workers share them out to.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         progress: called with the share that is done, 0 to 1.
+        check: architectures to time whole, drawn by a seed; fewer where the space is smaller.
+        model: of mmpretrain, mmdet or mmseg, with a supernet of the space as its backbone; None
+            measures the backbone alone.
+        image: what the model predicts on, as the network gets it, shape (in_channels, height,
+            width): how long post-processing takes depends on what is found. It is resized. None is
+            noise.
 
     Raises:
-        UserError: a number is below 1.
+        UserError: a number is out of range, or the model does not take the backbone's feature maps.
     """
-    setting = _setting(
+    setting = setting_of(
         space,
         image_size,
         batch_size,
@@ -145,22 +152,32 @@ def measure_latency(
         num_threads,
         strides,
         dilations,
+        check,
+        model,
     )
     height, width = setting["image_size"]
     device = _device(device)
+    whole = space.sample(min(check, space.size), np.random.default_rng(0))
+    steps = space.mask.sum() + (model is not None) + len(whole)
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
     first, done = space.mask.argmax(axis=1), 0
     measured: dict[tuple, tuple[float, torch.Size, float]] = {}
     before = load()
-    with _threads(setting["threads"]), torch.random.fork_rng(devices=[]), torch.inference_mode():
+    with (
+        torch_threads(setting["threads"]),
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(),
+    ):
         for choice in range(space.num_candidates):
             arch = np.where(space.mask[:, choice], choice, first)
             backbone = PiNASBackbone(arch, space, in_channels, strides, dilations)
             backbone.eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
-                fixed, stem_shape, _ = _seconds(backbone.forward_stem, shape, device, repeats)
+                x = noise(shape, device)
+                fixed, out, _ = timed(backbone.forward_stem, x, repeats)
+                stem_shape = out.shape
             shape = stem_shape
             for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
                 # Where a block stands matters only by its input; a transition is a stage's own.
@@ -169,90 +186,56 @@ def measure_latency(
                 key = int(here), place, shape
                 if key not in measured:
                     run = functools.partial(backbone.forward_cell, number=number)
-                    measured[key] = _seconds(run, shape, device, repeats)
+                    seconds, out, spread = timed(run, noise(shape, device), repeats)
+                    measured[key] = seconds, out.shape, spread
                 seconds, shape, _ = measured[key]
                 if here == choice:
                     table[number, choice], done = seconds, done + 1
-                told(done / space.mask.sum())
+                told(done / steps)
             if choice == 0 and hasattr(backbone, "output"):
-                fixed += _seconds(backbone.output, shape, device, repeats)[0]
+                fixed += timed(backbone.output, noise(shape, device), repeats)[0]
+        images, following = _images(image, setting).to(device), None
+        if model is not None:
+            following = Following(model, (height, width), "predict").to(device)
+            maps = _alone(first, space, setting, model).to(device)(images)
+            fixed, done = fixed + timed(following, maps, repeats)[0], done + 1
+            told(done / steps)
+        cost, errors = AdditiveCost("latency", fixed, table), []
+        for number, arch in enumerate(whole, 1):
+            run = alone = _alone(arch, space, setting, model).to(device)
+            if following is not None:
+                run = functools.partial(following.run, network=alone)
+            seconds, *_ = timed(run, images, min(repeats, CHECK_REPEATS))
+            errors.append(abs(float(cost.of([arch])[0]) / seconds - 1))
+            told((done + number) / steps)
     spread = statistics.median(spread for *_, spread in measured.values())
-    return LatencyTable(setting, fixed, table, before, spread)
+    error = statistics.median(errors) if errors else None
+    return LatencyTable(setting, fixed, table, before, spread, error)
 
 
-def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> LatencyTable:
-    """:func:`measure_latency`'s table, from a file where it has been measured in the same setting.
-
-    The file is JSON and keeps the tables of other settings. In a distributed run rank 0 measures
-    and all ranks have its table.
-
-    Args:
-        path: the file; it is made or extended.
-        space: the search space.
-        options: arguments of :func:`measure_latency`.
-
-    Raises:
-        UserError: an option is unknown or out of range.
-    """
-    signature = inspect.signature(measure_latency)
-    known = [name for name in signature.parameters if name != "space"]
-    unknown = sorted(set(options) - set(known))
-    if unknown or "image_size" not in options:
-        fault = f"has no {', '.join(unknown)}" if unknown else "needs image_size"
-        raise UserError(f"latency {fault}: allowed are {', '.join(known)}")
-    # On all ranks, so that none waits for one that refuses.
-    given = signature.bind(space, **options)
-    given.apply_defaults()
-    wanted = _setting(**{k: v for k, v in given.arguments.items() if k != "progress"})
-    holder: list[Any] = [None]
-    if is_main_process():
-        holder = [_read_or_measure(Path(path), wanted, space, options).to_dict()]
-    broadcast_object_list(holder)
-    return LatencyTable.from_dict(holder[0])
+def _alone(
+    arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
+) -> PiNASBackbone:
+    """An architecture's own network, with the model's weights where there is one."""
+    options = {name: setting.get(name) for name in ("in_channels", "strides", "dilations")}
+    if model is None:
+        return PiNASBackbone(arch, space, out_indices=(len(space.depths) - 1,), **options).eval()
+    supernet = network_in(model)
+    options |= dict(out_indices=supernet.out_indices, norm_cfg=supernet.norm_cfg)
+    backbone = PiNASBackbone(arch, space, **options)
+    backbone.load_state_dict(subnet_state(supernet.state_dict(), space.arch(arch), space))
+    return backbone.eval()
 
 
-def _read_or_measure(
-    path: Path, wanted: dict[str, Any], space: SearchSpace, options: dict[str, Any]
-) -> LatencyTable:
-    tables = _read(path)
-    for table in tables:
-        if table.setting == wanted:
-            _warn(table, f"read from {path}, which may be deleted")
-            return table
-    print_log(
-        f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}, "
-        f"{wanted['threads']} threads",
-        "current",
-    )
-    options.setdefault("progress", LongWork("measuring latency"))
-    table = measure_latency(space, **options)
-    _warn(table, f"kept in {path}: measure again, without it, on an idle machine")
-    content = [other.to_dict() for other in [*tables, table]]
-    write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
-    return table
+def _images(image: torch.Tensor | None, setting: dict[str, Any]) -> torch.Tensor:
+    """A batch of one image, or of noise."""
+    if image is None:
+        image = torch.rand(setting["in_channels"], *setting["image_size"])
+    image = nn.functional.interpolate(image[None].float(), setting["image_size"])
+    return image.repeat(setting["batch_size"], 1, 1, 1)
 
 
-def _warn(table: LatencyTable, where: str) -> None:
-    doubt = table.doubt()
-    if doubt:
-        print_log(
-            f"latency may be wrong, {doubt} while it was measured ({where})",
-            "current",
-            logging.WARNING,
-        )
-
-
-def _read(path: Path) -> list[LatencyTable]:
-    if not path.is_file():
-        return []
-    try:
-        return [LatencyTable.from_dict(content) for content in json.loads(path.read_bytes())]
-    except (ValueError, KeyError, TypeError) as error:
-        print_log(f"{path} is damaged ({error}): latency is measured anew", "current")
-        return []
-
-
-def _setting(
+def setting_of(
     space: SearchSpace,
     image_size: int | tuple[int, int],
     batch_size: int,
@@ -262,8 +245,10 @@ def _setting(
     num_threads: int | None,
     strides: Sequence[int] | None,
     dilations: Sequence[int] | None,
+    check: int,
+    model: nn.Module | None,
 ) -> dict[str, Any]:
-    """All that a measurement depends on, as JSON gives it back."""
+    """All that a table depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     threads = process_threads() if num_threads is None else num_threads
     numbers = dict(
@@ -279,54 +264,22 @@ def _setting(
             raise UserError(f"latency: {name} is {value}: whole numbers of at least 1 are allowed")
         if name in MOST and value > MOST[name]:
             raise UserError(f"latency: {name} is {value}: at most {MOST[name]} are allowed")
+    if not isinstance(check, int) or not 0 <= check <= MOST_CHECKED:
+        raise UserError(
+            f"latency: check is {check}: architectures to time whole, 0 to {MOST_CHECKED}, are "
+            "allowed"
+        )
     device = _device(device)
     # As JSON has it: lists, no tuples.
     plain = json.loads(json.dumps(space.to_dict()))
     other = dict(strides=strides, dilations=dilations)
     numbers |= {name: list(value) for name, value in other.items() if value is not None}
+    if model is not None:
+        # How much a detector finds, and has to sort out, is up to weights and thresholds.
+        config = json.loads(json.dumps(getattr(model, "test_cfg", None), default=str))
+        known = dict(model=type(model).__name__, weights=weights_digest(model), test_cfg=config)
+        numbers["following"] = known
     return dict(device=_name(device), torch=torch.__version__, space=plain, **numbers)
-
-
-def _seconds(
-    run: Callable[[torch.Tensor], torch.Tensor],
-    shape: torch.Size,
-    device: torch.device,
-    repeats: int,
-) -> tuple[float, torch.Size, float]:
-    """Median seconds that ``run`` takes on an input of a shape, its output's shape, and how far
-    half of the repeats lie apart, as a share of the median.
-    """
-    # Drawn on the CPU, whose random numbers are restored.
-    x = torch.rand(shape).to(device).contiguous(memory_format=torch.channels_last)
-    for _ in range(WARM_UP):
-        start = _now(device)
-        out = run(x)
-        once = _now(device) - start
-    runs = math.ceil(SPAN / max(once, SPAN * 1e-3))
-    times = []
-    for _ in range(repeats):
-        start = _now(device)
-        for _ in range(runs):
-            run(x)
-        times.append((_now(device) - start) / runs)
-    low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
-    return float(middle), out.shape, float((high - low) / middle)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -24,13 +24,19 @@ TEMPLATE = "page.html.jinja"
 BEST = 20
 
 
-def render_page(findings: Findings, folder: Path, pictures: Mapping[str, str]) -> str:
+def render_page(
+    findings: Findings,
+    folder: Path,
+    pictures: Mapping[str, str],
+    facts: Mapping[str, str],
+) -> str:
     """The page's HTML.
 
     Args:
         findings: of the search.
         folder: where the report lies, for the command lines.
         pictures: SVG elements by name: network, progress, costs, choices.
+        facts: what else there is to say of the search, by headings.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pinas_mm", "search/report"),
@@ -46,7 +52,7 @@ def render_page(findings: Findings, folder: Path, pictures: Mapping[str, str]) -
         best=ranked[0] if ranked else None,
         tiles=[(c.name, c.texts[0], bool(c.better)) for c in made] if ranked else [],
         commands=_commands(ranked[0].arch, folder, findings.checkpoint) if ranked else [],
-        facts=_facts(findings),
+        facts=[*_facts(findings), *facts.items()],
         columns=made,
         rows=_rows(ranked, made, findings),
         shortest=min(BEST, len(ranked)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pinas_mm.files import write_atomically
@@ -29,6 +30,7 @@ def write_report(
     cost_table: CostTable | None = None,
     number: int = 10,
     sha256: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
 
@@ -42,6 +44,7 @@ def write_report(
         number: architectures in ``best.json``.
         sha256: of the checkpoint's file; by it :func:`~pinas_mm.export.best.read_best` knows the
             file again, here or in a copy of the folders.
+        facts: what else the page shall say of the search, by headings.
 
     Raises:
         OSError: a file cannot be written.
@@ -58,7 +61,9 @@ def write_report(
     for name, figure in figures.items():
         pictures[name] = to_svg(figure, name, _alt(name, findings), trials)
         write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
-    write_atomically(folder / "search.html", render_page(findings, folder, pictures).encode())
+    write_atomically(
+        folder / "search.html", render_page(findings, folder, pictures, facts or {}).encode()
+    )
     content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
     text = json.dumps(content, indent=2, allow_nan=False)
     write_atomically(folder / "best.json", f"{text}\n".encode())

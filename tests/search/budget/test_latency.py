@@ -1,5 +1,6 @@
 """Measured latency: what is measured, what it adds up to, and when the file is used."""
 
+import copy
 import json
 import re
 from contextlib import contextmanager
@@ -9,16 +10,20 @@ import pytest
 import torch
 from conftest import NAMES
 from mmengine.logging import MMLogger
+from single_paths import image_classifier, single_path
 from torch.nn.modules.module import register_module_forward_hook
+from whole_models import detector, mask_rcnn, segmentor
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone
+from pinas_mm.models.following import Following
 from pinas_mm.operations.split_attention import SplitAttentionBlock
 from pinas_mm.search.budget.budget import Budget
-from pinas_mm.search.budget.latency import LatencyTable, cached_latency, measure_latency
+from pinas_mm.search.budget.latency import LatencyTable, measure_latency
+from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.space import SearchSpace
 
-QUICK = dict(image_size=16, repeats=1, num_threads=1)
+QUICK = dict(image_size=16, repeats=1, num_threads=1, check=0)
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +251,75 @@ def test_bad_options_are_refused(deep, tmp_path):
     for change in (dict(repeats=10**9), dict(num_threads=10**6)):
         with pytest.raises(UserError, match=r"is 10+: at most"):
             measure_latency(deep, **{**QUICK, **change})
+
+
+@pytest.mark.parametrize("config", [detector, mask_rcnn, segmentor, image_classifier])
+def test_what_follows_in_a_model_is_measured_once_as_it_predicts(space, config, monkeypatch):
+    model = single_path(config(space), torch.float32)
+    options = QUICK | dict(image_size=(32, 48), check=3)
+    for name in ("strides", "dilations"):
+        options[name] = getattr(model.backbone, name)
+    before = copy.deepcopy(model.state_dict())
+    calls, run = [], Following.run
+
+    def counted(self, images, network):
+        answer = run(self, images, network)
+        calls.append((isinstance(network, PiNASBackbone), len(answer)))
+        return answer
+
+    monkeypatch.setattr(Following, "run", counted)
+    table = measure_latency(space, **options, batch_size=2, model=model.model)
+    assert {count for _, count in calls} == {2}
+    assert {whole for whole, _ in calls} == {False, True}
+    assert table.error > 0
+    assert LatencyTable.from_dict(json.loads(json.dumps(table.to_dict()))).error == table.error
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_follows_adds_to_what_all_architectures_take(space):
+    config = segmentor(space)
+    config.decode_head.channels = 512
+    model = single_path(config, torch.float32)
+    options = dict(image_size=64, num_threads=1, check=0, dilations=model.backbone.dilations)
+    alone = measure_latency(space, **options)
+    whole = measure_latency(space, **options, model=model.model)
+    # Its head has a hundred times the multiply-adds of the stem.
+    assert whole.fixed > 3 * alone.fixed > 0
+
+
+def test_a_picture_of_another_size_is_resized_for_the_model(space):
+    model = single_path(detector(space), torch.float32)
+    image = torch.rand(3, 20, 30)
+    table = measure_latency(space, **QUICK, model=model.model, image=image)
+    assert table.setting["image_size"] == [16, 16]
+
+
+def test_a_models_table_is_its_own(space, tmp_path):
+    path = tmp_path / "latency.json"
+    model = single_path(detector(space), torch.float32).model
+    cached_latency(path, space, **QUICK)
+    cached_latency(path, space, **QUICK, model=model)
+    model.test_cfg.nms.iou_threshold /= 2
+    cached_latency(path, space, **QUICK, model=model)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    cached_latency(path, space, **QUICK, model=model)
+    settings = [table["setting"] for table in json.loads(path.read_text())]
+    assert ["following" in setting for setting in settings] == [False, True, True, True]
+    assert settings[-1]["following"]["model"] == "FCOS"
+    with blocks_run() as measured:
+        cached_latency(path, space, **QUICK, model=model)
+        cached_latency(path, space, **QUICK)
+    assert not measured
+
+
+def test_how_far_the_sums_are_off_is_measured_and_said(deep, tmp_path, printed):
+    path = tmp_path / "latency.json"
+    for _ in range(2):
+        error = cached_latency(path, deep, **QUICK | dict(check=2)).error
+        assert f"{error:.1%} off whole architectures" in printed()
+    assert json.loads(path.read_text())[0]["error"] == error
+    assert measure_latency(deep, **QUICK).error is None
+    for check in (-1, 10**9, 1.5):
+        with pytest.raises(UserError, match=r"check is .*: architectures to time whole"):
+            measure_latency(deep, **QUICK | dict(check=check))

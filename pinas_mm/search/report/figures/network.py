@@ -97,8 +97,8 @@ def draw_network(
         heading(
             axes[1],
             "Multiply-adds of each block",
-            "bar: the chosen one; line: from the cheapest to the dearest candidate; stem and "
-            f"classifier take {readable('macs', cost_table['macs'].fixed)} more",
+            "bar: the chosen one; line: from the cheapest to the dearest candidate; what all "
+            f"architectures have takes {readable('macs', cost_table['macs'].fixed)} more",
         )
     return figure
 

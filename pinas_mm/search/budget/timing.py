@@ -1,0 +1,67 @@
+"""How long a call takes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from pinas_mm.models.following import Maps
+
+WARM_UP = 3
+# Seconds that one measurement takes at least: clocks and synchronization cost microseconds.
+SPAN = 2e-3
+
+
+def noise(shape: torch.Size, device: torch.device) -> torch.Tensor:
+    """Drawn on the CPU, whose random numbers are restored."""
+    return torch.rand(shape).to(device).contiguous(memory_format=torch.channels_last)
+
+
+def timed(
+    run: Callable[[Any], Any], x: torch.Tensor | Maps, repeats: int
+) -> tuple[float, Any, float]:
+    """Median seconds that ``run`` takes on an input, its output, and how far half of the repeats
+    lie apart, as a share of the median.
+
+    Args:
+        run: what is timed.
+        x: its input, on the device where it runs.
+        repeats: of what counts, after a warm-up.
+    """
+    device = x.device if isinstance(x, torch.Tensor) else x[0].device
+    for _ in range(WARM_UP):
+        start = _now(device)
+        out = run(x)
+        once = _now(device) - start
+    runs = math.ceil(SPAN / max(once, SPAN * 1e-3))
+    times = []
+    for _ in range(repeats):
+        start = _now(device)
+        for _ in range(runs):
+            run(x)
+        times.append((_now(device) - start) / runs)
+    low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
+    return float(middle), out, float((high - low) / middle)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@contextlib.contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """As many threads for PyTorch on the CPU, in a ``with`` block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
