@@ -74,8 +74,7 @@ loader = dict(batch_size=4, num_workers=0, dataset=data_set, sampler=dict(shuffl
 metric = dict(type="CocoMetric", ann_file=f"{root}/annotations/instances_val2017.json")
 score = dict(type="pinas_mm.PredictScore", metrics=metric)
 evaluator = build_evaluator(model, score, loader, loader, images, 2, "16M", 0, keep)
-for _ in range(2):
-    evaluator.evaluate(["01-2"])
+evaluator.evaluate(["01-2"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
