@@ -21,6 +21,7 @@ from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import LOOPS
 from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.space import Arch
@@ -110,8 +111,8 @@ class _SupernetLoop:
         def run(numbered: tuple[int, dict], arch: Arch) -> None:
             # All that predictions go through: neck and heads have batch norms too.
             number, data = numbered
-            with autocast(enabled=self.fp16):
-                model.calibration_pass(model.calibration_batch(data), number, arch)
+            with autocast(enabled=self.fp16), model.backbone.on(arch):
+                calibration_pass(model.model, calibration_batch(model.model, data), number)
             progress.step()
 
         numbered = list(enumerate(batches))

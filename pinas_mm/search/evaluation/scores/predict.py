@@ -22,6 +22,7 @@ from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
+from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.models.supernet import same_batch
 from pinas_mm.registry import SCORES, plain, registered
 from pinas_mm.search.evaluation.images import Batches
@@ -49,7 +50,8 @@ class PredictScore(FeatureScore):
 
     The supernet is run once for what architectures have in common, unless the model cuts the images
     up first (``test_cfg=dict(mode='slide')`` on images larger than its crops). Batch norms of neck
-    and heads are recalibrated too, by :meth:`SinglePath.calibration_pass`, which needs labels.
+    and heads are recalibrated too, by :func:`~pinas_mm.models.calibration.calibration_pass`,
+    which needs labels.
 
     Of CocoMetric the images scored are meant, and no others of its ``ann_file``; where nothing at
     all is detected, its average precision is 0.
@@ -121,7 +123,7 @@ class PredictScore(FeatureScore):
         self, batch: dict, number: int
     ) -> tuple[torch.Tensor, tuple[dict, int]]:
         """The same of a labelled batch, for a training step's forward pass."""
-        data = self.model.calibration_batch(batch)
+        data = calibration_batch(self.model.model, batch)
         data["inputs"] = data["inputs"].to(next(self.backbone.parameters()).dtype)
         return data["inputs"], (data, number)
 
@@ -129,7 +131,7 @@ class PredictScore(FeatureScore):
         """Goes on from an architecture's feature maps of a calibration batch."""
         data, number = targets
         with self.backbone.answering(data["inputs"], feats), _alone():
-            self.model.calibration_pass(data, number)
+            calibration_pass(self.model.model, data, number)
 
     def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Targets]:
         """Normalized images in the network's precision, and what predictions are made with."""
