@@ -78,6 +78,8 @@ test_evaluator = val_evaluator
 """
 DEEPLABV3 = """
 _base_ = ["{configs}/demo/transfer_deeplabv3_ade20k.py"]
+_base_.val_dataloader["dataset"]["pipeline"][1]["scale"] = (40, 40)
+_base_.test_dataloader["dataset"]["pipeline"][1]["scale"] = (40, 40)
 inner = dict(_base_.model)
 """
 TASKS = dict(fcos=FCOS, mask_rcnn=MASK_RCNN, deeplabv3=DEEPLABV3)

@@ -144,6 +144,12 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     # Not a variable at the top of the config: a base leaves one behind that nothing reads.
     for key in ("search", "val_cfg", "test_cfg"):
         loader = (cfg.get(key) or {}).get("calibration_dataloader")
+        if loader and key == "search" and "dataset" not in loader:
+            # A search's may change single settings of the usual one.
+            _, usual = calibration_loader(Config({**cfg, "search": None}, filename=cfg.filename))
+            merged = Config(dict(loader=usual))
+            merged.merge_from_dict(dict(loader=loader))
+            loader = merged.loader
         if loader:
             return f"{key}.calibration_dataloader", loader
     if cfg.get("train_dataloader") and cfg.get("model"):

@@ -105,6 +105,11 @@ def test_whole_model_of_a_search(tool, tmp_path):
         assert status == 0, errors
         found.append(json.loads(out.read_text())["accuracy/top1"])
     assert found[0] == found[1]
+    tuned = ["--work-dir", tmp_path / "tuned", "--cfg-options", f"experiment_name={next(NAMES)}"]
+    status, _, errors = tool("train.py", files[1], *tuned)
+    assert status == 0, errors
+    meta = torch.load(tmp_path / "tuned" / "epoch_1.pth", weights_only=True)["meta"]
+    assert (meta["arch"], meta["epoch"]) == (best, 1)
     status, _, errors = tool("export.py", *arguments, *options)
     assert (status, "is there already" in errors) == (2, True)
     status, printed, errors = tool("export.py", *arguments, *options, "--force", "--batches", 0)
