@@ -33,7 +33,7 @@ def config_text(config: Config, folder: Path) -> str:
     base = os.path.relpath(file, folder.resolve()) if below else str(file)
     lines = [f"_base_ = [{base!r}]"]
     model = wanted.pop("model")
-    inner = (before["model"].get("model") if before.get("model") else None) or {}
+    inner = (before.get("model") or {}).get("model") or {}
     if inner.get("type", GONE) == model["type"]:
         lines.append("model = dict(_delete_=True, **_base_.model.model)")
         for place, value in changes(inner, model):

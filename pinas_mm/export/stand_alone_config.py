@@ -50,7 +50,7 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
         init = part.get("init_cfg") or ()
         if any(loader_type(one) for one in ([init] if isinstance(init, dict) else init)):
             del part["init_cfg"]
-    (network,) = network_configs_of_supernets(config)
+    (network,) = _supernets(config)
     backbone = _backbone(network, arch)
     network.clear()
     network.update(ConfigDict(backbone))
@@ -77,16 +77,11 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
     return config
 
 
-def network_configs_of_supernets(cfg: Config) -> list[dict[str, Any]]:
-    """The configs of all supernets in a config's model."""
-    return [one for one in network_configs(cfg) if type_name(one) == PiNASSupernet.__name__]
-
-
 def _check(cfg: Config) -> None:
     model = cfg.get("model") or {}
     kind = model.get("type")
     cls = kind if inspect.isclass(kind) else registered(str(kind), cfg.get("default_scope"))
-    supernets = len(network_configs_of_supernets(cfg))
+    supernets = len(_supernets(cfg))
     if not (inspect.isclass(cls) and issubclass(cls, SinglePath)):
         advice = (
             "of a supernet that is trained without a task's model the backbone alone can be "
@@ -120,3 +115,8 @@ def _backbone(network: dict[str, Any], arch: Any) -> dict[str, Any]:
     kept = {name: options[name] for name in options if name != "type"}
     arch = str(space.arch(arch))
     return dict(type="pinas_mm.PiNASBackbone", arch=arch, space=space.to_dict(), **kept)
+
+
+def _supernets(cfg: Config) -> list[dict[str, Any]]:
+    """The configs of all supernets in a config's model."""
+    return [one for one in network_configs(cfg) if type_name(one) == PiNASSupernet.__name__]
