@@ -1,9 +1,13 @@
 #!/usr/bin/env python
-"""Writes the weights of a searched architecture, and ONNX and TorchScript of a trained network.
+"""Writes weights and model of a searched architecture, ONNX and TorchScript of a trained network.
 
 --arch or --best cuts an architecture's stand-alone backbone from a trained supernet; the file of
 --out loads into pinas_mm.PiNASBackbone of this architecture and space, also by
-init_cfg=dict(type='Pretrained', checkpoint=FILE). --weights takes such a file or, with --config,
+init_cfg=dict(type='Pretrained', checkpoint=FILE). Where the supernet stands in a detector, a
+segmentor or a classifier, --model-out DIR writes that whole model with the architecture in its
+place: DIR/DIR.pth and DIR/DIR.py, for tools/test.py and tools/train.py. --config is then the
+config of the search, with the --cfg-options that the search had; statistics are recomputed on
+images of it or of --calibrate's. --weights takes a file of --out or, with --config,
 a checkpoint of an mmpretrain classifier. Either goes on to --onnx and --torchscript: input "images"
 (N, C, H, W), float32, normalized, of any N, H and W; outputs "logits", or "stage1", "stage2", ...
 of a backbone. What they compute is compared with PyTorch before they are written.
@@ -26,6 +30,7 @@ from pinas_mm.export import (
     Deployable,
     check_onnx_installed,
     check_targets,
+    hand_over,
     read_best,
     read_space,
     recompute_statistics,
@@ -52,6 +57,11 @@ def parse_args() -> argparse.Namespace:
     )
     out = parser.add_argument_group("what to write, at least one")
     out.add_argument("--out", metavar="FILE", help="the backbone's weights, of --arch or --best")
+    out.add_argument(
+        "--model-out",
+        metavar="DIR",
+        help="weights and config of the whole model that --config's SinglePath is around",
+    )
     out.add_argument("--onnx", metavar="FILE", help="ONNX")
     out.add_argument("--torchscript", metavar="FILE", help="TorchScript, for torch.jit.load")
     out.add_argument("--force", action="store_true", help="replace files that are there")
@@ -68,11 +78,17 @@ def parse_args() -> argparse.Namespace:
         help="recompute batch-norm statistics on training images of this config: the supernet's, "
         "its classifier's or its search's",
     )
-    cut.add_argument("--batches", type=int, default=49, help="to recompute them on (default: 49)")
+    cut.add_argument(
+        "--batches",
+        type=int,
+        default=49,
+        help="to recompute them on (default: 49); 0 with --model-out keeps the supernet's",
+    )
     parser.add_argument(
         "--config",
         help="with --arch or --best, config whose space to use (default: that of the search, of "
-        "--calibrate's config, or the paper's); with --weights, config of their model",
+        "--calibrate's config, or the paper's), and whose model --model-out takes; with --weights, "
+        "config of their model",
     )
     parser.add_argument(
         "--backbone-only",
@@ -91,17 +107,19 @@ def parse_args() -> argparse.Namespace:
 
 def check_args(args: argparse.Namespace) -> None:
     """What can be refused before any work."""
-    if args.weights and (args.out or args.supernet or args.calibrate):
+    if args.weights and (args.out or args.model_out or args.supernet or args.calibrate):
         raise UserError(
-            "--out, --supernet and --calibrate belong to --arch and --best: --weights are there "
-            "already, give --onnx or --torchscript"
+            "--out, --model-out, --supernet and --calibrate belong to --arch and --best: --weights "
+            "are there already, give --onnx or --torchscript"
         )
+    if args.model_out and not args.config:
+        raise UserError("--model-out needs --config: the config that the search ran with")
     if args.backbone_only and not (args.weights and args.config):
         raise UserError("--backbone-only belongs to --weights with --config")
     if args.onnx:
         check_onnx_installed()
     targets = [args.out, args.onnx, args.torchscript]
-    check_targets(targets, [args.weights, args.supernet], args.force)
+    check_targets(targets, [args.weights, args.supernet], args.force, args.model_out)
 
 
 def cut_out(args: argparse.Namespace) -> Deployable:
@@ -116,12 +134,21 @@ def cut_out(args: argparse.Namespace) -> Deployable:
         space, norm_cfg = read_space(config or calibration)
     if found and not config:
         space = found.space
-    try:
-        backbone = subnet_of(supernet, found.arch if found else args.arch, space, norm_cfg)
-    except UserError as error:
-        hint = "" if space else " (the paper's space was assumed: --config gives another)"
-        raise UserError(f"{error}{hint}") from error
-    batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
+    arch = found.arch if found else args.arch
+    if args.model_out:
+        if found:
+            found.check_config(config)
+        how = args.batches, calibration, args.force
+        handed = hand_over(args.model_out, supernet, config, arch, *how)
+        backbone, batches = handed.backbone, handed.calibrated
+        print(f"{handed.weights}\n{handed.config}")
+    else:
+        try:
+            backbone = subnet_of(supernet, arch, space, norm_cfg)
+        except UserError as error:
+            hint = "" if space else " (the paper's space was assumed: --config gives another)"
+            raise UserError(f"{error}{hint}") from error
+        batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
     if args.out:
         write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
@@ -132,7 +159,8 @@ def cut_out(args: argparse.Namespace) -> Deployable:
     elif batch_norms(backbone):
         print(
             "batch-norm statistics: the supernet's, which mix all paths; recompute them "
-            "(--calibrate CONFIG) or train the network before you use it"
+            f"({'--batches' if args.model_out else '--calibrate CONFIG'}) or train the network "
+            "before you use it"
         )
     if args.out:
         print(args.out)

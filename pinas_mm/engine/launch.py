@@ -128,7 +128,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if inspect.isclass(kind) and issubclass(kind, SupernetAlgorithm):
         # A step leaves parameters unused, which mmengine's default wrapper does not expect.
-        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict())
+        wrapper = _wrapper(cfg)
         if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.SupernetDataParallel"
     _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
@@ -162,11 +162,18 @@ def _add_hook(cfg: Config, name: str, **options: Any) -> None:
         cfg.custom_hooks = [*hooks, ConfigDict(type=name, **options)]
 
 
+def _wrapper(cfg: Config, **usual: Any) -> ConfigDict:
+    """The config of the distributed wrapper, to be changed; None is as good as none."""
+    if cfg.get("model_wrapper_cfg") is None:
+        cfg.model_wrapper_cfg = ConfigDict(usual)
+    return cfg.model_wrapper_cfg
+
+
 def _for_cpu(cfg: Config) -> None:
     """What a CPU cannot do is replaced, with one line of notice each."""
     if cfg.get("launcher", "none") != "none":
         _join_process_group(cfg.launcher, _time_limit(cfg))
-        wrapper = cfg.setdefault("model_wrapper_cfg", ConfigDict(broadcast_buffers=False))
+        wrapper = _wrapper(cfg, broadcast_buffers=False)
         if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.CPUDistributedDataParallel"
             wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))

@@ -125,7 +125,8 @@ class _SupernetLoop:
             self.runner.logger.info(f"architecture {arch}: {shown}")
         summary = {}
         for name in each[0]:
-            values = torch.tensor([float(metrics[name]) for metrics in each])
+            # In float64, so that one architecture's are the metric's own numbers.
+            values = torch.tensor([metrics[name] for metrics in each], dtype=torch.float64)
             summary[name] = float(values.mean())
             summary[f"{name}_std"] = float(values.std(correction=0))
         return summary

@@ -7,7 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from pinas_mm.errors import UserError
+from pinas_mm.export.config_text import GONE, changes
+from pinas_mm.export.subnet import read_space
 from pinas_mm.files import file_sha256
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
@@ -28,6 +32,37 @@ class Found:
     space: SearchSpace
     file: Path
     source: dict[str, Any]
+
+    def check_config(self, cfg: Config) -> None:
+        """Holds a config against the one that the search ran with, of which it left a copy.
+
+        Raises:
+            UserError: the space is another, or the model; says which settings differ.
+        """
+        space, _ = read_space(cfg)
+        if space != self.space:
+            raise UserError(
+                f"{self.file} is of a search in {self.space}, config {cfg.filename} has {space}: "
+                "give the config of the search, with its --cfg-options"
+            )
+        copy = self.file.parent / Path(cfg.filename or "").name
+        if not cfg.filename or not copy.is_file() or copy.samefile(cfg.filename):
+            return
+        ran = Config.fromfile(copy, import_custom_modules=False).to_dict()["model"]
+        given = cfg.to_dict()["model"]
+        # A search takes a checkpoint's weights whatever initializes the model.
+        found = [
+            (".".join(map(str, ("model", *place))), value)
+            for place, value in changes(given, ran)
+            if "init_cfg" not in place
+        ]
+        if found:
+            options = " ".join(f"{key}={value}" for key, value in found if value is not GONE)
+            raise UserError(
+                f"the search ran with another model than config {cfg.filename} has, different in "
+                f"{', '.join(key for key, _ in found)}: give its options again"
+                + (f", --cfg-options {options}" if options else "")
+            )
 
     @property
     def checkpoint(self) -> str:

@@ -1,17 +1,18 @@
-"""Batch-norm statistics of a subnet's own, from training images."""
+"""Batch-norm statistics of one architecture's own, from training images."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner, autocast, set_random_seed
 
 from pinas_mm.data.batches import check_calibration
 from pinas_mm.data.checks import check_data
@@ -21,12 +22,13 @@ from pinas_mm.long_work import LongWork
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.registry import MODELS, dicts
+from pinas_mm.search.evaluation.images import num_images
 
 
 def recompute_statistics(
-    backbone: PiNASBackbone, cfg: Config, batches: int = 49, seed: int = 0
+    model: PiNASBackbone | BaseModel, cfg: Config, batches: int = 49, seed: int = 0
 ) -> int:
-    """Gives a backbone the batch-norm statistics of training images, on the GPU if there is one.
+    """Gives a network the batch-norm statistics of training images, on the GPU if there is one.
 
     Images come from the ``calibration_dataloader`` of the config's ``search``, ``val_cfg`` or
     ``test_cfg``, or from its ``train_dataloader``, in this order, which is said; they pass the
@@ -34,8 +36,9 @@ def recompute_statistics(
     seeded.
 
     Args:
-        backbone: is left in evaluation mode, on its device.
-        cfg: config of the supernet, its classifier or its search.
+        model: a backbone alone, or a whole model, whose neck and heads get theirs too, as far as
+            its predictions run them; is left in evaluation mode, on its device.
+        cfg: config of the supernet, of the model around it or of its search.
         batches: how many to use at most; they weigh equally, batches of one image are left out.
         seed: of the images' order and crops.
 
@@ -47,40 +50,59 @@ def recompute_statistics(
     """
     if batches < 1:
         raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
-    key, loader = calibration_loader(cfg)
-    check_data("calibration", loader, key)
+    key, loader = checked_loader(cfg)
     print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
     tell_other_images(cfg)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     set_random_seed(seed)
-    device, home = torch.device(get_device()), next(backbone.parameters()).device
-    preprocessor = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
-    preprocessor = MODELS.build(preprocessor).to(device)
+    device, home = torch.device(get_device()), next(model.parameters()).device
     loaded = Runner.build_dataloader(loader, seed=seed)
     check_calibration(loaded, "calibration")
-    backbone.to(device).eval()
+    model.to(device).eval()
     used = 0
     progress = LongWork("batches for the statistics", min(batches, len(loaded)))
 
-    def images() -> Iterator[torch.Tensor]:
+    def images() -> Iterator[dict]:
         nonlocal used
         for _, data in zip(range(batches), loaded, strict=False):
-            inputs = preprocessor(data, False)["inputs"]
-            # Crops of the same images, where the pipeline makes several.
-            crops = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-            if len(crops[0]) > 1:
+            if num_images(data) > 1:
                 used += 1
-                yield from crops
+                yield data
             progress.step()
 
-    statistics = Statistics(backbone, backbone, images())
+    run = _on_features(model, cfg, device) if isinstance(model, PiNASBackbone) else model.test_step
+    try:
+        with autocast(enabled=bool((cfg.get("test_cfg") or {}).get("fp16"))):
+            statistics = Statistics(model, run, images())
+    except AssertionError as error:
+        # mmseg pads the images of a batch to one size in training only.
+        raise UserError(
+            f"{key}: the model does not predict on its batches ({error}): give its config a "
+            "val_cfg.calibration_dataloader whose pipeline makes all images alike"
+        ) from error
     if not used:
         raise UserError(
             "the calibration loader gave no batch of at least 2 images: see its sampler"
         )
     statistics.write()
-    backbone.to(home)
+    model.to(home)
     return used
+
+
+def _on_features(
+    backbone: PiNASBackbone, cfg: Config, device: torch.device
+) -> Callable[[dict], None]:
+    """Runs a backbone on a batch as loaded."""
+    config = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
+    preprocessor = MODELS.build(config).to(device)
+
+    def run(data: dict) -> None:
+        inputs = preprocessor(data, False)["inputs"]
+        # Crops of the same images, where the pipeline makes several.
+        for crop in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+            backbone(crop)
+
+    return run
 
 
 def tell_other_images(cfg: Config) -> None:
@@ -102,6 +124,17 @@ def _roots(loader: dict[str, Any]) -> list[str]:
     return sorted({str(part["data_root"]) for part in dicts(loader) if part.get("data_root")})
 
 
+def checked_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
+    """What :func:`calibration_loader` gives.
+
+    Raises:
+        UserError: there is none, or its data are not there.
+    """
+    key, loader = calibration_loader(cfg)
+    check_data("calibration", loader, key)
+    return key, loader
+
+
 def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     """Key and config of the loader that the config's own evaluation calibrates with.
 
@@ -111,6 +144,12 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     # Not a variable at the top of the config: a base leaves one behind that nothing reads.
     for key in ("search", "val_cfg", "test_cfg"):
         loader = (cfg.get(key) or {}).get("calibration_dataloader")
+        if loader and key == "search" and "dataset" not in loader:
+            # A search's may change single settings of the usual one.
+            _, usual = calibration_loader(Config({**cfg, "search": None}, filename=cfg.filename))
+            merged = Config(dict(loader=usual))
+            merged.merge_from_dict(dict(loader=loader))
+            loader = merged.loader
         if loader:
             return f"{key}.calibration_dataloader", loader
     if cfg.get("train_dataloader") and cfg.get("model"):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.files import write_output
+from pinas_mm.files import file_sha256, write_output
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.operations.norms import unsynchronized
-from pinas_mm.registry import dicts, type_name
+from pinas_mm.registry import dicts, plain, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
@@ -111,17 +111,35 @@ def write_subnet(
     if path.is_dir() or (path.exists() and path.samefile(source)):
         what = "a folder" if path.is_dir() else "the supernet's checkpoint itself"
         raise UserError(f"{path} is {what}: give another name for the subnet's weights")
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    write_output(path, packed_weights(backbone, backbone, source, calibrated))
+
+
+def packed_weights(
+    module: nn.Module,
+    backbone: PiNASBackbone,
+    source: str | Path,
+    calibrated: int,
+    **facts: Any,
+) -> bytes:
+    """The content of a weights file that knows what it is; see :func:`write_subnet`.
+
+    Args:
+        module: whose weights.
+        backbone: that the module is or has.
+        source, calibrated: as for :func:`write_subnet`.
+        **facts: plain values for ``meta``.
+    """
+    source = find_checkpoint(source)
     meta = dict(
         arch=str(backbone.arch),
         space=backbone.space.to_dict(),
         in_channels=backbone.in_channels,
-        norm_cfg=dict(backbone.norm_cfg),
-        source=dict(file=source.name, sha256=digest),
+        norm_cfg=plain(backbone.norm_cfg),
+        source=dict(file=source.name, sha256=file_sha256(source)),
         calibration_batches=calibrated,
+        **facts,
     )
-    state = {n: v.detach().cpu().contiguous() for n, v in backbone.state_dict().items()}
+    state = {n: v.detach().cpu().contiguous() for n, v in module.state_dict().items()}
     buffer = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), buffer)
-    write_output(path, buffer.getvalue())
+    return buffer.getvalue()

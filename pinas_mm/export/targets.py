@@ -1,4 +1,4 @@
-"""The files to write, before any work is done for them."""
+"""The files and the folder to write, before any work is done for them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pinas_mm.errors import UserError
-from pinas_mm.files import check_output
+from pinas_mm.files import check_output, check_writable
 
 
 def check_targets(
-    targets: Sequence[str | None], sources: Sequence[str | None] = (), force: bool = False
+    targets: Sequence[str | None],
+    sources: Sequence[str | None] = (),
+    force: bool = False,
+    folder: str | None = None,
 ) -> None:
-    """Checks that at least one file is to be written, and each can be, over nothing that is there.
+    """Checks that something is to be written, and all can be, over nothing that is there.
 
     Args:
         targets: files to write; None is none.
         sources: files or folders that are read; None is none.
         force: write over files that are there, but for sources.
+        folder: for a whole model, to be written as a whole; with ``force`` over an earlier model,
+            but over nothing else. None is none.
 
     Raises:
         UserError: names the one at fault.
     """
     paths = [Path(target) for target in targets if target]
-    if not paths:
-        raise UserError("nothing to write: give at least one of --out, --onnx and --torchscript")
+    if not paths and not folder:
+        raise UserError(
+            "nothing to write: give at least one of --out, --model-out, --onnx and --torchscript"
+        )
+    if folder:
+        _check_folder(Path(folder), paths, force)
     for number, path in enumerate(paths):
         check_output(path)
         for other in paths[:number]:
@@ -35,3 +44,24 @@ def check_targets(
                 raise UserError(f"{path} is to be read and written: give another name")
         if path.exists() and not force:
             raise UserError(f"{path} is there already: give another name, or --force to replace it")
+
+
+def _check_folder(folder: Path, files: Sequence[Path], force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: --model-out takes a folder")
+    name = folder.resolve().name
+    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    others = [one for one in there if one not in (f"{name}.py", f"{name}.pth")]
+    if others:
+        raise UserError(
+            f"{folder} holds {others[0]}, which is no file of a whole model there: give another "
+            "folder, which need not be there yet"
+        )
+    if there and not force:
+        raise UserError(f"{folder} is there already: give another name, or --force to replace it")
+    for file in files:
+        if folder.resolve() in file.resolve().parents:
+            raise UserError(
+                f"{file} lies in {folder}, which is written as a whole: put it elsewhere"
+            )
+    check_writable(folder.resolve().parent, "folder for --model-out")

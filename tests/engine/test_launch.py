@@ -73,6 +73,15 @@ def test_a_config_may_name_classes(monkeypatch, digits, tmp_path):
     assert [type(hook) for hook in runner.hooks].count(SafeCheckpointHook) == 1
 
 
+def test_a_wrapper_of_none_is_the_usual_one(runner):
+    """As a stand-alone model's config says, which inherits its supernet's."""
+    built = runner("small_classifier.py", model_wrapper_cfg=None)
+    assert built.cfg.model_wrapper_cfg is None
+    options = {"model_wrapper_cfg": None, "model.model.backbone.init_cfg": None}
+    built = runner("small_linear.py", **options)
+    assert built.cfg.model_wrapper_cfg.type == "pinas_mm.SupernetDataParallel"
+
+
 def test_augmentation_in_the_test_wraps_the_model_and_every_pipeline():
     inner = dict(type="CocoDataset", pipeline=[dict(type="Resize")])
     config = Config(

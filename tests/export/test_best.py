@@ -80,6 +80,15 @@ def test_a_copy_of_the_folders_has_its_own_checkpoint(space, tmp_path, monkeypat
     assert read_best(tmp_path / "two" / "search").checkpoint == str(file)
 
 
+def test_a_config_of_another_space_is_refused(work_dir, config):
+    found = read_best(work_dir)
+    cfg = config("small_linear.py")
+    found.check_config(cfg)
+    cfg.model.model.backbone.space.expansion = 4
+    with pytest.raises(UserError, match=r"search in 4.3 = 64 architectures.*give the config of"):
+        found.check_config(cfg)
+
+
 def test_of_a_search_of_untrained_weights_there_is_nothing_to_export(work_dir):
     file = work_dir / "best.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "checkpoint": "untrained"}))

@@ -79,6 +79,8 @@ def test_the_loader_of_the_evaluation_is_used_not_one_that_a_base_left(checkpoin
         calibration_dataloader={**cfg.val_cfg.calibration_dataloader, "batch_size": 4}
     )
     assert recompute_statistics(backbone, cfg, batches=5) == 4
+    cfg.search = dict(calibration_dataloader=dict(batch_size=8))
+    assert recompute_statistics(backbone, cfg, batches=5) == 2
 
 
 def test_other_images_than_the_training_s_are_said(config, tmp_path):

@@ -33,3 +33,22 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         check_targets([str(tmp_path / "file" / "out.pth")])
+
+
+def test_a_folder_is_replaced_where_it_holds_an_earlier_model_only(tmp_path):
+    folder = tmp_path / "winner"
+    check_targets([], folder=str(folder))
+    folder.mkdir()
+    check_targets([str(tmp_path / "a.onnx")], folder=str(folder))
+    with pytest.raises(UserError, match=r"a\.pth lies in .*winner, which is written as a whole"):
+        check_targets([str(folder / "a.pth")], folder=str(folder))
+    for name in ("winner.py", "winner.pth"):
+        (folder / name).touch()
+        with pytest.raises(UserError, match="is there already: give another name, or --force"):
+            check_targets([], folder=str(folder))
+        check_targets([], force=True, folder=str(folder))
+    (folder / "epoch_1.pth").touch()
+    with pytest.raises(UserError, match=r"holds epoch_1\.pth, which is no file of a whole model"):
+        check_targets([], force=True, folder=str(folder))
+    with pytest.raises(UserError, match=r"winner\.py is a file: --model-out takes a folder"):
+        check_targets([], force=True, folder=str(folder / "winner.py"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import NAMES, save_model
 from deployed import run_onnx, run_torchscript
 
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
@@ -65,6 +66,57 @@ def test_best_of_a_search_with_statistics(tool, checkpoint, space, tmp_path):
     check(out, "00-3", space, 2)
 
 
+def test_whole_model_of_a_search(tool, tmp_path):
+    save_model("small_linear.py", tmp_path / "linear.pth")
+    config, folder = CONFIGS / "small_search.py", tmp_path / "winner"
+    options = ["--cfg-options", "model.model.head.loss.loss_weight=0.5"]
+    quiet = ["experiment_name=" + next(NAMES)]
+    where = ["--work-dir", tmp_path / "search", "--trials", 2]
+    status, _, errors = tool("search.py", config, tmp_path / "linear.pth", *where, *options, *quiet)
+    assert status == 0, errors
+    best = (tmp_path / "search" / "best.txt").read_text().strip()
+    arguments = ["--best", tmp_path / "search", "--config", config, "--model-out", folder]
+    status, _, errors = tool("export.py", *arguments)
+    assert status == 2
+    assert "different in model.model.head.loss.loss_weight: give its options again" in errors
+    assert "--cfg-options model.model.head.loss.loss_weight=0.5" in errors
+    assert not folder.exists()
+    more = ["--onnx", tmp_path / "a.onnx", "--size", 32, "--batches", 2]
+    status, printed, errors = tool("export.py", *arguments, *options, *more)
+    assert status == 0, errors
+    lines = printed.splitlines()
+    files = [str(folder / f"winner{suffix}") for suffix in (".pth", ".py")]
+    assert [line for line in lines if line in files] == files
+    assert f"architecture {best}" in lines
+    assert "batch-norm statistics: recomputed on 2 batches" in lines
+    assert "a.onnx: stage2; largest difference" in lines[-1]
+    assert "['loss_weight'] = 0.5\n" in Path(files[1]).read_text()
+    # It tests at once, with the numbers of the supernet's loop on this architecture.
+    found = []
+    loop = [f"test_cfg.archs=['{best}']", "test_cfg.calibration_batches=2", "randomness.seed=0"]
+    for file, weights, settings in (
+        (files[1], files[0], []),
+        (config, tmp_path / "linear.pth", loop),
+    ):
+        out = tmp_path / f"{len(found)}.json"
+        work = ["--work-dir", tmp_path / "test", "--out", out, "--cfg-options"]
+        name = f"experiment_name={next(NAMES)}"
+        status, _, errors = tool("test.py", file, weights, *work, name, *settings)
+        assert status == 0, errors
+        found.append(json.loads(out.read_text())["accuracy/top1"])
+    assert found[0] == found[1]
+    tuned = ["--work-dir", tmp_path / "tuned", "--cfg-options", f"experiment_name={next(NAMES)}"]
+    status, _, errors = tool("train.py", files[1], *tuned)
+    assert status == 0, errors
+    meta = torch.load(tmp_path / "tuned" / "epoch_1.pth", weights_only=True)["meta"]
+    assert (meta["arch"], meta["epoch"]) == (best, 1)
+    status, _, errors = tool("export.py", *arguments, *options)
+    assert (status, "is there already" in errors) == (2, True)
+    status, printed, errors = tool("export.py", *arguments, *options, "--force", "--batches", 0)
+    assert status == 0, errors
+    assert "batch-norm statistics: the supernet's, which mix all paths; recompute" in printed
+
+
 def test_subnet_goes_on_to_onnx_and_torchscript(tool, checkpoint, space, tmp_path):
     config = CONFIGS / "small_linear.py"
     files = [tmp_path / name for name in ("a.pth", "a.onnx", "a.pt", "b.onnx")]
@@ -121,11 +173,12 @@ def test_refusals_are_one_line(tool, checkpoint, tmp_path):
         (["--arch", "312", "--supernet", tmp_path / "no.pth"], "no.pth does not exist"),
         (
             ["--weights", checkpoint],
-            "--out, --supernet and --calibrate belong to --arch and --best",
+            "--out, --model-out, --supernet and --calibrate belong to --arch and --best",
         ),
         (["--arch", "312", "--backbone-only"], "--backbone-only belongs to --weights with"),
         (["--arch", "312", "--onnx", out], "subnet.pth is to be written twice"),
         (["--arch", "312", "--onnx", tmp_path], "is a folder: give a file name"),
+        (["--arch", "312", "--model-out", tmp_path / "w"], "--model-out needs --config"),
     ):
         status, _, errors = tool("export.py", *arguments, "--out", out)
         assert status == 2
@@ -137,7 +190,7 @@ def test_refusals_are_one_line(tool, checkpoint, tmp_path):
 
 def test_refusals_of_weights_are_one_line(tool, checkpoint, tmp_path, monkeypatch):
     for arguments, said in (
-        ([], "nothing to write: give at least one of --out, --onnx and --torchscript"),
+        ([], "nothing to write: give at least one of --out, --model-out, --onnx and --torchscript"),
         (["--onnx", checkpoint], "supernet.pth is to be read and written: give another name"),
         (["--onnx", tmp_path / "a.onnx"], "is a supernet's: cut an architecture out of it"),
         (["--onnx", tmp_path / "a.onnx", "--config", "no.py"], "config no.py does not exist"),

@@ -1,0 +1,107 @@
+"""A config as a short text that inherits the file it came from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from keyword import iskeyword
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+GONE = object()
+
+
+def config_text(config: Config, folder: Path) -> str:
+    """The text of a config file that says what it changes, and inherits the rest.
+
+    Args:
+        config: its ``filename`` is the file to inherit; its model is what ``model.model`` there is,
+            apart from some settings. Of a file with ``read_base()``, which takes no heirs of this
+            form, or of no file, the text is the whole config.
+        folder: where the text will lie. The file is inherited by a relative path where both are
+            below the working directory, as in one project, and by its absolute one elsewhere.
+    """
+    wanted = config.to_dict()
+    if not config.filename or Config._is_lazy_import(config.filename):
+        return "".join(f"{key} = {_literal(value)}\n" for key, value in wanted.items())
+    file, here = Path(config.filename).resolve(), Path.cwd()
+    before = Config.fromfile(file, import_custom_modules=False).to_dict()
+    below = here in file.parents and here in folder.resolve().parents
+    base = os.path.relpath(file, folder.resolve()) if below else str(file)
+    lines = [f"_base_ = [{base!r}]"]
+    model = wanted.pop("model")
+    inner = (before.get("model") or {}).get("model") or {}
+    if inner.get("type", GONE) == model["type"]:
+        lines.append("model = dict(_delete_=True, **_base_.model.model)")
+        for place, value in changes(inner, model):
+            target = "model" + "".join(f"[{key!r}]" for key in place)
+            lines.append(f"del {target}" if value is GONE else f"{target} = {_literal(value)}")
+    else:
+        wanted["model"] = model
+    for key, value in wanted.items():
+        old = before.get(key, GONE)
+        if old is GONE or old != value:
+            lines.append(f"{key} = {_literal(_override(old, value))}")
+    return "\n".join(lines) + "\n"
+
+
+def changes(
+    before: Any, after: Any, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Where two configs differ: keys that lead there, and what is there after, maybe ``GONE``.
+
+    Dicts of another ``type``, and lists of another length, differ as a whole.
+    """
+    dicts = isinstance(before, dict) and isinstance(after, dict)
+    if dicts and before.get("type") == after.get("type"):
+        for key in {**before, **after}:
+            yield from changes(before.get(key, GONE), after.get(key, GONE), (*place, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from changes(*pair, (*place, index))
+    elif before is GONE or after is GONE or before != after:
+        yield place, after
+
+
+def _override(before: Any, after: Any) -> Any:
+    """What a config file says so that mmengine's inheritance makes ``after`` of ``before``."""
+    if not isinstance(after, dict) or before is GONE:
+        return after
+    same = isinstance(before, dict) and before.get("type") == after.get("type")
+    if not same or not before.keys() <= after.keys():
+        return {"_delete_": True, **after}
+    return {
+        key: _override(before.get(key, GONE), value)
+        for key, value in after.items()
+        if key not in before or before[key] != value
+    }
+
+
+def _literal(value: Any, indent: int = 0) -> str:
+    """Python's text of a value; what does not fit into a line has one for each of its parts.
+
+    mmengine's sorts the keys and gives every number of a list a line.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if not isinstance(value, (dict, list, tuple)):
+        return repr(value)
+    if isinstance(value, dict):
+        named = all(str(key).isidentifier() and not iskeyword(str(key)) for key in value)
+        opened, closed = ("dict(", ")") if named else ("{", "}")
+        inner = [
+            (f"{key}=" if named else f"{key!r}: ") + _literal(part, indent + 4)
+            for key, part in value.items()
+        ]
+    else:
+        opened, closed = "[]" if isinstance(value, list) else "()"
+        inner = [_literal(part, indent + 4) for part in value]
+    last = "," if isinstance(value, tuple) and len(value) == 1 else ""
+    flat = f"{opened}{', '.join(inner)}{last}{closed}"
+    if indent + len(flat) <= 80 and "\n" not in flat:
+        return flat
+    pad = " " * indent
+    return opened + "".join(f"\n{pad}    {part}," for part in inner) + f"\n{pad}{closed}"

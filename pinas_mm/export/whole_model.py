@@ -1,0 +1,136 @@
+"""A whole model with one architecture, as weights and config, from the model with its supernet."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+
+from pinas_mm.export.config_text import config_text
+from pinas_mm.export.stand_alone_config import stand_alone_config
+from pinas_mm.export.statistics import checked_loader, recompute_statistics
+from pinas_mm.export.subnet import packed_weights
+from pinas_mm.export.targets import check_targets
+from pinas_mm.files import whole_folder
+from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.registry import MODELS
+from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
+from pinas_mm.weights.initializers import load_subnet
+from pinas_mm.weights.subnet import is_supernet
+
+
+@dataclasses.dataclass(frozen=True)
+class HandedOver:
+    """A whole model that was written.
+
+    Attributes:
+        model: on the CPU, in evaluation mode; its SyncBN layers are plain BN.
+        backbone: the model's, where the supernet was.
+        weights, config: the files.
+        calibrated: batches that the batch-norm statistics are of; 0: the supernet's, of all paths.
+    """
+
+    model: BaseModel
+    backbone: PiNASBackbone
+    weights: Path
+    config: Path
+    calibrated: int
+
+
+def hand_over(
+    folder: str | Path,
+    checkpoint: str | Path,
+    cfg: Config,
+    arch: Any,
+    batches: int = 49,
+    calibration: Config | None = None,
+    force: bool = False,
+) -> HandedOver:
+    """Writes a trained model with one architecture in its supernet's place, to use or train on.
+
+    A folder gets two files, named as itself. The weights file holds neck and heads as they are, the
+    architecture's part of the supernet, and batch-norm statistics of all that predictions run;
+    ``meta`` is :func:`~pinas_mm.export.write_subnet`'s, and has the checkpoint's ``dataset_meta``
+    (classes, palette), which the libraries' inferencers look for. The config file is
+    :func:`~pinas_mm.export.stand_alone_config`'s: it inherits the config's own file, says what is
+    changed, and names the weights as ``load_from``, so that the folder can be moved.
+
+    Args:
+        folder: written whole or not at all.
+        checkpoint: of the :class:`~pinas_mm.algorithms.SinglePath`, or of its model; a file, or a
+            work dir whose last checkpoint is meant.
+        cfg: of the supernet's training or search, options merged in.
+        arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
+        batches: to recompute the statistics on at most (see
+            :func:`~pinas_mm.export.recompute_statistics`); 0 keeps the supernet's.
+        calibration: config whose images they are of; None is ``cfg``.
+        force: write over an earlier model in the folder.
+
+    Raises:
+        UserError: the model has no supernet in a SinglePath, the checkpoint is of another model or
+            search space, the images are not there, the folder cannot be written or holds something.
+
+    Example:
+        >>> handed = hand_over('winner', 'work_dirs/fcos', Config.fromfile('fcos.py'), '312')
+        >>> handed.config
+        PosixPath('/home/me/winner/winner.py')
+    """
+    check_targets([], force=force, folder=str(folder))
+    config = stand_alone_config(cfg, arch)
+    calibration = calibration or cfg
+    if batches:
+        checked_loader(calibration)
+    source = find_checkpoint(checkpoint)
+    content = read_checkpoint(source)
+    model, backbone = _loaded(config, state_dict(content), f"checkpoint {source}")
+    used = recompute_statistics(model, calibration, batches) if batches else 0
+    known = (content.get("meta") or {}).get("dataset_meta")
+    classes = {"dataset_meta": known} if known else {}
+    folder = Path(folder).resolve()
+    weights, file = (folder / f"{folder.name}{suffix}" for suffix in (".pth", ".py"))
+    config.load_from = f"{{{{ fileDirname }}}}/{weights.name}"
+    if config.get("work_dir"):
+        # The supernet's training lies in its own.
+        config.work_dir = f"./work_dirs/{folder.name}"
+    head = (
+        f"# {config.model.type} with architecture {backbone.arch}, out of its supernet's "
+        f"{source.name}.\n"
+        f"# Test: tools/test.py {file.name} {weights.name}, fine-tune: tools/train.py {file.name}\n"
+        "# Data and schedule are the supernet's training's: set your own at the end.\n"
+    )
+    with whole_folder(folder) as work:
+        (work / weights.name).write_bytes(packed_weights(model, backbone, source, used, **classes))
+        (work / file.name).write_text(head + config_text(config, folder), encoding="utf-8")
+    return HandedOver(model, backbone, weights, file, used)
+
+
+def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseModel, PiNASBackbone]:
+    """The model of a stand-alone config with a supernet's weights, and its backbone.
+
+    Raises:
+        UserError: the weights are of another search space or model.
+    """
+    init_default_scope(config.get("default_scope") or "mmpretrain")
+    settings = copy.deepcopy(config.model)
+    if config.get("data_preprocessor"):
+        # As the runner does.
+        settings.setdefault("data_preprocessor", config.data_preprocessor)
+    model = revert_sync_batchnorm(MODELS.build(settings))
+    prefixes = [f"{n}." for n, m in model.named_modules() if isinstance(m, PiNASBackbone)]
+    # Another one, as a teacher's, has no candidates.
+    prefix = next((p for p in prefixes if is_supernet(_under(state, p))), prefixes[0])
+    backbone = model.get_submodule(prefix.removesuffix("."))
+    load_subnet(backbone, _under(state, prefix), source)
+    around = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    check_fits(model, around | backbone.state_dict(prefix=prefix), source)
+    model.load_state_dict(around, strict=False)
+    return model.eval(), backbone
+
+
+def _under(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
