@@ -25,7 +25,7 @@ calibration = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=_base_.val_dataloader.dataset,
+    dataset=_base_.train_dataloader.dataset,
 )
 loop = dict(calibration_dataloader=calibration, calibration_batches=2, num_archs=1)
 val_cfg = dict(_delete_=True, type="pinas_mm.SupernetValLoop", **loop)

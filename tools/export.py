@@ -81,8 +81,8 @@ def parse_args() -> argparse.Namespace:
     cut.add_argument(
         "--batches",
         type=int,
-        default=49,
-        help="to recompute them on (default: 49); 0 with --model-out keeps the supernet's",
+        help="to recompute them on (default: the search's, else 49); 0 with --model-out keeps the "
+        "supernet's",
     )
     parser.add_argument(
         "--config",

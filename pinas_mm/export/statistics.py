@@ -12,35 +12,38 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, autocast, set_random_seed
+from mmengine.runner import autocast
 
-from pinas_mm.data.batches import check_calibration
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import MODELS, dicts
-from pinas_mm.search.evaluation.images import num_images
+from pinas_mm.search.evaluation.build import load_calibration
+
+# The paper's, for ImageNet (3.2).
+BATCHES = 49
 
 
 def recompute_statistics(
-    model: PiNASBackbone | BaseModel, cfg: Config, batches: int = 49, seed: int = 0
+    model: PiNASBackbone | BaseModel, cfg: Config, batches: int | None = None
 ) -> int:
     """Gives a network the batch-norm statistics of training images, on the GPU if there is one.
 
     Images come from the ``calibration_dataloader`` of the config's ``search``, ``val_cfg`` or
-    ``test_cfg``, or from its ``train_dataloader``, in this order, which is said; they pass the
-    model's data preprocessor as in evaluation, unaugmented. All random numbers of the process are
-    seeded.
+    ``test_cfg``, or from its ``train_dataloader``, in this order, which is said. With the config of
+    a search they are the very batches that it recomputes statistics on.
 
     Args:
-        model: a backbone alone, or a whole model, whose neck and heads get theirs too, as far as
-            its predictions run them; is left in evaluation mode, on its device.
+        model: a backbone alone, whose images pass the config's data preprocessor as in evaluation,
+            unaugmented; or a whole model, whose neck and heads get theirs too, by
+            :func:`~pinas_mm.models.calibration.calibration_pass`. It is left in evaluation mode.
         cfg: config of the supernet, of the model around it or of its search.
-        batches: how many to use at most; they weigh equally, batches of one image are left out.
-        seed: of the images' order and crops.
+        batches: how many to use at most; they weigh equally. None is the search's
+            ``calibration_batches``, 49 without one.
 
     Returns:
         How many batches were used.
@@ -48,56 +51,51 @@ def recompute_statistics(
     Raises:
         UserError: the config has no such loader, its data are not there, or there is no batch.
     """
+    search = cfg.get("search") or {}
+    if batches is None:
+        batches = search.get("calibration_batches") or BATCHES
     if batches < 1:
         raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
     key, loader = checked_loader(cfg)
     print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
     tell_other_images(cfg)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
-    set_random_seed(seed)
     device, home = torch.device(get_device()), next(model.parameters()).device
-    loaded = Runner.build_dataloader(loader, seed=seed)
-    check_calibration(loaded, "calibration")
+    loaded = load_calibration(loader, batches, search.get("seed") or 0, keep=False)
     model.to(device).eval()
-    used = 0
-    progress = LongWork("batches for the statistics", min(batches, len(loaded)))
+    progress = LongWork("batches for the statistics", len(loaded))
+    run = _on_features(model, cfg, device) if isinstance(model, PiNASBackbone) else _trained(model)
 
-    def images() -> Iterator[dict]:
-        nonlocal used
-        for _, data in zip(range(batches), loaded, strict=False):
-            if num_images(data) > 1:
-                used += 1
-                yield data
+    def numbered() -> Iterator[tuple[int, dict]]:
+        for number, data in enumerate(loaded):
+            yield number, data
             progress.step()
 
-    run = _on_features(model, cfg, device) if isinstance(model, PiNASBackbone) else model.test_step
-    try:
-        with autocast(enabled=bool((cfg.get("test_cfg") or {}).get("fp16"))):
-            statistics = Statistics(model, run, images())
-    except AssertionError as error:
-        # mmseg pads the images of a batch to one size in training only.
-        raise UserError(
-            f"{key}: the model does not predict on its batches ({error}): give its config a "
-            "val_cfg.calibration_dataloader whose pipeline makes all images alike"
-        ) from error
-    if not used:
-        raise UserError(
-            "the calibration loader gave no batch of at least 2 images: see its sampler"
-        )
-    statistics.write()
+    with autocast(enabled=bool((cfg.get("test_cfg") or {}).get("fp16"))):
+        Statistics(model, run, numbered()).write()
     model.to(home)
-    return used
+    return len(loaded)
+
+
+def _trained(model: BaseModel) -> Callable[[tuple[int, dict]], None]:
+    """Runs a whole model on a numbered batch as loaded."""
+
+    def run(numbered: tuple[int, dict]) -> None:
+        number, data = numbered
+        calibration_pass(model, calibration_batch(model, data), number)
+
+    return run
 
 
 def _on_features(
     backbone: PiNASBackbone, cfg: Config, device: torch.device
-) -> Callable[[dict], None]:
-    """Runs a backbone on a batch as loaded."""
+) -> Callable[[tuple[int, dict]], None]:
+    """Runs a backbone on a numbered batch as loaded."""
     config = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
     preprocessor = MODELS.build(config).to(device)
 
-    def run(data: dict) -> None:
-        inputs = preprocessor(data, False)["inputs"]
+    def run(numbered: tuple[int, dict]) -> None:
+        inputs = preprocessor(numbered[1], False)["inputs"]
         # Crops of the same images, where the pipeline makes several.
         for crop in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
             backbone(crop)

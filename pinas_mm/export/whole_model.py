@@ -47,7 +47,7 @@ def hand_over(
     checkpoint: str | Path,
     cfg: Config,
     arch: Any,
-    batches: int = 49,
+    batches: int | None = None,
     calibration: Config | None = None,
     force: bool = False,
 ) -> HandedOver:
@@ -66,8 +66,8 @@ def hand_over(
             work dir whose last checkpoint is meant.
         cfg: of the supernet's training or search, options merged in.
         arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
-        batches: to recompute the statistics on at most (see
-            :func:`~pinas_mm.export.recompute_statistics`); 0 keeps the supernet's.
+        batches: to recompute the statistics on at most; None is as many as the search's (see
+            :func:`~pinas_mm.export.recompute_statistics`), 0 keeps the supernet's.
         calibration: config whose images they are of; None is ``cfg``.
         force: write over an earlier model in the folder.
 
@@ -83,12 +83,12 @@ def hand_over(
     check_targets([], force=force, folder=str(folder))
     config = stand_alone_config(cfg, arch)
     calibration = calibration or cfg
-    if batches:
+    if batches != 0:
         checked_loader(calibration)
     source = find_checkpoint(checkpoint)
     content = read_checkpoint(source)
     model, backbone = _loaded(config, state_dict(content), f"checkpoint {source}")
-    used = recompute_statistics(model, calibration, batches) if batches else 0
+    used = recompute_statistics(model, calibration, batches) if batches != 0 else 0
     known = (content.get("meta") or {}).get("dataset_meta")
     classes = {"dataset_meta": known} if known else {}
     folder = Path(folder).resolve()

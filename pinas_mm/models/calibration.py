@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.models.following import FAULTS
+
+ADVICE = "give the training's loader and pipeline as calibration_dataloader"
 
 
 def calibration_batch(model: nn.Module, data: dict[str, Any]) -> dict[str, Any]:
@@ -21,26 +26,26 @@ def calibration_batch(model: nn.Module, data: dict[str, Any]) -> dict[str, Any]:
         ``inputs`` and ``data_samples``, on the model's device.
 
     Raises:
-        UserError: it has no labels.
+        UserError: it has no labels, or is none to train on.
     """
     samples = data.get("data_samples") or []
     if not samples or not all(any(map(_is_truth, sample.keys())) for sample in samples):
         raise UserError(
             "calibration images have no labels or annotations, with which batch norms of heads see "
-            "what they see in training: give the training's loader and pipeline as "
-            "calibration_dataloader"
+            f"what they see in training: {ADVICE}"
         )
     # Preprocessors write into samples, which may be wanted again.
     data = {**data, "data_samples": [sample.clone() for sample in samples]}
     preprocessor = model.data_preprocessor
     mixing = getattr(preprocessor, "batch_augments", None)
-    if mixing is None:
-        return preprocessor(data, True)
-    preprocessor.batch_augments = None
+    if mixing is not None:
+        preprocessor.batch_augments = None
     try:
-        return preprocessor(data, True)
+        with _explained():
+            return preprocessor(data, True)
     finally:
-        preprocessor.batch_augments = mixing
+        if mixing is not None:
+            preprocessor.batch_augments = mixing
 
 
 def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None:
@@ -54,12 +59,27 @@ def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None
         model: of mmpretrain, mmdet or mmseg; a supernet in it has its path set.
         batch: of :func:`calibration_batch`.
         seed: of the regions that are drawn, so that they are the same for all architectures.
+
+    Raises:
+        UserError: the model cannot train on the batch.
     """
     # A loss may write into samples, which the next architecture gets too.
     samples = [sample.new() for sample in batch["data_samples"]]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _explained():
         torch.default_generator.manual_seed(seed)
         model(batch["inputs"], samples, mode="loss")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except FAULTS as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"a training step fails on the calibration images ({type(error).__name__}: {reason}): "
+            f"{ADVICE}"
+        ) from error
 
 
 def _is_truth(name: str) -> bool:

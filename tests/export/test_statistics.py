@@ -60,7 +60,7 @@ def test_calibration_without_images_is_refused(checkpoint, space, config, monkey
         recompute_statistics(backbone, cfg, batches=0)
     one = config("small_linear.py")
     one.val_cfg.calibration_dataloader.batch_size = 1
-    with pytest.raises(UserError, match="no batch of at least 2 images"):
+    with pytest.raises(UserError, match="gives single images"):
         recompute_statistics(backbone, one, batches=2)
     cfg.val_cfg.calibration_dataloader.dataset.data_root = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere of the calibration set is missing"):

@@ -10,7 +10,7 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES, built
 from pinas_mm.search.evaluation.evaluator import Evaluator
-from pinas_mm.search.evaluation.images import load_batches
+from pinas_mm.search.evaluation.images import Batches, load_batches
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
@@ -74,12 +74,29 @@ def build_evaluator(
         return Evaluator(model, built, [], batches, memory)
     if not calibration_batches:
         return Evaluator(model, built, None, batches, memory)
-    size = calibration_dataloader.get("batch_size", 1)
-    number = calibration_batches * size
-    calibration = load_batches(calibration_dataloader, number, full=True, **options)
-    if max(calibration.sizes) == 1:
-        raise UserError(
-            f"the calibration loader gives single images ({len(calibration)} in batches of {size}),"
-            " by which batch norm cannot normalize: raise its batch_size, or take more images"
-        )
+    calibration = load_calibration(calibration_dataloader, calibration_batches, **options)
     return Evaluator(model, built, calibration, batches, memory)
+
+
+def load_calibration(
+    dataloader: Mapping[str, Any], batches: int, seed: int = 0, **options: Any
+) -> Batches:
+    """Training images that a search recomputes batch-norm statistics on.
+
+    Args:
+        dataloader: config of their loader.
+        batches: how many at most; a last one that is not full is left out.
+        seed: of the choice of images and of random pipelines.
+        options: ``keep`` and ``memory``, see :func:`load_batches`.
+
+    Raises:
+        UserError: there are no images, or single ones.
+    """
+    size = dataloader.get("batch_size", 1)
+    loaded = load_batches(dataloader, batches * size, seed, full=True, **options)
+    if max(loaded.sizes) == 1:
+        raise UserError(
+            f"the calibration loader gives single images ({len(loaded)} in batches of {size}), by "
+            "which batch norm cannot normalize: raise its batch_size, or take more images"
+        )
+    return loaded
