@@ -17,14 +17,20 @@ LENGTHS = dict(
     trials=2,
     images=2,
     partners=1,
+    num_splits=2,
 )
 BATCH = 2
 STEPS = 2  # An epoch of the data sets that these configs run on: 4 images.
 
 
 def shrink(config: Config, shortest: int = 36) -> Config:
-    """The smallest size in pixels becomes ``shortest``, the length two steps of two images."""
+    """The smallest size in pixels becomes ``shortest``, the length two steps of two images; a
+    supernet has one choice block a stage.
+    """
     shrink_images(config, shortest)
+    for node in [config, *dicts(config.model)]:
+        if "depths" in (node.get("space") or {}):
+            node.space.depths = (1,) * len(node.space.depths)
     for node in dicts(config):
         if "dataset" in node and "batch_size" in node:
             node.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
@@ -41,12 +47,12 @@ def shrink(config: Config, shortest: int = 36) -> Config:
 
 def shrink_images(config: Config, shortest: int) -> None:
     """Scales all sizes in pixels alike; nothing else in the model is one."""
-    model = config.model
-    preprocessors = [m.get("data_preprocessor") or {} for m in (model, model.get("model") or {})]
+    models = config.model, config.model.get("model") or {}
+    preprocessors = [model.get("data_preprocessor") or {} for model in models]
     holders = [
         *preprocessors,
         *(preprocessor.get("augment") or {} for preprocessor in preprocessors),
-        model.get("test_cfg") or {},
+        *(model.get("test_cfg") or {} for model in models),
         *dicts({key: value for key, value in config.items() if key != "model"}),
     ]
     places = [(node, key) for node in holders for key in SIZES if key in node]
@@ -94,7 +100,7 @@ def random_weights(config: Config, file: Path) -> str:
     model = MODELS.build(config.model)
     model.init_weights()
     for name, layer in model.named_modules():
-        if name.endswith(("fc_cls", "retina_cls")):
+        if name.endswith(("fc_cls", "retina_cls", "conv_cls")):
             torch.nn.init.constant_(layer.bias[:1], 10)
     torch.save(dict(state_dict=model.state_dict()), file)
     return str(file)

@@ -27,3 +27,11 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_evaluator = dict(metric=["bbox", "segm"])
 test_evaluator = dict(metric=["bbox", "segm"])
+
+held_out_pipeline = [
+    *test_pipeline[:-1],
+    dict(test_pipeline[-1], meta_keys=(*test_pipeline[-1]["meta_keys"], "instances")),
+]
+train_images = dict(pipeline=train_pipeline)
+training_part = dict(dataset=train_images)
+held_out_part = dict(dataset=dict(pipeline=held_out_pipeline))
