@@ -4,98 +4,17 @@ import copy
 
 import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
-from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
-from mmengine.structures import PixelData
-from mmengine.utils import import_modules_from_strings
-from mmseg.structures import SegDataSample
-from single_paths import Recording, gradients, single_path, supernet
+from single_paths import Recording, gradients, single_path
+from whole_models import detections, detector, segmentor, segments
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import CostScore, GradNormScore, NASWOTScore, SynFlowScore
 
-import_modules_from_strings(["mmdet.models", "mmseg.models"])
-
 ARCH, OTHER = "01-2", "32-0"
 TWO = dict(type="pinas_mm.FairPaths", num_paths=2)
-
-
-def detector(space, **backbone):
-    channels = 8
-    norm = dict(type="GN", num_groups=2)
-    return ConfigDict(
-        type="FCOS",
-        _scope_="mmdet",
-        data_preprocessor=dict(
-            type="DetDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3, pad_size_divisor=16
-        ),
-        backbone=supernet(space, out_indices=(0, 1), **backbone),
-        neck=dict(
-            type="FPN",
-            in_channels=list(space.out_channels),
-            out_channels=channels,
-            num_outs=3,
-            add_extra_convs="on_output",
-        ),
-        bbox_head=dict(
-            type="FCOSHead",
-            num_classes=4,
-            in_channels=channels,
-            feat_channels=channels,
-            stacked_convs=1,
-            strides=[4, 8, 16],
-            regress_ranges=((-1, 16), (16, 32), (32, 1e8)),
-            norm_cfg=norm,
-        ),
-        test_cfg=dict(
-            nms_pre=50, score_thr=0.0, nms=dict(type="nms", iou_threshold=0.6), max_per_img=9
-        ),
-    )
-
-
-def detections():
-    return demo_mm_inputs(2, [(3, 48, 64), (3, 64, 56)], num_items=[2, 3], num_classes=4)
-
-
-def segmentor(space, **backbone):
-    return ConfigDict(
-        type="EncoderDecoder",
-        _scope_="mmseg",
-        data_preprocessor=dict(
-            type="SegDataPreProcessor",
-            mean=[120.0] * 3,
-            std=[60.0] * 3,
-            size=(32, 48),
-            seg_pad_val=255,
-        ),
-        backbone=supernet(space, dilations=(1, 2), **backbone),
-        decode_head=dict(
-            type="FCNHead",
-            in_channels=space.out_channels[-1],
-            in_index=0,
-            channels=8,
-            num_convs=1,
-            num_classes=3,
-            dropout_ratio=0.0,
-            norm_cfg=dict(type="BN"),
-        ),
-        test_cfg=dict(mode="whole"),
-    )
-
-
-def segments():
-    random = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (2, 3, 32, 48), generator=random).byte()
-    samples = []
-    for labels in torch.randint(0, 3, (2, 1, 32, 48), generator=random):
-        shape = dict(img_shape=(32, 48), ori_shape=(32, 48))
-        sample = SegDataSample(metainfo=shape)
-        sample.gt_sem_seg = PixelData(data=labels)
-        samples.append(sample)
-    return dict(inputs=list(images), data_samples=samples)
 
 
 KINDS = pytest.mark.parametrize(
