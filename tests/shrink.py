@@ -7,6 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from pinas_mm.export.subnet import network_config
+
 # Of transforms, data preprocessors and windows of sliding inference; whole numbers are pixels.
 SIZES = "scale", "scales", "size", "crop_size", "stride"
 LENGTHS = dict(
@@ -18,6 +20,8 @@ LENGTHS = dict(
     images=2,
     partners=1,
     num_splits=2,
+    nms_pre=50,
+    max_per_img=10,
 )
 BATCH = 2
 STEPS = 2  # An epoch of the data sets that these configs run on: 4 images.
@@ -28,9 +32,10 @@ def shrink(config: Config, shortest: int = 36) -> Config:
     supernet has one choice block a stage.
     """
     shrink_images(config, shortest)
-    for node in [config, *dicts(config.model)]:
-        if "depths" in (node.get("space") or {}):
-            node.space.depths = (1,) * len(node.space.depths)
+    network = network_config(config)
+    if network.get("space"):
+        network.space.depths = (1,) * len(network.space.depths)
+        config.space = network.space
     for node in dicts(config):
         if "dataset" in node and "batch_size" in node:
             node.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
