@@ -12,6 +12,7 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from shrink import random_weights, shrink
 
+from pinas_mm.export.subnet import network_config
 from pinas_mm.weights.checkpoint import read_checkpoint
 
 
@@ -24,16 +25,22 @@ from pinas_mm.weights.checkpoint import read_checkpoint
             ("coco/bbox_mAP", "coco/segm_mAP"),
         ),
         (
+            mmdet,
+            "coco/fcos_pinas-supernet_fpn_syncbn_ms-90k_coco.py",
+            ("coco/bbox_mAP", "coco/bbox_mAP_std"),
+        ),
+        (
             mmseg,
             "ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py",
             ("mIoU", "aAcc"),
         ),
     ],
-    ids=["mmdet", "mmseg"],
+    ids=["mmdet", "mmdet supernet", "mmseg"],
 )
 def test_training_and_evaluation(library, name, metrics, layouts, monkeypatch, tmp_path):
     monkeypatch.setenv("PINAS_DATA", str(layouts))
     config = shrink(Config.fromfile(REPOSITORY / "configs" / name))
+    network_config(config).pop("init_cfg", None)
     config.work_dir = str(tmp_path / "work")
     config.load_from = random_weights(config, tmp_path / "start.pth")
     config.dump(tmp_path / "config.py")
