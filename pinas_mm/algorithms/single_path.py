@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pinas_mm.algorithms.base import Step, SupernetAlgorithm
+from pinas_mm.algorithms.feature_maps import check_feature_maps
 from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
@@ -45,7 +46,8 @@ class SinglePath(SupernetAlgorithm):
         init_cfg: mmengine's weight initialization.
 
     Raises:
-        UserError: the model has not exactly one supernet, or the space cannot give the paths.
+        UserError: the model has not exactly one supernet, its neck or heads take other feature maps
+            than the supernet's, or the space cannot give the paths.
 
     Example:
         >>> model = dict(type='pinas_mm.SinglePath', model=dict(
@@ -77,6 +79,7 @@ class SinglePath(SupernetAlgorithm):
                 "backbone=dict(type='pinas_mm.PiNASSupernet', ...)"
             )
         self._place = found[0]
+        check_feature_maps(model, self.backbone)
         self.check_paths()
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
@@ -133,6 +136,54 @@ class SinglePath(SupernetAlgorithm):
         with self.backbone.on(arch):
             return self.model(**batch, mode="loss")
 
+    def calibration_batch(self, data: Any) -> dict[str, Any]:
+        """A training batch as the model's loss takes it, its images not mixed or resized at random.
+
+        Args:
+            data: as the training's loader gives it, labelled.
+
+        Raises:
+            UserError: it has no labels.
+        """
+        samples = data.get("data_samples") or []
+        if not samples or not all(any(map(_is_truth, sample.keys())) for sample in samples):
+            raise UserError(
+                "calibration images have no labels or annotations, with which batch norms of heads "
+                "see what they see in training: give the training's loader and pipeline as "
+                "calibration_dataloader"
+            )
+        # Preprocessors write into samples, which may be wanted again.
+        data = {**data, "data_samples": [sample.clone() for sample in samples]}
+        preprocessor = self.data_preprocessor
+        mixing = getattr(preprocessor, "batch_augments", None)
+        if mixing is None:
+            return preprocessor(data, True)
+        preprocessor.batch_augments = None
+        try:
+            return preprocessor(data, True)
+        finally:
+            preprocessor.batch_augments = mixing
+
+    def calibration_pass(self, batch: dict[str, Any], seed: int, arch: Any = None) -> None:
+        """The forward pass that batch norms' statistics are recomputed by: that of a training step.
+
+        In a prediction, heads of two-stage detectors get other regions than those that they learn
+        from: statistics of these took 3.7 points of mask AP from a Mask R-CNN of the demo, those of
+        the training 0.2.
+
+        Args:
+            batch: of :meth:`calibration_batch`.
+            seed: of the regions that are drawn, so that they are the same for all architectures.
+            arch: the path; None is the one that ``backbone.on(arch)`` has set.
+        """
+        samples = [sample.new() for sample in batch["data_samples"]]
+        with (
+            torch.random.fork_rng(devices=[]),
+            contextlib.nullcontext() if arch is None else self.backbone.on(arch),
+        ):
+            torch.default_generator.manual_seed(seed)
+            self.model(batch["inputs"], samples, mode="loss")
+
     def val_step(self, data: Any, arch: Any = None) -> list:
         """Predictions of one architecture."""
         return self.test_step(data, arch)
@@ -140,6 +191,10 @@ class SinglePath(SupernetAlgorithm):
     def test_step(self, data: Any, arch: Any = None) -> list:
         """Predictions of one architecture."""
         return self(**self.data_preprocessor(data, False), mode="predict", arch=arch)
+
+
+def _is_truth(name: str) -> bool:
+    return name.startswith("gt_")
 
 
 def _without_inner(

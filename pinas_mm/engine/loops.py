@@ -114,13 +114,15 @@ class _SupernetLoop:
             len(self.archs) * len(batches),
         )
 
-        def run(data: dict, arch: Arch) -> None:
+        def run(numbered: tuple[int, dict], arch: Arch) -> None:
             # All that predictions go through: neck and heads have batch norms too.
+            number, data = numbered
             with autocast(enabled=self.fp16):
-                model.test_step(data, arch)
+                model.calibration_pass(model.calibration_batch(data), number, arch)
             progress.step()
 
-        return [Statistics(model, partial(run, arch=arch), batches) for arch in self.archs]
+        numbered = list(enumerate(batches))
+        return [Statistics(model, partial(run, arch=arch), numbered) for arch in self.archs]
 
     def _summary(self, evaluators: Sequence[Evaluator]) -> dict[str, float]:
         each = [evaluator.evaluate(len(self.dataloader.dataset)) for evaluator in evaluators]

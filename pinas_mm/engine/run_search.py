@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import MMLogger, print_log
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.text import Text
@@ -122,8 +122,7 @@ def evaluate(
     archs = [model.backbone.space.arch(arch) for arch in archs]
     evaluator = settings.evaluator(model)
     metrics: list[dict[str, float]] = []
-    if evaluator.names is not None:
-        check_given(wanted.name, dict.fromkeys(evaluator.names, 0.0))
+    check_given(wanted.name, dict.fromkeys(evaluator.names, 0.0))
     for start in range(0, len(archs), settings.batch):
         metrics += evaluator.evaluate(archs[start : start + settings.batch])
         check_given(wanted.name, metrics[-1])
@@ -162,6 +161,8 @@ def _prepared(
     if not cfg.get("search"):
         raise UserError("the config has no `search`: start from configs/pinas_search.py")
     cfg.search = {**cfg.search, **search_loaders(cfg), **given}
+    # Of its library are the metrics that a score names.
+    init_default_scope(cfg.get("default_scope") or "mmpretrain")
     settings = SearchSettings.parse(cfg.search)
     if settings.workers > 1 and cfg.get("launcher", "none") != "none":
         raise UserError(

@@ -124,4 +124,5 @@ def training_batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[dic
     if not loader:
         raise UserError("the config has no train_dataloader, of whose images shifts are measured")
     size = max(FEWEST_IMAGES, min(loader.get("batch_size") or 1, images))
-    return load_batches({**loader, "batch_size": size, "sampler": {"shuffle": True}}, images, seed)
+    loader = {**loader, "batch_size": size, "sampler": {"shuffle": True}}
+    return list(load_batches(loader, images, seed))

@@ -74,6 +74,7 @@ class PiNASSupernet(Network):
         )
 
         self._path: Arch | None = None
+        self._answer: tuple[torch.Tensor, tuple[torch.Tensor, ...]] | None = None
 
     def choices_at(self, number: int) -> list[int]:
         """All that may stand there."""
@@ -100,6 +101,21 @@ class PiNASSupernet(Network):
         finally:
             self._path = before
 
+    @contextlib.contextmanager
+    def answering(self, x: torch.Tensor, feats: Sequence[torch.Tensor]) -> Iterator[None]:
+        """Calls without a path on this very batch return these feature maps, which are computed
+        already, in a ``with`` block; on any other they run the path that is set.
+
+        Args:
+            x: images, shape (N, in_channels, H, W).
+            feats: what the path that is set gives for them.
+        """
+        before, self._answer = self._answer, (x, tuple(feats))
+        try:
+            yield
+        finally:
+            self._answer = before
+
     def forward(self, x: torch.Tensor, arch: Any = None) -> tuple[torch.Tensor, ...]:
         """Runs one path.
 
@@ -122,10 +138,16 @@ class PiNASSupernet(Network):
                 "the supernet has no path to run: call it with one, or inside "
                 "`with supernet.on(arch):`"
             )
-        outs = self.forward_path(x, path)
+        answered = arch is None and self._answer and same_batch(x, self._answer[0])
+        outs = self._answer[1] if answered else self.forward_path(x, path)
         return tuple(out.contiguous() for out in outs) if arch is None else outs
 
     def path_modules(self, arch: Arch) -> list[nn.Module]:
         """The modules that a path runs, each once."""
         blocks = (self.block(number).running(choice) for number, choice in enumerate(arch))
         return [*self.stem_modules, *self.around, *(module for block in blocks for module in block)]
+
+
+def same_batch(x: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are the same memory seen the same way; nothing is compared."""
+    return (x.data_ptr(), x.shape, x.stride()) == (other.data_ptr(), other.shape, other.stride())

@@ -47,6 +47,8 @@ class SearchSettings:
             empty for scores that measure architectures by themselves, as the zero-cost ones.
         images: how many images to score on, drawn by the seed; None is all of the data set. Scores
             that measure architectures by themselves have a number of their own.
+        keep_images: True keeps loaded images in memory, False reads them again for each batch of
+            architectures, None keeps them where they take at most ``memory``.
         calibration_batches: batches for the statistics; 0 keeps the supernet's running ones, which
             mix all paths.
         objectives: metrics and costs; in a config their names, ``name:min`` where less is better.
@@ -82,6 +84,7 @@ class SearchSettings:
     dataloader: dict[str, Any]
     calibration_dataloader: dict[str, Any]
     images: int | None = None
+    keep_images: bool | None = None
     calibration_batches: int = 49
     objectives: tuple[Objective, ...] = (Objective("accuracy/top1", "maximize"),)
     constraints: tuple[Constraint, ...] = ()
@@ -181,13 +184,8 @@ class SearchSettings:
             UserError: score, objectives or pruner do not suit the model or the run.
         """
         self.score.check(model)
-        known = (*(self.score.names or ()), *cost_names())
-        unknown = [objective.name for objective in self.objectives if objective.name not in known]
-        if unknown and self.score.names is not None:
-            raise UserError(
-                f"objective {', '.join(unknown)} is not among what "
-                f"{type(self.score).__name__} gives: {', '.join(known)}"
-            )
+        if self.score.names is not None:
+            self.check_objectives(self.score.names)
         if self.pruner is not None and isinstance(self.score, ArchScore):
             raise UserError(unprunable(self.score))
         if self.pruner is not None and get_world_size() > 1:
@@ -196,9 +194,25 @@ class SearchSettings:
                 "ones: search without a pruner, or by --workers instead of --launcher"
             )
 
+    def check_objectives(self, names: Sequence[str]) -> None:
+        """Raises :class:`UserError` where an objective is neither a cost nor among a score's
+        metrics, whose names are given.
+        """
+        known = (*names, *cost_names())
+        unknown = [objective.name for objective in self.objectives if objective.name not in known]
+        if unknown:
+            raise UserError(
+                f"objective {', '.join(unknown)} is not among what "
+                f"{type(self.score).__name__} gives: {', '.join(known)}"
+            )
+
     def evaluator(self, model: nn.Module) -> Evaluator:
-        """What scores architectures of a model as these settings say."""
-        return build_evaluator(
+        """What scores architectures of a model as these settings say.
+
+        Raises:
+            UserError: as :func:`build_evaluator`; an objective is not among the score's metrics.
+        """
+        evaluator = build_evaluator(
             model,
             score=self.score,
             dataloader=self.dataloader,
@@ -207,7 +221,10 @@ class SearchSettings:
             calibration_batches=self.calibration_batches,
             memory=self.memory,
             seed=self.seed,
+            keep_images=self.keep_images,
         )
+        self.check_objectives(evaluator.names)
+        return evaluator
 
     def check_data(self) -> None:
         """Raises :class:`UserError` where images to score or to calibrate on are missing."""
@@ -256,8 +273,10 @@ KINDS: dict[str, tuple[type, ...]] = dict(
     study=(str,),
     storage=(str, type(None)),
     keep_workers=(bool,),
+    keep_images=(bool, type(None)),
 )
-WORDS = {str: "text", Mapping: "a dict", int: "a whole number", type(None): "None"}
+WORDS = {str: "text", bool: "True or False", Mapping: "a dict", int: "a whole number"}
+WORDS[type(None)] = "None"
 
 # Settings that are more than a number or a name.
 READERS = dict(

@@ -39,7 +39,7 @@ def test_one_constraint_may_be_text():
         ({"workers": True}, "search.workers is True"),
         ({"batch": 10**9}, "search.batch is 1000000000: at most 4096"),
         ({"storage_timeout": 0}, "search.storage_timeout is 0"),
-        ({"keep_workers": 1}, "search.keep_workers is 1: allowed is bool"),
+        ({"keep_workers": 1}, "search.keep_workers is 1: allowed is True or False"),
         ({"study": "a\nb"}, r"search.study is 'a\\nb': a name of 1 to 255 letters"),
         ({"study": ""}, "search.study is ''"),
         ({"study": "x" * 300}, "1 to 255 letters"),

@@ -10,7 +10,8 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES, built
 from pinas_mm.search.evaluation.evaluator import Evaluator
-from pinas_mm.search.evaluation.images import load_batches, num_images
+from pinas_mm.search.evaluation.images import load_batches
+from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 
@@ -32,6 +33,7 @@ def build_evaluator(
     calibration_batches: int = 49,
     memory: int | str = "1G",
     seed: int = 0,
+    keep_images: bool | None = None,
 ) -> Evaluator:
     """Loads the images and makes an evaluator of them.
 
@@ -48,6 +50,8 @@ def build_evaluator(
             by themselves: it takes one batch of as many images as it says.
         memory: most bytes of activations kept for sharing, as number or text.
         seed: of the choice of images, where the loader's sampler shuffles, and of random pipelines.
+        keep_images: whether images are read once and kept, or read again for each call; None keeps
+            those to score on, and those for statistics, where they take at most ``memory``.
 
     Raises:
         UserError: the score is unknown or does not fit the model, or there are not that many
@@ -64,17 +68,18 @@ def build_evaluator(
     if images is not None:
         # The first ones of a data set are often all of a few classes.
         dataloader = {**dataloader, "sampler": {"shuffle": True}}
-    batches = load_batches(dataloader, images, seed, exact=True)
+    options = dict(seed=seed, keep=keep_images, memory=parse_bytes(memory))
+    batches = load_batches(dataloader, images, exact=True, **options)
     if isinstance(built, ArchScore):
         return Evaluator(model, built, [], batches, memory)
     if not calibration_batches:
         return Evaluator(model, built, None, batches, memory)
     size = calibration_dataloader.get("batch_size", 1)
-    calibration = load_batches(calibration_dataloader, calibration_batches * size, seed)
-    full = [batch for batch in calibration if num_images(batch) == size]
-    if max(map(num_images, full or calibration)) == 1:
+    number = calibration_batches * size
+    calibration = load_batches(calibration_dataloader, number, full=True, **options)
+    if max(calibration.sizes) == 1:
         raise UserError(
             f"the calibration loader gives single images ({len(calibration)} in batches of {size}),"
             " by which batch norm cannot normalize: raise its batch_size, or take more images"
         )
-    return Evaluator(model, built, full or calibration, batches, memory)
+    return Evaluator(model, built, calibration, batches, memory)

@@ -12,7 +12,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import batch_norms
-from pinas_mm.search.evaluation.images import num_images
+from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.prefixes import WalkCount
 from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
@@ -40,16 +40,16 @@ class Evaluator:
         model: a trained model, on its device, that the score can read; its weights must not change
             while the evaluator is in use.
         score: what to measure; it says which of the model's networks is walked.
-        calibration: collated batches of training images for the statistics; batches weigh equally.
+        calibration: collated batches of training images for the statistics, a list or
+            :class:`~pinas_mm.search.evaluation.images.Batches`; batches weigh equally.
             None are needed where nothing is recomputed. None in place of a list keeps the
             supernet's running statistics, which mix those of all paths: what recalibration is
             worth.
-        images: collated batches of images to score on.
+        images: collated batches of images to score on, the same.
         memory: most bytes of activations kept for sharing, as number or text (``2G``); less costs
             time, 0 computes each architecture by itself.
 
     Attributes:
-        names: the metrics' names; None where the score knows them only afterwards.
         calibration_counts, scoring_counts: what each batch cost in the last :meth:`evaluate` of
             this process, a :class:`~pinas_mm.search.evaluation.prefixes.WalkCount` each.
 
@@ -62,29 +62,29 @@ class Evaluator:
         self,
         model: nn.Module,
         score: Score,
-        calibration: Sequence[dict] | None,
-        images: Sequence[dict],
+        calibration: Batches | Sequence[dict] | None,
+        images: Batches | Sequence[dict],
         memory: int | str = "1G",
     ) -> None:
         self.memory = parse_bytes(memory)
         score.bind(model)
-        self.score, self.backbone, self.names = score, score.backbone, score.names
-        self._model, self._calibration, self._images = model, calibration, images
-        if not images:
+        self.score, self.backbone, self._model = score, score.backbone, model
+        self._images = Batches.of(images)
+        self._calibration = None if calibration is None else Batches.of(calibration)
+        if not self._images.sizes:
             raise UserError("there are no images to score on: give at least one batch")
         norms = isinstance(score, FeatureScore) and batch_norms(self.backbone, *score.following)
-        if norms and calibration is not None:
-            if not calibration:
+        if norms and self._calibration is not None:
+            if not self._calibration.sizes:
                 raise UserError(
                     "there are no images to recompute batch-norm statistics on: give at least one "
                     "calibration batch"
                 )
-            if min(map(num_images, calibration)) < 2:
+            if min(self._calibration.sizes) < 2:
                 raise UserError(
                     "a calibration batch has one image, which has no variance: raise the "
                     "calibration loader's batch_size"
                 )
-        self._total = sum(map(num_images, images))
         self._begun = False
         self.calibration_counts: list[WalkCount] = []
         self.scoring_counts: list[WalkCount] = []
@@ -93,7 +93,22 @@ class Evaluator:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images as the network gets them."""
         with borrowed(self._model):
-            return self.score.image_size(self._images[0])
+            return self.score.image_size(next(iter(self._images)))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names; a score that does not know them scores one batch along some path."""
+        if self.score.names is not None:
+            return self.score.names
+        first = self.backbone.space.arch(self.backbone.space.mask.argmax(axis=1).tolist())
+        with borrowed(self._model):
+            self._begin()
+            if isinstance(self.score, ArchScore):
+                return tuple(self.score.measure(first))
+            batch = Batches.of([next(iter(self._images))])
+            subnets = self._subnets([first], recalibrate=False)
+            (metrics,) = self._scored(subnets, batch, 1, None, _Steps(1, None))
+            return tuple(metrics)
 
     def evaluate(
         self,
@@ -146,30 +161,41 @@ class Evaluator:
     ) -> list[dict[str, float]]:
         self.calibration_counts, self.scoring_counts = [], []
         with borrowed(self._model):
+            self._begin()
             if isinstance(self.score, ArchScore):
                 return self._measured(archs, progress)
-            if not self._begun:
-                self.score.begin(self._calibration, self._images, self.memory)
-                self._begun = True
             if not archs:
                 return []
-            score = self.score
-            following = score.following, score.follow, self._calibration is not None
-            subnets = Subnets(self.backbone, archs, self.memory, *following)
-            calibration = self._calibration if subnets.recalibrated else []
+            subnets = self._subnets(archs, recalibrate=self._calibration is not None)
+            calibration = self._calibration if subnets.recalibrated else Batches.of([])
             steps = _Steps(len(calibration) + len(self._images), progress)
             for number, batch in enumerate(calibration):
-                inputs = self.score.calibration_inputs(batch, number)
-                self.calibration_counts.append(subnets.calibrate(inputs))
+                inputs, targets = self.score.prepare_calibration(batch, number)
+
+                def follow(
+                    archs: list[int], feats: tuple[torch.Tensor, ...], targets: Any = targets
+                ) -> None:
+                    self.score.follow(feats, targets)
+
+                self.calibration_counts.append(subnets.calibrate(inputs, follow))
                 steps.done()
-            return self._scored(subnets, len(archs), on_batch, steps)
+            return self._scored(subnets, self._images, len(archs), on_batch, steps)
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        if isinstance(self.score, ArchScore):
+            self.score.begin(list(self._images))
+        else:
+            self.score.begin(self._calibration, self._images, self.memory)
+        self._begun = True
+
+    def _subnets(self, archs: Sequence[Arch], recalibrate: bool) -> Subnets:
+        return Subnets(self.backbone, archs, self.memory, self.score.following, recalibrate)
 
     def _measured(
         self, archs: Sequence[Arch], progress: Callable[[float], object] | None
     ) -> list[dict[str, float]]:
-        if not self._begun:
-            self.score.begin(self._images)
-            self._begun = True
         found, steps = [], _Steps(len(archs), progress)
         for arch in archs:
             found.append(self.score.measure(arch))
@@ -177,11 +203,16 @@ class Evaluator:
         return found
 
     def _scored(
-        self, subnets: Subnets, number_of_archs: int, on_batch: OnBatch | None, steps: _Steps
+        self,
+        subnets: Subnets,
+        images: Batches,
+        number_of_archs: int,
+        on_batch: OnBatch | None,
+        steps: _Steps,
     ) -> list[dict[str, float]]:
         tallies = [self.score.new_tally() for _ in range(number_of_archs)]
         done = 0
-        for number, batch in enumerate(self._images):
+        for number, batch in enumerate(images):
             inputs, targets = self.score.prepare(batch, number)
 
             def end(
@@ -190,12 +221,12 @@ class Evaluator:
                 for index in archs:
                     self.score.update(tallies[index], feats, targets)
 
-            self.scoring_counts.append(subnets.run(inputs, end))
+            self.scoring_counts.append(subnets.run(inputs, end, self.score.whole))
             done += len(inputs)
             steps.done()
             if on_batch is not None:
                 partial = [self.score.metrics(tally) for tally in tallies]
-                dropped = on_batch(done, self._total, partial)
+                dropped = on_batch(done, sum(images.sizes), partial)
                 if dropped:
                     subnets.drop(dropped)
                 if not subnets.tree.archs:

@@ -1,15 +1,17 @@
-"""A fixed choice of images, decoded and resized once and kept."""
+"""A fixed choice of images, kept in memory or read again in each pass."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -18,10 +20,47 @@ from pinas_mm.long_work import LongWork
 from pinas_mm.registry import DATASETS
 
 
+class Batches:
+    """Collated batches of a fixed choice of images, the same in each pass over them.
+
+    Args:
+        read: starts a pass.
+        sizes: images of each batch.
+        metainfo: the data set's, as ``classes``; empty where it has none.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[dict]],
+        sizes: Sequence[int],
+        metainfo: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._read, self.sizes, self.metainfo = read, tuple(sizes), dict(metainfo or {})
+
+    @classmethod
+    def of(cls, batches: Batches | Sequence[dict]) -> Batches:
+        """Batches in memory as such."""
+        if isinstance(batches, Batches):
+            return batches
+        return cls(lambda: batches, [num_images(batch) for batch in batches])
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[dict]:
+        return iter(self._read())
+
+
 def load_batches(
-    dataloader: Mapping[str, Any], images: int | None = None, seed: int = 0, exact: bool = False
-) -> list[dict]:
-    """Loads images as a data loader would, once and for good.
+    dataloader: Mapping[str, Any],
+    images: int | None = None,
+    seed: int = 0,
+    exact: bool = False,
+    full: bool = False,
+    keep: bool | None = True,
+    memory: float = math.inf,
+) -> Batches:
+    """Images as a data loader gives them, decoded and resized once and kept, or once in each pass.
 
     They are the same for the same seed, whatever the rank and the number of workers, also where the
     pipeline is random; nobody else's random numbers change.
@@ -32,9 +71,10 @@ def load_batches(
         images: how many; None, or more than there are, takes all.
         seed: of the choice and of a random pipeline.
         exact: whether fewer than ``images`` are an error, before any is read.
-
-    Returns:
-        Collated batches as loaded, uint8 on the CPU; the last one may be smaller.
+        full: leave out a last batch that is smaller, unless it is the only one.
+        keep: whether images stay in memory, as loaded, uint8 on the CPU; None keeps them where
+            they take at most ``memory`` bytes.
+        memory: bytes.
 
     Raises:
         UserError: fewer than one image is asked for, or the data set is empty or, with ``exact``,
@@ -46,26 +86,68 @@ def load_batches(
     sampler = config.pop("sampler", None) or {}
     for name in ("batch_sampler", "num_batch_per_epoch", "worker_init_fn"):
         config.pop(name, None)
-    shuffle = bool(sampler.get("shuffle", False))
-    choice = dict(type="pinas_mm.FixedSampler", images=images, shuffle=shuffle)
     with _own_randomness():
         dataset = _Seeded(config.pop("dataset"), seed)
-        if not len(dataset):
-            raise UserError("the data set has no images: see the config's dataset")
-        if exact and images is not None and len(dataset) < images:
-            raise UserError(
-                f"{images} images asked for, the data set has {len(dataset)}: give at most "
-                f"{len(dataset)}"
+    if not len(dataset):
+        raise UserError("the data set has no images: see the config's dataset")
+    if exact and images is not None and len(dataset) < images:
+        raise UserError(
+            f"{images} images asked for, the data set has {len(dataset)}: give at most "
+            f"{len(dataset)}"
+        )
+    number, size = min(len(dataset), images or len(dataset)), config.get("batch_size", 1)
+    if full and number > size:
+        number -= number % size
+    choice = dict(
+        type="pinas_mm.FixedSampler", images=number, shuffle=bool(sampler.get("shuffle", False))
+    )
+    config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
+
+    def read() -> Iterator[dict]:
+        with _own_randomness():
+            batches = iter(Runner.build_dataloader(dict(config), seed=seed))
+        while True:
+            with _own_randomness():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    sizes = [min(size, number - start) for start in range(0, number, size)]
+    # Workers hand tensors over in shared memory, an open file each.
+    own = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
+    kept = None if keep is False else _kept(map(own, read()), len(sizes), keep, memory)
+    return Batches(read if kept is None else lambda: kept, sizes, dataset.metainfo)
+
+
+def _kept(
+    batches: Iterable[dict], number: int, keep: bool | None, memory: float
+) -> list[dict] | None:
+    """All batches; None where they would take too much memory."""
+    loaded: list[dict] = []
+    taken, progress = 0, LongWork("loading images, batches", number)
+    for batch in batches:
+        loaded.append(batch)
+        taken += _nbytes(batch)
+        if keep is None and taken / len(loaded) * number > memory:
+            print_log(
+                f"{number} batches of images would take {taken / len(loaded) * number / 2**30:.1f} "
+                "GiB: they are read again for each batch of architectures (search.keep_images)",
+                "current",
             )
-        config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
-        batches = Runner.build_dataloader(config, seed=seed)
-        # Workers hand tensors over in shared memory, an open file each.
-        keep = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
-        loaded, progress = [], LongWork("loading images, batches", len(batches))
-        for batch in batches:
-            loaded.append(keep(batch))
-            progress(len(loaded) / len(batches))
-        return loaded
+            return None
+        progress(len(loaded) / number)
+    return loaded
+
+
+def _nbytes(value: Any) -> int:
+    """Bytes of all tensors and arrays in a batch, however deep."""
+    if hasattr(value, "nbytes"):
+        return value.nbytes
+    if isinstance(value, (list, tuple)):
+        return sum(map(_nbytes, value))
+    inner = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+    return sum(map(_nbytes, inner.values()))
 
 
 def num_images(batch: Mapping[str, Any]) -> int:
@@ -86,6 +168,10 @@ class _Seeded(Dataset):
         if hasattr(self._dataset, "full_init"):
             self._dataset.full_init()
         self._seed = seed
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        return getattr(self._dataset, "metainfo", {})
 
     def __len__(self) -> int:
         return len(self._dataset)

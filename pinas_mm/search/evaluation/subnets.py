@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import types
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -64,8 +65,7 @@ class Subnets:
         archs: the subnets; equal ones are allowed.
         limit: most bytes of activations kept for prefixes that branch.
         following: networks that run after the supernet, as neck and head; their batch norms have
-            statistics of each subnet's own too.
-        follow: runs them on a subnet's feature maps.
+            statistics of each subnet's own too, of all their calls in a batch.
         recalibrate: False keeps the batch norms' running statistics, the same for all subnets.
 
     Attributes:
@@ -78,26 +78,26 @@ class Subnets:
         archs: Sequence[Arch],
         limit: float,
         following: Sequence[nn.Module] = (),
-        follow: Callable[[tuple[torch.Tensor, ...]], object] | None = None,
         recalibrate: bool = True,
     ) -> None:
-        self._backbone, self._limit, self._follow = backbone, limit, follow
+        self._backbone, self._archs, self._limit = backbone, archs, limit
         self.tree = PrefixTree(arch[: backbone.num_running] for arch in archs)
         # What is to be found in modules is found here, once.
         self._norms: dict[tuple[int, int | None], list[_BatchNorm]] = {
             (0, None): batch_norms(*backbone.stem_modules)
         }
         self._following = batch_norms(*following)
-        self._leaves: dict[int, int] = {}
+        self._paths: dict[int, list[Node]] = {}
         for node in self.tree.nodes():
             place = node.depth, node.choice
             if place not in self._norms:
                 self._norms[place] = batch_norms(*self._modules(node))
-            self._leaves |= dict.fromkeys(node.archs, node.number)
+            self._paths |= dict.fromkeys(node.archs, _path(node))
         # A block's candidates have one shortcut in common.
         norms = [norm for norms in self._norms.values() for norm in norms]
         self._all_norms = list(dict.fromkeys([*norms, *self._following]))
         self._statistics: dict[object, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        self._runs: dict[int, Counter[_BatchNorm]] = defaultdict(Counter)
         self._batches, self._recalibrate = 0, recalibrate
 
     @property
@@ -105,43 +105,64 @@ class Subnets:
         """Whether there are statistics to recompute."""
         return self._recalibrate and bool(self._all_norms)
 
-    def calibrate(self, images: torch.Tensor) -> WalkCount:
-        """Adds a batch (N, C, H, W) to the statistics of every prefix; batches weigh equally."""
+    def calibrate(
+        self,
+        images: torch.Tensor,
+        end: Callable[[list[int], tuple[torch.Tensor, ...]], None] = lambda archs, feats: None,
+    ) -> WalkCount:
+        """Adds a batch to the statistics of every prefix; batches weigh equally.
+
+        Args:
+            images: (N, C, H, W).
+            end: as for :meth:`run`; runs what follows the supernet.
+        """
         self._batches += 1
         factor = 1 / self._batches
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
             # Counted in its first run only.
-            for norm in self._attach(node.number, self._norms[node.depth, node.choice]):
+            for norm in self._attach(node):
                 norm.momentum = 0.0 if again else factor
             return self._run(node, x)
 
-        def end(archs: list[int], maps: Maps) -> None:
-            if self._following:
-                for norm in self._attach_following(archs):
-                    norm.momentum = factor
-                self._follow(maps[:-1])
+        def ended(archs: list[int], maps: Maps) -> None:
+            if not self._following:
+                return
+            for node in self._paths[archs[0]]:
+                # Should the supernet be run once more, the images are no others.
+                for norm in self._norms[node.depth, node.choice]:
+                    norm.momentum = 0.0
+            with self._counted(archs[0]), self._backbone.on(self._archs[archs[0]]):
+                end(archs, maps[:-1])
 
         self._train(True)
-        return self.tree.walk(images, run, end, _nbytes, self._limit)
+        return self.tree.walk(images, run, ended, _nbytes, self._limit)
 
     def run(
-        self, images: torch.Tensor, end: Callable[[list[int], tuple[torch.Tensor, ...]], None]
+        self,
+        images: torch.Tensor,
+        end: Callable[[list[int], tuple[torch.Tensor, ...]], None],
+        whole: bool = False,
     ) -> WalkCount:
-        """Runs all subnets on images (N, C, H, W).
+        """Runs all subnets on images.
 
         Args:
-            images: the batch.
-            end: gets indices of subnets and their feature maps, as the supernet returns them.
+            images: (N, C, H, W).
+            end: gets indices of equal subnets and their feature maps, as the supernet returns them;
+                their path is set there.
+            whole: leave it to ``end`` to run the supernet, along the path that is set; it gets no
+                feature maps.
         """
 
         def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
-            self._attach(node.number, self._norms[node.depth, node.choice])
-            return self._run(node, x)
+            self._attach(node)
+            return () if whole else self._run(node, x)
 
         def ended(archs: list[int], maps: Maps) -> None:
-            self._attach_following(archs)
-            end(archs, maps[:-1])
+            # Those of the path are in place: what runs in between lies deeper.
+            self._attach_following(archs[0])
+            with self._backbone.on(self._archs[archs[0]]):
+                end(archs, maps[:-1])
 
         self._train(False)
         return self.tree.walk(images, run, ended, _nbytes, self._limit)
@@ -167,28 +188,52 @@ class Subnets:
             return (*x[:-1], out)
         return (*x[:-1], self._backbone.forward_output(out, stage), out)
 
-    def _attach(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
-        """Swaps in the statistics of a place: a change of references, nothing is copied."""
+    def _attach(self, node: Node) -> list[_BatchNorm]:
+        """Swaps in the statistics of a node: a change of references, nothing is copied."""
+        return self._swap(node.number, self._norms[node.depth, node.choice])
+
+    def _attach_following(self, arch: int) -> list[_BatchNorm]:
+        """Swaps in those of what follows a subnet, and all that are equal to it."""
+        return self._swap(("following", self._paths[arch][-1].number), self._following)
+
+    def _swap(self, key: object, norms: list[_BatchNorm]) -> list[_BatchNorm]:
         if not self._recalibrate:
             return norms
         statistics = self._statistics.get(key)
         if statistics is None:
-            statistics = [
-                (torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var))
-                for norm in norms
-            ]
+            # What no batch reaches, as an auxiliary head, stays as it is.
+            statistics = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
             self._statistics[key] = statistics
         for norm, (mean, var) in zip(norms, statistics, strict=True):
             norm.running_mean, norm.running_var = mean, var
         return norms
 
-    def _attach_following(self, archs: list[int]) -> list[_BatchNorm]:
-        """Swaps in what follows the subnets that end at one node."""
-        return self._attach(("following", self._leaves[archs[0]]), self._following)
+    @contextlib.contextmanager
+    def _counted(self, arch: int) -> Iterator[None]:
+        """Those of what follows a subnet are in place here, and each call of a batch norm weighs
+        equally, as a head's has one for each level.
+        """
+        runs = self._runs[self._paths[arch][-1].number]
+
+        def count(norm: _BatchNorm, _: object) -> None:
+            runs[norm] += 1
+            norm.momentum = 1 / runs[norm]
+
+        hooks = [norm.register_forward_pre_hook(count) for norm in self._attach_following(arch)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _train(self, mode: bool) -> None:
         for norm in self._all_norms:
             norm.training = mode
+
+
+def _path(node: Node | None) -> list[Node]:
+    """A node and those above it, the root first."""
+    return [] if node is None else [*_path(node.parent), node]
 
 
 def _nbytes(maps: Maps) -> int:

@@ -352,7 +352,7 @@ def test_bad_input_is_refused(space, build_pinas):
         Evaluator(model, ProbeScore(), batches(4, 1), IMAGES)
     with pytest.raises(UserError, match="too short"):
         Evaluator(model, ProbeScore(), CALIBRATION, IMAGES).evaluate(["00"])
-    with pytest.raises(UserError, match=r"pinas_mm\.CrossPathScore, .*pinas_mm\.MetricScore"):
+    with pytest.raises(UserError, match=r"pinas_mm\.CrossPathScore, .*pinas_mm\.PredictScore"):
         build_score(dict(type="pinas_mm.NoScore"))
     with pytest.raises(UserError, match="tokp"):
         build_score(dict(type="pinas_mm.ProbeScore", tokp=1))

@@ -18,7 +18,7 @@ from pinas_mm.algorithms.teacher import embed
 from pinas_mm.engine import SupernetValLoop
 from pinas_mm.registry import METRICS, MODELS
 from pinas_mm.search.evaluation.evaluator import Evaluator
-from pinas_mm.search.evaluation.scores import CrossPathScore, MetricScore, ProbeScore
+from pinas_mm.search.evaluation.scores import CrossPathScore, PredictScore, ProbeScore
 from pinas_mm.search.evaluation.scores.cross_path import SCORING
 
 # Equal ones, common beginnings, and such with nothing in common.
@@ -138,7 +138,7 @@ def close(metrics):
 def test_together_are_as_each_alone_the_long_way(space, kind, memory):
     model = classifier(space, kind)
     before = snapshot(model)
-    found = Evaluator(model, MetricScore(METRIC), CALIBRATION, IMAGES, memory).evaluate(ARCHS)
+    found = Evaluator(model, PredictScore(METRIC), CALIBRATION, IMAGES, memory).evaluate(ARCHS)
     assert_unchanged(model, before)
     expected = [alone(model, arch) for arch in ARCHS]
     assert len({metrics["class0"] for metrics in expected}) == len(set(ARCHS))
@@ -170,7 +170,7 @@ def test_the_probe_counts_what_it_would_alone(space, kind):
 def test_whatever_the_supernet_is(space, backbone):
     model = classifier(space, "a neck of one's own", **backbone)
     before = snapshot(model)
-    found = Evaluator(model, MetricScore(METRIC), CALIBRATION, IMAGES).evaluate(ARCHS)
+    found = Evaluator(model, PredictScore(METRIC), CALIBRATION, IMAGES).evaluate(ARCHS)
     assert_unchanged(model, before)
     for arch, mine in zip(ARCHS, found, strict=True):
         assert mine == close(alone(model, arch)), arch
@@ -178,7 +178,7 @@ def test_whatever_the_supernet_is(space, backbone):
 
 def test_dropped_architectures_leave_the_others_their_statistics(space):
     model = classifier(space, "both")
-    evaluator = Evaluator(model, MetricScore(METRIC), CALIBRATION, IMAGES)
+    evaluator = Evaluator(model, PredictScore(METRIC), CALIBRATION, IMAGES)
     found = evaluator.evaluate(ARCHS, on_batch=lambda done, *_: {0, 2, 5} if done == 9 else ())
     for index in (1, 3, 4, 6):
         assert found[index] == close(alone(model, ARCHS[index]))
@@ -209,7 +209,7 @@ def test_the_validation_of_a_training_gives_the_same_numbers(runner, space, kind
     loop.calibration = CALIBRATION
     result = loop.run()
     assert_unchanged(model, before)
-    found = Evaluator(model, MetricScore(METRIC), CALIBRATION, IMAGES).evaluate(ARCHS)
+    found = Evaluator(model, PredictScore(METRIC), CALIBRATION, IMAGES).evaluate(ARCHS)
     for name in found[0]:
         values = torch.tensor([metrics[name] for metrics in found])
         assert result[name] == pytest.approx(float(values.mean()), rel=1e-6)
@@ -242,7 +242,7 @@ def test_the_label_free_score_of_student_and_teacher_with_norms_in_their_necks(s
     before = snapshot(model)
     found = Evaluator(model, score, CALIBRATION, IMAGES).evaluate(ARCHS)
     assert_unchanged(model, before)
-    calibration = [score.calibration_inputs(batch, n) for n, batch in enumerate(CALIBRATION)]
+    calibration = [score.prepare_calibration(batch, n)[0] for n, batch in enumerate(CALIBRATION)]
     pairs = [score.views(batch, n, SCORING, 2) for n, batch in enumerate(IMAGES)]
     ours, theirs = zip(*pairs, strict=True)
     keys = [embedded(model.teacher_networks, calibration, theirs, path) for path in score.paths()]

@@ -85,9 +85,38 @@ def test_random_pipelines_depend_on_the_seed_alone(loader):
 def test_several_crops_of_each_image(loader):
     views = dict(type="MultiView", num_views=3, transforms=[[CROP]])
     for collate in ("pseudo_collate", "default_collate"):
-        batches = load_batches(loader([views], collate_fn=dict(type=collate)), images=8)
+        batches = list(load_batches(loader([views], collate_fn=dict(type=collate)), images=8))
         assert [num_images(batch) for batch in batches] == [6, 2]
         assert len(batches[0]["inputs"]) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_that_are_read_again_are_the_same(loader, workers):
+    options = dict(images=8, seed=3)
+    build = loader([CROP], sampler=SHUFFLED, num_workers=workers)
+    kept, read = (load_batches(build, keep=keep, **options) for keep in (True, False))
+    assert kept.sizes == read.sizes == (6, 2)
+    assert len(kept.metainfo["classes"]) == len(read.metainfo["classes"]) == 1000
+    state = torch.get_rng_state()
+    for _ in range(2):
+        assert torch.equal(pixels(read), pixels(kept))
+    assert torch.equal(torch.get_rng_state(), state)
+    first, again = next(iter(read)), next(iter(read))
+    assert first["inputs"][0].data_ptr() != again["inputs"][0].data_ptr()
+    assert next(iter(kept)) is next(iter(kept))
+
+
+def test_size_decides_what_is_kept(loader):
+    taken = 16 * 3 * 32 * 32
+    for memory, kept in ((2 * taken, True), (taken // 2, False)):
+        batches = load_batches(loader(), keep=None, memory=memory)
+        assert (next(iter(batches)) is next(iter(batches))) == kept
+        assert len(pixels(batches)) == 16
+
+
+def test_a_last_batch_that_is_not_full_may_be_left_out(loader):
+    assert load_batches(loader(), full=True).sizes == (6, 6)
+    assert load_batches(loader(), images=4, full=True).sizes == (4,)
 
 
 def test_no_images_are_refused(loader):

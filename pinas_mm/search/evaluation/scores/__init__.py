@@ -3,7 +3,7 @@
 from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
 from pinas_mm.search.evaluation.scores.classification import ClassificationScore
 from pinas_mm.search.evaluation.scores.cross_path import CrossPathScore
-from pinas_mm.search.evaluation.scores.metric import MetricScore
+from pinas_mm.search.evaluation.scores.predict import PredictScore
 from pinas_mm.search.evaluation.scores.probe import ProbeScore
 from pinas_mm.search.evaluation.scores.zero_cost import (
     CostScore,
@@ -19,8 +19,8 @@ __all__ = [
     "CrossPathScore",
     "FeatureScore",
     "GradNormScore",
-    "MetricScore",
     "NASWOTScore",
+    "PredictScore",
     "ProbeScore",
     "Score",
     "SynFlowScore",

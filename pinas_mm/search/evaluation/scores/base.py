@@ -60,9 +60,13 @@ class FeatureScore(Score):
     A tally is whatever a score gathers for one architecture.
     """
 
+    # Whether the score runs the supernet itself, on other images than those that it prepares, as on
+    # crops: architectures share nothing then, and it gets no feature maps, but a path is set.
+    whole: bool = False
+
     def image_size(self, batch: dict) -> tuple[int, int]:
-        """That of what statistics are recomputed on."""
-        return tuple(self.calibration_inputs(batch, 0).shape[-2:])
+        """That of what it scores on."""
+        return tuple(self.prepare(batch, 0)[0].shape[-2:])
 
     @property
     def following(self) -> list[nn.Module]:
@@ -71,8 +75,13 @@ class FeatureScore(Score):
         """
         return []
 
-    def follow(self, feats: tuple[torch.Tensor, ...]) -> object:
-        """Runs :attr:`following` on an architecture's feature maps."""
+    def follow(self, feats: tuple[torch.Tensor, ...], targets: Any = None) -> object:
+        """Runs :attr:`following` on an architecture's feature maps.
+
+        Args:
+            feats: what the supernet gives.
+            targets: what was prepared with the images.
+        """
         return feats
 
     def begin(
@@ -86,9 +95,9 @@ class FeatureScore(Score):
             limit: most bytes of activations to keep.
         """
 
-    @abc.abstractmethod
-    def calibration_inputs(self, batch: dict, number: int) -> torch.Tensor:
-        """Images (N, C, H, W) to recompute statistics on, of the ``number``-th batch as loaded."""
+    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, Any]:
+        """The same as :meth:`prepare` of a batch to recompute statistics on."""
+        return self.prepare(batch, number)
 
     @abc.abstractmethod
     def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,9 +28,9 @@ class ClassificationScore(FeatureScore):
                 "search without labels by pinas_mm.CrossPathScore"
             )
 
-    def calibration_inputs(self, batch: dict, number: int) -> torch.Tensor:
-        """Normalized images."""
-        return self.preprocessed(batch)["inputs"]
+    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, None]:
+        """Normalized images; labels are not needed."""
+        return self.preprocessed(batch)["inputs"], None
 
     def preprocessed(self, batch: dict) -> dict:
         """``inputs`` (N, C, H, W) in the network's precision and ``data_samples``."""
@@ -47,7 +49,7 @@ class ClassificationScore(FeatureScore):
         classifier = self.classifier
         return [*([classifier.neck] if classifier.with_neck else []), classifier.head]
 
-    def follow(self, feats: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def follow(self, feats: tuple[torch.Tensor, ...], targets: Any = None) -> torch.Tensor:
         """The classifier's outputs (N, classes)."""
         return self.classifier.head(self.pooled(feats))
 

@@ -105,7 +105,9 @@ class CrossPathScore(FeatureScore):
         """The student's neck."""
         return [self.model.neck]
 
-    def follow(self, feats: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def follow(
+        self, feats: tuple[torch.Tensor, ...], targets: _Keys | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Embeddings, not normalized."""
         return self.model.neck(feats)
 
@@ -119,9 +121,10 @@ class CrossPathScore(FeatureScore):
         """Computes the teacher's keys along the partners, with statistics of their own."""
         backbone, neck = self.model.teacher_networks
         own = calibration is not None
-        subnets = Subnets(backbone, self.paths(), limit, [neck], neck, own)
+        subnets = Subnets(backbone, self.paths(), limit, [neck], own)
         for number, batch in enumerate(calibration if subnets.recalibrated else ()):
-            subnets.calibrate(self.calibration_inputs(batch, number))
+            inputs, _ = self.prepare_calibration(batch, number)
+            subnets.calibrate(inputs, lambda archs, feats: neck(feats))
         batches = []
         for number, batch in enumerate(images):
             keys: list[torch.Tensor | None] = [None] * self.partners
@@ -154,9 +157,13 @@ class CrossPathScore(FeatureScore):
         dtype = next(self.model.backbone.parameters()).dtype
         return list(augmented.to(dtype).chunk(views))
 
-    def calibration_inputs(self, batch: dict, number: int) -> torch.Tensor:
+    def image_size(self, batch: dict) -> tuple[int, int]:
+        """That of views."""
+        return tuple(self.prepare_calibration(batch, 0)[0].shape[-2:])
+
+    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, None]:
         """One augmented view."""
-        return self.views(batch, number, CALIBRATION, 1)[0]
+        return self.views(batch, number, CALIBRATION, 1)[0], None
 
     def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, _Keys]:
         """The student's view, and the teacher's keys."""
