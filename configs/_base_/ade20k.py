@@ -60,13 +60,7 @@ default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend
 
 # What supernets read. They learn from 9 of 10 parts of the training images, drawn at random; the
 # other one, 2,021 images, validates and searches them: the validation images stay new to the
-# winner. Statistics are of crops, one size in a batch and without padding.
-calibration_pipeline = [
-    load_image,
-    dict(type="ResizeShortestEdge", scale=crop_size[0], max_size=4096),
-    dict(type="RandomCrop", crop_size=crop_size),
-    dict(type="PackSegInputs"),
-]
+# winner. Statistics are of as many images as SyncBN takes together in training.
 part = dict(type="mmpretrain.KFoldDataset", num_splits=10, seed=0)
 train_images = dict(_base_.train_dataloader.dataset, **images, pipeline=train_pipeline)
 training_part = dict(**part, dataset=train_images)
@@ -75,5 +69,5 @@ calibration_dataloader = dict(
     batch_size=16,
     num_workers=4,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**part, dataset=dict(train_images, pipeline=calibration_pipeline)),
+    dataset=training_part,
 )

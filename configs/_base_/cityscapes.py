@@ -54,13 +54,7 @@ default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend
 
 # What supernets read. They learn from 5 of 6 parts of the training images, drawn at random; the
 # other one, 495 images, validates and searches them: the validation images stay new to the
-# winner. Statistics are of crops, one size in a batch.
-calibration_pipeline = [
-    load_image,
-    dict(type="Resize", scale=base_size, keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size),
-    dict(type="PackSegInputs"),
-]
+# winner. Statistics are of as many images as SyncBN takes together in training.
 part = dict(type="mmpretrain.KFoldDataset", num_splits=6, seed=0)
 train_images = dict(_base_.train_dataloader.dataset, **images, pipeline=train_pipeline)
 training_part = dict(**part, dataset=train_images)
@@ -69,5 +63,5 @@ calibration_dataloader = dict(
     batch_size=8,
     num_workers=4,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**part, dataset=dict(train_images, pipeline=calibration_pipeline)),
+    dataset=training_part,
 )

@@ -25,12 +25,12 @@ held_out_pipeline = [
     *test_pipeline[:-1],
     dict(test_pipeline[-1], meta_keys=(*test_pipeline[-1]["meta_keys"], "instances")),
 ]
-# Statistics are of images at the test's size, cropped: padding would be counted.
+# Statistics are of as many images as SyncBN takes together in training, cropped: in so large a
+# batch most of them would be padded.
 calibration_pipeline = [
-    load_image,
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True, backend="pillow"),
-    dict(type="RandomCrop", crop_size=(800, 800)),
-    test_pipeline[-1],
+    *train_pipeline[:-1],
+    dict(type="RandomCrop", crop_size=(640, 640)),
+    train_pipeline[-1],
 ]
 part = dict(type="mmpretrain.KFoldDataset", num_splits=23, seed=0)
 train_images = dict(_base_.train_dataloader.dataset, data_root=data_root, pipeline=train_pipeline)

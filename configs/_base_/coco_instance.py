@@ -35,3 +35,9 @@ held_out_pipeline = [
 train_images = dict(pipeline=train_pipeline)
 training_part = dict(dataset=train_images)
 held_out_part = dict(dataset=dict(pipeline=held_out_pipeline))
+calibration_pipeline = [
+    *train_pipeline[:-1],
+    dict(type="RandomCrop", crop_size=(640, 640)),
+    train_pipeline[-1],
+]
+calibration_dataloader = dict(dataset=dict(dataset=dict(pipeline=calibration_pipeline)))

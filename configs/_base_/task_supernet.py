@@ -15,7 +15,7 @@ supernet = dict(
     # A work dir means its last checkpoint; a file can be given as well.
     init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/pinas_supernet"),
 )
-# Each architecture's batch-norm statistics are recomputed on 32 batches of training images.
-val_loop = dict(type="pinas_mm.SupernetValLoop", calibration_batches=32, num_archs=8)
+# Each architecture's batch-norm statistics are recomputed on 16 batches in each process.
+val_loop = dict(type="pinas_mm.SupernetValLoop", calibration_batches=16, num_archs=8)
 test_loop = dict(val_loop, type="pinas_mm.SupernetTestLoop")
 model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
