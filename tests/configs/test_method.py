@@ -9,7 +9,7 @@ import torch
 from conftest import REPOSITORY
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
 from shrink import dicts, shrink
 
 from pinas_mm.engine.config import add_run_options
@@ -242,6 +242,38 @@ def test_supernets_are_searched_on_images_that_they_have_not_learned_from(
     assert learned == calibrated
     assert not learned & searched
     assert len(learned) == len(searched) == 2  # of the layouts' 4
+
+
+def test_the_held_out_images_annotations_give_the_metric_that_a_file_gives(layouts, monkeypatch):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = Config.fromfile(CONFIGS / SUPERNETS[1])
+    # All images are of the one part that there is.
+    data_set = config.val_dataloader.dataset
+    data_set.num_splits = 1
+    init_default_scope(config.default_scope)
+    data_set = DATASETS.build(data_set)
+    random, found = torch.Generator().manual_seed(0), []
+    for number in range(len(data_set)):
+        sample = data_set[number]["data_samples"].to_dict()
+        truth = sample["gt_instances"]
+        boxes = torch.as_tensor([instance["bbox"] for instance in sample["instances"]])
+        masks = torch.as_tensor(truth["masks"].resize(sample["ori_shape"]).masks)
+        sample["pred_instances"] = dict(
+            bboxes=boxes + 4 * torch.randn(boxes.shape, generator=random),
+            scores=torch.rand(len(boxes), generator=random),
+            labels=truth["labels"],
+            masks=masks.bool().roll(3, -1),
+        )
+        found.append(sample)
+    metrics = []
+    for file in (None, layouts / "coco/annotations/instances_train2017.json"):
+        evaluator = dict(config.val_evaluator, ann_file=file and str(file), prefix="a")
+        metric = METRICS.build(evaluator)
+        metric.dataset_meta = data_set.metainfo
+        metric.process({}, found)
+        metrics.append(metric.evaluate(len(found)))
+    for name in ("a/bbox_mAP", "a/bbox_mAP_75", "a/segm_mAP"):
+        assert 0 < metrics[0][name] == metrics[1][name] < 1
 
 
 @pytest.mark.parametrize(
