@@ -7,6 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from pinas_mm.export.subnet import network_config
+
 # Of transforms, data preprocessors and windows of sliding inference; whole numbers are pixels.
 SIZES = "scale", "scales", "size", "crop_size", "stride"
 LENGTHS = dict(
@@ -17,14 +19,23 @@ LENGTHS = dict(
     trials=2,
     images=2,
     partners=1,
+    num_splits=2,
+    nms_pre=50,
+    max_per_img=10,
 )
 BATCH = 2
 STEPS = 2  # An epoch of the data sets that these configs run on: 4 images.
 
 
 def shrink(config: Config, shortest: int = 36) -> Config:
-    """The smallest size in pixels becomes ``shortest``, the length two steps of two images."""
+    """The smallest size in pixels becomes ``shortest``, the length two steps of two images; a
+    supernet has one choice block a stage.
+    """
     shrink_images(config, shortest)
+    network = network_config(config)
+    if network.get("space"):
+        network.space.depths = (1,) * len(network.space.depths)
+        config.space = network.space
     for node in dicts(config):
         if "dataset" in node and "batch_size" in node:
             node.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
@@ -41,12 +52,12 @@ def shrink(config: Config, shortest: int = 36) -> Config:
 
 def shrink_images(config: Config, shortest: int) -> None:
     """Scales all sizes in pixels alike; nothing else in the model is one."""
-    model = config.model
-    preprocessors = [m.get("data_preprocessor") or {} for m in (model, model.get("model") or {})]
+    models = config.model, config.model.get("model") or {}
+    preprocessors = [model.get("data_preprocessor") or {} for model in models]
     holders = [
         *preprocessors,
         *(preprocessor.get("augment") or {} for preprocessor in preprocessors),
-        model.get("test_cfg") or {},
+        *(model.get("test_cfg") or {} for model in models),
         *dicts({key: value for key, value in config.items() if key != "model"}),
     ]
     places = [(node, key) for node in holders for key in SIZES if key in node]
@@ -94,7 +105,7 @@ def random_weights(config: Config, file: Path) -> str:
     model = MODELS.build(config.model)
     model.init_weights()
     for name, layer in model.named_modules():
-        if name.endswith(("fc_cls", "retina_cls")):
+        if name.endswith(("fc_cls", "retina_cls", "conv_cls")):
             torch.nn.init.constant_(layer.bias[:1], 10)
     torch.save(dict(state_dict=model.state_dict()), file)
     return str(file)

@@ -51,3 +51,17 @@ val_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(**images, pipeline=test_pipeline))
 
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend="atomic")))
+
+# What supernets read. They learn from 5 of 6 parts of the training images, drawn at random; the
+# other one, 495 images, validates and searches them: the validation images stay new to the
+# winner. Statistics are of as many images as SyncBN takes together in training.
+part = dict(type="mmpretrain.KFoldDataset", num_splits=6, seed=0)
+train_images = dict(_base_.train_dataloader.dataset, **images, pipeline=train_pipeline)
+training_part = dict(**part, dataset=train_images)
+held_out_part = dict(**part, test_mode=True, dataset=dict(train_images, pipeline=test_pipeline))
+calibration_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=training_part,
+)

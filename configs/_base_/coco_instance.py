@@ -27,3 +27,10 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_evaluator = dict(metric=["bbox", "segm"])
 test_evaluator = dict(metric=["bbox", "segm"])
+
+held_out_pipeline = [*test_pipeline[:-1], _base_.held_out_pack]
+train_images = dict(pipeline=train_pipeline)
+training_part = dict(dataset=train_images)
+held_out_part = dict(dataset=dict(pipeline=held_out_pipeline))
+calibration_pipeline = [*train_pipeline[:-1], _base_.calibration_crop, train_pipeline[-1]]
+calibration_dataloader = dict(dataset=dict(dataset=dict(pipeline=calibration_pipeline)))

@@ -27,7 +27,13 @@ class SinglePath(SupernetAlgorithm):
     ``freeze_backbone=True`` the linear probe: the supernet's parameters stay, its batch norms use
     batch statistics.
 
-    Its state dict is the model's own, so that checkpoints with and without it are the same.
+    Its state dict is the model's own, so that checkpoints with and without it are the same. Other
+    attributes than its own, as ``decode_head``, are the model's too, for the libraries' hooks and
+    test-time augmentation. Parameters are named ``model.backbone...``, which ``backbone`` among the
+    ``custom_keys`` of a ``paramwise_cfg`` matches.
+
+    Each iteration draws paths of its own, also where gradients are accumulated: with
+    ``accumulative_counts=4`` a step of the optimizer is along four times as many paths.
 
     Running statistics of a supernet mix those of all paths; to test one architecture, recompute
     them with :class:`~pinas_mm.models.batch_norm.Statistics` (the supernet loops do).
@@ -80,6 +86,15 @@ class SinglePath(SupernetAlgorithm):
             self.backbone.requires_grad_(False)
         self._register_state_dict_hook(_without_inner)
         self._register_load_state_dict_pre_hook(_with_inner, with_module=True)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            model = self.__dict__.get("_modules", {}).get("model")
+            if model is None:
+                raise
+            return getattr(model, name)
 
     @property
     def backbone(self) -> PiNASSupernet:

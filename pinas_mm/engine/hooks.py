@@ -28,8 +28,10 @@ from pinas_mm.weights.initializers import PREFIX, load_backbone
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """The model without its distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
+    """The model without its distributed wrapper and without test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 @HOOKS.register_module()
@@ -119,7 +121,6 @@ class SafeCheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the weights, restores history buffers."""
         model = unwrapped(runner.model)
-        model = model.module if isinstance(model, BaseTTAModel) else model
         backbone = getattr(model, "backbone", None)
         state = checkpoint.get("state_dict", checkpoint)
         if isinstance(backbone, Network):

@@ -76,8 +76,10 @@ class _SupernetLoop:
         hook = self.runner.call_hook
         hook(f"before_{stage}")
         hook(f"before_{stage}_epoch")
-        model = unwrapped(self.runner.model)
-        model.eval()
+        # With test-time augmentation around it, or a distributed wrapper.
+        whole = self.runner.model
+        whole.eval()
+        model = unwrapped(whole)
         statistics = self._statistics(model)
         evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
         progress = LongWork(
@@ -87,8 +89,13 @@ class _SupernetLoop:
         for index, data in enumerate(self.dataloader):
             hook(f"before_{stage}_iter", batch_idx=index, data_batch=data)
             for arch, stats, evaluator in zip(self.archs, statistics, evaluators, strict=True):
-                with torch.no_grad(), autocast(enabled=self.fp16), stats.applied():
-                    outputs = model.test_step(data, arch=arch)
+                with (
+                    torch.no_grad(),
+                    autocast(enabled=self.fp16),
+                    stats.applied(),
+                    model.backbone.on(arch),
+                ):
+                    outputs = whole.test_step(data)
                 evaluator.process(data_samples=outputs, data_batch=data)
                 progress.step()
             hook(f"after_{stage}_iter", batch_idx=index, data_batch=data, outputs=outputs)

@@ -5,9 +5,12 @@ import functools
 import math
 
 import pytest
+import torch
 from conftest import REPOSITORY
 from mmengine.config import Config
-from shrink import dicts
+from mmengine.hub import get_config
+from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
+from shrink import dicts, shrink
 
 from pinas_mm.engine.config import add_run_options
 from pinas_mm.space import SearchSpace
@@ -16,11 +19,14 @@ CONFIGS = REPOSITORY / "configs"
 MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
 ADE20K = "ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py"
 CITYSCAPES = "cityscapes/deeplabv3_pinas-trans-d8_4xb2-80k_cityscapes-768x768.py"
-TRANSFERS = [
+TASKS = [
     str(path.relative_to(CONFIGS))
     for folder in ("imagenet", "coco", "ade20k", "cityscapes")
     for path in sorted((CONFIGS / folder).glob("*.py"))
 ]
+TRANSFERS = [name for name in TASKS if "pinas-supernet" not in name]
+SEARCHES = [name for name in TASKS if name.endswith("_search.py")]
+SUPERNETS = [name for name in TASKS if name not in [*TRANSFERS, *SEARCHES]]
 CLS, TRANS = "301-3231-203213-032", "333-3113-330011-021"
 SYNC_BN = dict(type="SyncBN", requires_grad=True)
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -95,26 +101,27 @@ def test_the_name_says_the_batch_and_the_length(load, name):
         assert config.train_dataloader.batch_size == images
 
 
-@pytest.mark.parametrize("name", [name for name in TRANSFERS if "coco" in name])
+@pytest.mark.parametrize("name", [n for n in TASKS if n.startswith("coco/") and n not in SEARCHES])
 def test_coco_training(load, name):
     config = load(name)
+    model = config.model if name in TRANSFERS else config.model.model
     assert config.auto_scale_lr.base_batch_size == 16
     optimizer = config.optim_wrapper.optimizer
-    # RetinaNet's is mmdet's.
-    assert optimizer.lr == (0.01 if "retinanet" in name else 0.02)
+    # RetinaNet's and FCOS's are mmdet's.
+    assert optimizer.lr == (0.01 if name.startswith(("coco/retinanet", "coco/fcos")) else 0.02)
     (steps,) = [s for s in config.param_scheduler if s.type == "MultiStepLR"]
     assert steps.milestones == [60_000, 80_000]
     assert not steps.by_epoch
-    pipeline = config.train_dataloader.dataset.pipeline
+    pipeline = config.train_pipeline
     resize = step(pipeline, "RandomChoiceResize")
     assert resize.scales == [(1333, side) for side in range(640, 801, 32)]
     assert resize.keep_ratio
     assert step(config.test_dataloader.dataset.pipeline, "Resize").scale == (1333, 800)
-    preprocessor = config.model.data_preprocessor
+    preprocessor = model.data_preprocessor
     assert preprocessor.mean == [123.675, 116.28, 103.53]
     assert preprocessor.std == [58.395, 57.12, 57.375]
     assert preprocessor.bgr_to_rgb
-    assert config.model.neck.norm_cfg == SYNC_BN
+    assert model.neck.norm_cfg == SYNC_BN
 
 
 def test_mask_rcnn_heads(load):
@@ -175,3 +182,115 @@ def test_classifiers_are_trained_as_resnest(load):
     for name in ("optim_wrapper", "param_scheduler", "train_cfg", "train_pipeline"):
         assert ours[name] == theirs[name]
     assert ours.model.head == theirs.model.head
+
+
+def test_fcos_is_mmdets(load):
+    ours = load("coco/fcos_pinas-trans_fpn_syncbn_ms-90k_coco.py")
+    theirs = get_config("mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py")
+    for part in ("type", "bbox_head", "test_cfg"):
+        assert ours.model[part] == theirs.model[part]
+    assert ours.model.neck == dict(theirs.model.neck, norm_cfg=SYNC_BN)
+    for part in ("paramwise_cfg", "clip_grad"):
+        assert ours.optim_wrapper[part] == theirs.optim_wrapper[part]
+
+
+def test_every_supernet_has_a_transfer_and_a_search(load):
+    assert {name.replace("pinas-supernet", "pinas-trans") for name in SUPERNETS} < set(TRANSFERS)
+    assert [name.replace(".py", "_search.py") for name in SUPERNETS] == SEARCHES
+    for name in SEARCHES:
+        config = load(name)
+        assert config.model == load(name.replace("_search.py", ".py")).model
+        assert config.search.score.metrics == config.val_evaluator
+        metric = dict(CocoMetric="coco/bbox_mAP", IoUMetric="mIoU")[config.val_evaluator.type]
+        assert config.search.objectives == [metric]
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_a_supernet_stands_where_the_architecture_stood(load, name):
+    config, transfer = load(name), load(name.replace("pinas-supernet", "pinas-trans"))
+    supernet, backbone = config.model.model.backbone, transfer.model.backbone
+    assert config.model.type == "pinas_mm.SinglePath"
+    assert config.model.paths.type == "pinas_mm.UniformPaths"
+    assert config.model.model == dict(transfer.model, backbone=supernet)
+    assert supernet.type == "pinas_mm.PiNASSupernet"
+    assert supernet.init_cfg.type == "pinas_mm.FromSupernet"
+    assert supernet.norm_cfg == backbone.norm_cfg == SYNC_BN
+    assert supernet.out_indices == (0, 1, 2, 3)
+    space, paper = SearchSpace.build(supernet.space.to_dict()), SearchSpace()
+    assert (space.candidates, space.depths) == (paper.candidates, paper.depths)
+    assert space.strides == backbone.get("strides", paper.strides)
+    assert supernet.get("dilations") == backbone.get("dilations")
+    for part in ("optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr"):
+        assert config.get(part) == transfer.get(part)
+    # The final number is the transfers'.
+    for part in ("test_dataloader", "test_evaluator"):
+        assert config[part] == transfer[part]
+
+
+@pytest.mark.parametrize("name", [SUPERNETS[n] for n in (0, 1, 3, 5)])
+def test_supernets_are_searched_on_images_that_they_have_not_learned_from(
+    layouts, monkeypatch, name
+):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = shrink(Config.fromfile(CONFIGS / name))
+    init_default_scope(config.default_scope)
+    loaders = config.train_dataloader, config.val_dataloader, config.val_cfg.calibration_dataloader
+    learned, searched, calibrated = (
+        {data_set.get_data_info(number)["img_path"] for number in range(len(data_set))}
+        for data_set in (DATASETS.build(loader.dataset) for loader in loaders)
+    )
+    assert learned == calibrated
+    assert not learned & searched
+    assert len(learned) == len(searched) == 2  # of the layouts' 4
+
+
+def test_the_held_out_images_annotations_give_the_metric_that_a_file_gives(layouts, monkeypatch):
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    config = Config.fromfile(CONFIGS / SUPERNETS[1])
+    # All images are of the one part that there is.
+    data_set = config.val_dataloader.dataset
+    data_set.num_splits = 1
+    init_default_scope(config.default_scope)
+    data_set = DATASETS.build(data_set)
+    random, found = torch.Generator().manual_seed(0), []
+    for number in range(len(data_set)):
+        sample = data_set[number]["data_samples"].to_dict()
+        truth = sample["gt_instances"]
+        boxes = torch.as_tensor([instance["bbox"] for instance in sample["instances"]])
+        masks = torch.as_tensor(truth["masks"].resize(sample["ori_shape"]).masks)
+        sample["pred_instances"] = dict(
+            bboxes=boxes + 4 * torch.randn(boxes.shape, generator=random),
+            scores=torch.rand(len(boxes), generator=random),
+            labels=truth["labels"],
+            masks=masks.bool().roll(3, -1),
+        )
+        found.append(sample)
+    metrics = []
+    for file in (None, layouts / "coco/annotations/instances_train2017.json"):
+        evaluator = dict(config.val_evaluator, ann_file=file and str(file), prefix="a")
+        metric = METRICS.build(evaluator)
+        metric.dataset_meta = data_set.metainfo
+        metric.process({}, found)
+        metrics.append(metric.evaluate(len(found)))
+    for name in ("a/bbox_mAP", "a/bbox_mAP_75", "a/segm_mAP"):
+        assert 0 < metrics[0][name] == metrics[1][name] < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "about"),
+    [(SUPERNETS[0], 117_266, 5_000), (SUPERNETS[3], 20_210, 2_000), (SUPERNETS[5], 2_975, 500)],
+)
+def test_as_many_are_held_out_as_the_set_that_the_final_number_is_of(load, name, images, about):
+    splits = load(name).val_dataloader.dataset.num_splits
+    assert load(name).train_dataloader.dataset.num_splits == splits
+    assert images / splits == pytest.approx(about, rel=0.03)
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_supernets_are_built_at_full_size(load, name):
+    config = load(name)
+    init_default_scope(config.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(config.model)
+    supernet = model.backbone
+    assert len(supernet.path_modules(supernet.space.arch(TRANS))) > 16

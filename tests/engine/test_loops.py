@@ -5,11 +5,16 @@ import re
 
 import pytest
 import torch
+from conftest import CONFIGS, NAMES
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn import functional as F
 
+from pinas_mm.engine import launch
+from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.space.paths import CrossPaths
 
@@ -80,8 +85,10 @@ def test_many_pairs_are_shown_as_the_long_work_that_they_are(runner, monkeypatch
     assert re.match(r"retrieval, pairs of paths: 1 of 1,000,000 after .*, about .* left", shown[0])
 
 
-def accuracy(model, arch, calibration, scored):
-    """Top-1 in percent with statistics that plain batch norms average over the calibration set."""
+def accuracy(model, arch, calibration, scored, views=(lambda images: images,)):
+    """Top-1 in percent of the views' mean, with statistics that plain batch norms average over the
+    calibration set.
+    """
     model = copy.deepcopy(model)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -95,9 +102,10 @@ def accuracy(model, arch, calibration, scored):
         right = number = 0
         for data in scored:
             images = model.data_preprocessor(data, False)["inputs"]
-            logits = model.model.head.fc(model.backbone(images, arch)[0].mean((2, 3)))
+            features = (model.backbone(view(images), arch)[0].mean((2, 3)) for view in views)
+            scores = sum(model.model.head.fc(feature).softmax(1) for feature in features)
             labels = torch.cat([sample.gt_label for sample in data["data_samples"]])
-            right += int((logits.argmax(1) == labels).sum())
+            right += int((scores.argmax(1) == labels).sum())
             number += len(labels)
     return 100 * right / number
 
@@ -113,6 +121,29 @@ def test_each_architecture_is_scored_with_its_own_statistics(runner):
     each = [accuracy(model, arch, calibration, scored) for arch in LINEAR["val_cfg.archs"]]
     assert result["accuracy/top1"] == pytest.approx(sum(each) / 2)
     assert result["accuracy/top1_std"] == pytest.approx(abs(each[0] - each[1]) / 2, abs=1e-4)
+
+
+def test_augmentation_in_the_test_is_of_each_architecture(monkeypatch, digits, tmp_path):
+    monkeypatch.setenv("PINAS_DATA", str(digits))
+    config = Config.fromfile(CONFIGS / "small_linear.py")
+    of_test = {key.replace("val_cfg", "test_cfg"): value for key, value in LINEAR.items()}
+    config.merge_from_dict({**of_test, "work_dir": str(tmp_path), "experiment_name": next(NAMES)})
+    flips = [[dict(type="RandomFlip", prob=prob) for prob in (0.0, 1.0)], [dict(type="PackInputs")]]
+    config.tta_pipeline = [
+        dict(type="pinas_mm.LoadImage"), dict(type="TestTimeAug", transforms=flips)
+    ]  # fmt: skip
+    plain = copy.deepcopy(config)
+    config.tta_model = dict(type="mmpretrain.AverageClsScoreTTA")
+    launch.use_tta(config)
+    run = launch.build_runner(config, splits=["test"])
+    model = unwrapped(randomized(run))
+    result = run.test()
+    calibration = batches(DATASETS.build(plain.train_dataloader.dataset), 4)[:2]
+    scored = batches(DATASETS.build(plain.test_dataloader.dataset), 4)
+    views = (lambda images: images), (lambda images: images.flip(-1))
+    each = [accuracy(model, arch, calibration, scored, views) for arch in LINEAR["val_cfg.archs"]]
+    assert result["accuracy/top1"] == pytest.approx(sum(each) / 2)
+    assert each != [accuracy(model, arch, calibration, scored) for arch in LINEAR["val_cfg.archs"]]
 
 
 def test_drawn_architectures_are_distinct_and_a_function_of_the_seed(runner):

@@ -15,6 +15,7 @@ from tasks import trained, write_task
 
 from pinas_mm.engine.config import read_config
 from pinas_mm.export import hand_over
+from pinas_mm.export.subnet import network_config
 from pinas_mm.weights.checkpoint import read_checkpoint
 
 
@@ -42,16 +43,22 @@ def run_tool(library, name, *arguments, cwd):
             ("coco/bbox_mAP", "coco/segm_mAP"),
         ),
         (
+            mmdet,
+            "coco/fcos_pinas-supernet_fpn_syncbn_ms-90k_coco.py",
+            ("coco/bbox_mAP", "coco/bbox_mAP_std"),
+        ),
+        (
             mmseg,
             "ade20k/deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480.py",
             ("mIoU", "aAcc"),
         ),
     ],
-    ids=["mmdet", "mmseg"],
+    ids=["mmdet", "mmdet supernet", "mmseg"],
 )
 def test_training_and_evaluation(library, name, metrics, layouts, monkeypatch, tmp_path):
     monkeypatch.setenv("PINAS_DATA", str(layouts))
     config = shrink(Config.fromfile(REPOSITORY / "configs" / name))
+    network_config(config).pop("init_cfg", None)
     config.work_dir = str(tmp_path / "work")
     config.load_from = random_weights(config, tmp_path / "start.pth")
     config.dump(tmp_path / "config.py")
