@@ -3,12 +3,13 @@ VENV ?= .venv
 SEED ?= 0
 RUN = $(VENV)/bin/python
 
-.PHONY: help install demo demo-full test lint
+.PHONY: help install demo demo-full demo-task test lint
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
 	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
+	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make test       the tests"
 	@echo "make lint       ruff"
 
@@ -20,6 +21,9 @@ demo: install
 
 demo-full: install
 	@$(RUN) tools/demo.py --full --seeds 0 1 2 --work-dir work_dirs/demo-full
+
+demo-task: install
+	@$(RUN) tools/demo_task.py --seed $(SEED)
 
 test: install lint
 	@$(RUN) -m pytest

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mmengine.config import Config
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pinas_mm.demo.scalars import read_scalars
@@ -45,6 +46,27 @@ class Job:
         """How much of ``total`` is done, as its log says."""
         rows = read_scalars(self.work_dir)
         return rows[-1].get("epoch", rows[-1]["step"]) if rows else 0
+
+
+def training(
+    name: str, config: str, work_dir: Path, seed: int, options: Mapping[str, object] | None = None
+) -> Job:
+    """A training that goes on where it was broken off.
+
+    Args:
+        name: for the progress bar.
+        config: from the repository's root.
+        work_dir: the training's.
+        seed: the training's.
+        options: more of its settings.
+    """
+    cfg = Config.fromfile(REPOSITORY / config).train_cfg
+    options = {"randomness.seed": seed, **(options or {})}
+    settings = [f"{key}={value}" for key, value in options.items()]
+    work_dir = work_dir.resolve()
+    head = ["tools/train.py", config, "--work-dir", str(work_dir), "--resume"]
+    total = cfg.get("max_epochs") or cfg.max_iters
+    return Job(name, (*head, "--cfg-options", *settings), work_dir, total)
 
 
 def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import alone, pictures, report, search, transfer
-from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains
+from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains, training
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
@@ -94,7 +94,7 @@ class Demo:
 
     def _trainings(self) -> list[list[Job]]:
         trained = [
-            [self._job(f"supernet, seed {s}", self.supernet, self.folder(s) / "supernet", s)]
+            [training(f"supernet, seed {s}", self.supernet, self.folder(s) / "supernet", s)]
             for s in self.seeds
         ]
         others = [
@@ -104,7 +104,7 @@ class Demo:
         if self.collapse:
             seed = self.seeds[0]
             folder = self.folder(seed) / "collapse"
-            others.append(self._job("no negatives, no teacher", self.collapse, folder, seed))
+            others.append(training("no negatives, no teacher", self.collapse, folder, seed))
         return [*trained, others]
 
     def _searches(self) -> list[list[Job]]:
@@ -124,21 +124,11 @@ class Demo:
         jobs = transfer.trainings(folders, self.transfer_weights, self.transfer_length)
         return [[job] for job in jobs]
 
-    def _job(
-        self, name: str, config: str, work_dir: Path, seed: int, options: dict | None = None
-    ) -> Job:
-        epochs = Config.fromfile(REPOSITORY / config).train_cfg.max_epochs
-        options = {"randomness.seed": seed, **(options or {})}
-        settings = [f"{key}={value}" for key, value in options.items()]
-        work_dir = work_dir.resolve()
-        head = ["tools/train.py", config, "--work-dir", str(work_dir), "--resume"]
-        return Job(name, (*head, "--cfg-options", *settings), work_dir, epochs)
-
     def _probe(self, name: str, work_dir: str, source: str, seed: int) -> Job:
         folder = self.folder(seed)
         checkpoint = {"model.model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
         name = f"{name}, seed {seed}"
-        return self._job(name, self.linear, folder / work_dir, seed, checkpoint)
+        return training(name, self.linear, folder / work_dir, seed, checkpoint)
 
     def _save_untrained(self, seed: int) -> None:
         """The supernet as it starts, for the comparison."""

@@ -31,8 +31,8 @@ def label_free(folder: Path, seed: int) -> list[Job]:
     source, note = folder / "supernet", f", seed {seed}"
     random = folder / "random_free"
     return [
-        _job(f"search{note}", LABEL_FREE, source, folder / "search", seed, TRIALS),
-        _job(f"label-free of random{note}", LABEL_FREE, source, random, seed, NUMBER, *RANDOM),
+        job(f"search{note}", LABEL_FREE, source, folder / "search", seed, TRIALS),
+        job(f"label-free of random{note}", LABEL_FREE, source, random, seed, NUMBER, *RANDOM),
     ]
 
 
@@ -40,7 +40,7 @@ def by_probe(folder: Path, seed: int) -> list[Job]:
     """The probe's scores of the same architectures drawn at random."""
     random = folder / "random_probe"
     name = f"probe of random, seed {seed}"
-    return [_job(name, PROBE, folder / "linear", random, seed, NUMBER, *RANDOM)]
+    return [job(name, PROBE, folder / "linear", random, seed, NUMBER, *RANDOM)]
 
 
 def search_findings(folder: Path) -> dict[str, Any]:
@@ -93,9 +93,20 @@ def export(folder: Path, environment: dict[str, str]) -> Path:
     return file
 
 
-def _job(
+def job(
     name: str, config: str, source: Path, work_dir: Path, seed: int, trials: int, *options: str
 ) -> Job:
+    """A search.
+
+    Args:
+        name: for the progress bar.
+        config: from the repository's root.
+        source: work dir of what is searched.
+        work_dir: the search's.
+        seed: the search's.
+        trials: architectures.
+        options: more of ``tools/search.py``.
+    """
     work_dir = work_dir.resolve()
     command = (
         *("tools/search.py", config, str(source.resolve()), "--work-dir", str(work_dir)),

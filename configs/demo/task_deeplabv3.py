@@ -1,0 +1,36 @@
+# The demo's DeepLabV3 with a supernet in it, and its search by mIoU.
+_base_ = ["transfer_deeplabv3_ade20k.py", "../_base_/task_supernet.py", "../_base_/task_search.py"]
+
+# Strides are the space's: so the winner computes what its path does (see PiNASBackbone).
+supernet = dict(
+    _base_.supernet,
+    space=dict(_base_.demo_space, strides=(2, 1, 1, 1)),
+    dilations=(1, 1, 2, 4),
+    norm_cfg=None,
+)
+model = dict(_delete_=True, **_base_.single_path, model=dict(_base_.model, backbone=supernet))
+
+# 100 of the 400 training images are held out, for the search.
+part = dict(type="mmpretrain.KFoldDataset", num_splits=4, seed=0)
+images = _base_.train_dataloader.dataset
+training_part = dict(**part, dataset=images)
+held_out = dict(images, pipeline=_base_.test_pipeline)
+train_dataloader = dict(dataset=dict(_delete_=True, **training_part))
+val_dataloader = dict(dataset=dict(_delete_=True, **part, test_mode=True, dataset=held_out))
+calibration = dict(
+    batch_size=16,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=training_part,
+)
+loop = dict(calibration_dataloader=calibration, calibration_batches=10, num_archs=2)
+val_cfg = dict(_base_.val_loop, **loop)
+test_cfg = dict(_base_.test_loop, **loop)
+
+search = dict(
+    score=dict(metrics=_base_.val_evaluator),
+    objectives=["mIoU"],
+    trials=60,
+    calibration_batches=10,
+    memory="256M",
+)
