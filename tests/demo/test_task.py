@@ -1,0 +1,73 @@
+"""The demo of a search on the task: what its fine-tunings leave, and what it says of them."""
+
+import json
+
+import pytest
+from rich.console import Console
+from tasks import trained
+
+from pinas_mm.data.digits import prepare
+from pinas_mm.demo.fine_tune import SUPERNET, TUNED, fine_tune
+from pinas_mm.demo.task import DRAWN, PROBE, TASK, TASKS, FineTuning, draw, table, texts
+from pinas_mm.engine.config import read_config
+from pinas_mm.search.report.figures import to_png
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_each_architecture_is_handed_over_trained_and_tested_once(
+    task, tmp_path, monkeypatch, request
+):
+    list(prepare(tmp_path / "data", ["coco", "ade20k"], train=12, val=4))
+    monkeypatch.setenv("PINAS_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(request.config.rootpath)
+    trained(read_config(task.config), tmp_path / "supernet.pth")
+    arguments = task.config, str(tmp_path / "supernet.pth"), ["0123", "3210"], [0, 1], 1
+    fine_tune(*arguments, tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / SUPERNET).read_text())
+    assert list(scores) == ["0123", "3210"]
+    assert all(task.metric in metrics for metrics in scores.values())
+    files = sorted((tmp_path / "out").glob(f"*/{TUNED}"))
+    assert [file.parent.name for file in files] == [
+        f"{arch}_seed{seed}" for arch in ("0123", "3210") for seed in (0, 1)
+    ]
+    assert all(task.metric in json.loads(file.read_text()) for file in files)
+    assert FineTuning("", (), tmp_path / "out", 4).completed() == 4
+    # One that was lost is made again, and no other.
+    times = [file.stat().st_mtime_ns for file in files]
+    before = files[0].read_text()
+    files[0].unlink()
+    fine_tune(*arguments, tmp_path / "out")
+    assert files[0].read_text() == before
+    assert [file.stat().st_mtime_ns for file in files[1:]] == times[1:]
+
+
+def findings():
+    """Of two tasks: the task's winner is the best, the random ones lie between 10 and 24."""
+    archs = [f"000{n}" for n in range(3)] + [f"111{n}" for n in range(3)] + ["2222", "3333"]
+    scores = {arch: float(n) for n, arch in enumerate([*archs, "0123", "3210"])}
+    tuned = {arch: [10 + 2 * n, 11 + 2 * n, 12 + 2 * n] for n, arch in enumerate(scores)}
+    kinds = {PROBE: ["0123"], TASK: ["3210"], DRAWN: archs}
+    kendall = dict(value=1.0, low=0.9, high=1.0)
+    one = dict(archs=kinds, supernet=scores, tuned=tuned, kendall=kendall)
+    return dict(tasks={task.name: one for task in TASKS})
+
+
+def test_what_is_said():
+    console = Console(width=250, record=True)
+    console.print(table(findings()), *texts(findings()))
+    text = console.export_text()
+    assert "0123: 27.0 ± 0.6" in text
+    assert "3210: 29.0 ± 0.6" in text
+    assert "mean of 8: 18.0 ± 1.7" in text
+    assert text.count("Kendall tau 1.00 (0.90 to 1.00) over 10 architectures") == 2
+
+
+def test_what_is_drawn():
+    figure = draw(findings())
+    for axis, task in zip(figure.axes, TASKS, strict=True):
+        assert task.title in axis.get_title(loc="left")
+        points = sorted(
+            tuple(line.get_xydata()[0]) for line in axis.lines if len(line.get_xydata()) == 1
+        )
+        assert points == [(8.0, 27.0), (9.0, 29.0)]
+    assert to_png(figure).startswith(b"\x89PNG")
