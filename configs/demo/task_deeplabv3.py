@@ -23,14 +23,16 @@ calibration = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=training_part,
 )
-loop = dict(calibration_dataloader=calibration, calibration_batches=10, num_archs=2)
+loop = dict(calibration_dataloader=calibration, calibration_batches=5, num_archs=2)
 val_cfg = dict(_base_.val_loop, **loop)
 test_cfg = dict(_base_.test_loop, **loop)
 
+train_cfg = dict(max_iters=500)
 search = dict(
     score=dict(metrics=_base_.val_evaluator),
     objectives=["mIoU"],
     trials=60,
-    calibration_batches=10,
+    images=50,
+    calibration_batches=5,
     memory="256M",
 )

@@ -25,14 +25,16 @@ calibration = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=training_part,
 )
-loop = dict(calibration_dataloader=calibration, calibration_batches=6, num_archs=2)
+loop = dict(calibration_dataloader=calibration, calibration_batches=3, num_archs=2)
 val_cfg = dict(_base_.val_loop, **loop)
 test_cfg = dict(_base_.test_loop, **loop)
 
+train_cfg = dict(max_iters=240)
 search = dict(
     score=dict(metrics=dict(_base_.val_evaluator, ann_file=None, metric="bbox")),
     objectives=["coco/bbox_mAP"],
     trials=60,
-    calibration_batches=6,
+    images=50,
+    calibration_batches=3,
     memory="256M",
 )

@@ -50,7 +50,8 @@ def fine_tune(
 
     ``supernet.json`` in the work dir has each architecture's metrics in the supernet, and
     ``tuned.json`` in a folder of each architecture and seed those after the fine-tuning, of the
-    config's test set. The learning rate starts at a third of the config's and falls to 0.
+    config's test set. A step has half of the config's images, and the learning rate starts at a
+    third of its and falls to 0.
 
     Args:
         config: of the supernet in its model, with its search.
@@ -81,6 +82,7 @@ def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]
     cfg.work_dir, cfg.randomness = str(folder), dict(seed=seed)
     cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
     cfg.train_cfg.max_iters = steps
+    cfg.train_dataloader.batch_size //= 2
     cfg.optim_wrapper.optimizer.lr /= 3
     cfg.param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=False)]
     # Tested once, on other images than the search's.
