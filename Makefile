@@ -26,7 +26,7 @@ demo-task: install
 	@$(RUN) tools/demo_task.py --seed $(SEED)
 
 test: install lint
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n $(shell nproc) --dist worksteal
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

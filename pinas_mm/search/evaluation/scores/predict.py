@@ -36,7 +36,7 @@ Targets = tuple[torch.Tensor, dict, list]
 class _Tally:
     metrics: list[BaseMetric]
     instances: int = 0
-    last: BaseDataElement | None = None  # a detector's prediction
+    empty: BaseDataElement | None = None  # a prediction, where nothing was detected so far
 
 
 @SCORES.register_module()
@@ -157,7 +157,7 @@ class PredictScore(FeatureScore):
         for sample in predictions:
             if "pred_instances" in sample:
                 tally.instances += len(sample.pred_instances)
-                tally.last = sample
+                tally.empty = None if tally.instances else sample
         Metrics(tally.metrics).process(data_samples=predictions, data_batch=targets[1])
 
     def metrics(self, tally: _Tally) -> dict[str, float]:
@@ -191,9 +191,9 @@ class PredictScore(FeatureScore):
         # It is asked again with more results, and some remember what they read of these.
         metric = copy.copy(metric)
         results = list(metric.results)
-        if tally.last is not None and not tally.instances:
+        if tally.empty is not None:
             metric.results = []
-            Metrics([metric]).process(data_samples=[_missed(tally.last)], data_batch={})
+            Metrics([metric]).process(data_samples=[_missed(tally.empty)], data_batch={})
             results[-len(metric.results) :] = metric.results
         if any(cls.__name__ == "CocoMetric" for cls in type(metric).__mro__):
             metric.img_ids = [prediction["img_id"] for _, prediction in results]
