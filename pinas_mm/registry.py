@@ -27,7 +27,7 @@ MODELS = Registry("model", parent=root.MODELS, locations=NETWORKS)
 DATASETS = Registry(
     "dataset",
     parent=root.DATASETS,
-    locations=["pinas_mm.data.cache", "pinas_mm.data.image_folder"],
+    locations=["pinas_mm.data.cache", "pinas_mm.data.image_folder", "pinas_mm.data.k_fold"],
 )
 DATA_SAMPLERS = Registry(
     "data sampler",

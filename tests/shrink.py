@@ -1,16 +1,22 @@
 """Configs small enough for a test, whatever they are for, and weights to start them from."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from conftest import move_apart
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from pinas_mm.export.subnet import network_config
 
 # Of transforms, data preprocessors and windows of sliding inference; whole numbers are pixels.
-SIZES = "scale", "scales", "size", "crop_size", "stride"
+SIZES = "scale", "scales", "img_scale", "size", "crop_size", "stride"
+CHANNELS = (
+    *("widths", "stem_widths", "in_channels", "out_channels", "channels", "feat_channels"),
+    *("conv_out_channels", "fc_out_channels"),
+)
 LENGTHS = dict(
     num_images=2,
     num_pairs=1,
@@ -23,6 +29,8 @@ LENGTHS = dict(
     nms_pre=50,
     max_per_img=10,
 )
+# Of mmdet's heads, the layers that classify boxes.
+CLASSIFIERS = re.compile(r"(fc|retina|conv|atss|rtm)_cls(\.\d+)?$")
 BATCH = 2
 STEPS = 2  # An epoch of the data sets that these configs run on: 4 images.
 
@@ -45,7 +53,8 @@ def shrink(config: Config, shortest: int = 36) -> Config:
         loop.update(max_iters=STEPS, val_interval=STEPS)
     else:
         # A schedule that lasts to the end of the training must not begin after it.
-        begins = [s.get("begin", 0) for s in config.param_scheduler if "end" not in s]
+        schedules = dicts([config.param_scheduler])
+        begins = [s.get("begin", 0) for s in schedules if "end" not in s]
         loop.update(max_epochs=1 + max(begins, default=0), val_interval=1)
     return config
 
@@ -66,6 +75,17 @@ def shrink_images(config: Config, shortest: int) -> None:
     shrunk = {id(node): node for node, _ in places}  # A node can stand in two places.
     for node in shrunk.values():
         node.update({key: scaled(node[key], factor) for key in SIZES if key in node})
+
+
+def narrow(model: Config) -> None:
+    """A quarter of a model's channels is left; less would be too few for group norms."""
+    for node in dicts(model):
+        for key in CHANNELS:
+            numbers = node.get(key)
+            if isinstance(numbers, (list, tuple)):
+                node[key] = [number // 4 for number in numbers]
+            elif isinstance(numbers, int) and numbers >= 64:
+                node[key] = numbers // 4
 
 
 def pixels(value: object) -> Iterator[int]:
@@ -104,8 +124,18 @@ def random_weights(config: Config, file: Path) -> str:
     torch.manual_seed(0)
     model = MODELS.build(config.model)
     model.init_weights()
+    move_apart(model)
     for name, layer in model.named_modules():
-        if name.endswith(("fc_cls", "retina_cls", "conv_cls")):
+        if CLASSIFIERS.search(name) and hasattr(layer, "bias"):
             torch.nn.init.constant_(layer.bias[:1], 10)
     torch.save(dict(state_dict=model.state_dict()), file)
     return str(file)
+
+
+def random_supernet(config: Config, file: Path) -> None:
+    """Writes the supernet's weights that the config's model starts from, if it does."""
+    network = network_config(config)
+    if "init_cfg" in network:
+        untrained = Config(dict(model=dict(network), default_scope="mmpretrain"))
+        untrained.model.pop("init_cfg")
+        network.init_cfg.checkpoint = random_weights(untrained, file)

@@ -1,4 +1,4 @@
-"""Supernets inside detectors, a segmentor and a classifier: config files and checkpoints."""
+"""Supernets inside detectors, segmentors and a classifier: config files and checkpoints."""
 
 import copy
 from pathlib import Path
@@ -83,6 +83,67 @@ _base_.test_dataloader["dataset"]["pipeline"][1]["scale"] = (40, 40)
 inner = dict(_base_.model)
 """
 TASKS = dict(fcos=FCOS, mask_rcnn=MASK_RCNN, deeplabv3=DEEPLABV3)
+# What a user writes over a library's config: the supernet in the backbone's place, and what suits.
+OVER = """
+_base_ = "{base}"
+custom_imports = dict(imports=["pinas_mm"], allow_failed_imports=False)
+backbone = dict(
+    type="pinas_mm.PiNASSupernet",
+    space=dict(
+        candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 32)],
+        depths=(1, 1, 1, 1),
+        widths=(32, 32, 64, 64),
+        expansion=2,
+        stem_widths=(32, 32, 64),
+    ),
+    out_indices=(0, 1, 2, 3),
+    norm_cfg=dict(type="SyncBN"),
+)
+inner = dict(_base_.model, backbone=backbone)
+{changes}
+model = dict(_delete_=True, type="pinas_mm.SinglePath", model=inner)
+loop = dict(
+    calibration_dataloader=_base_.train_dataloader, calibration_batches=2, num_archs=1
+)
+val_cfg = dict(_delete_=True, type="pinas_mm.SupernetValLoop", **loop)
+test_cfg = dict(_delete_=True, type="pinas_mm.SupernetTestLoop", **loop)
+search = dict(
+    score=dict(type="pinas_mm.PredictScore", metrics=_base_.val_evaluator),
+    objectives=["{metric}"],
+    calibration_batches=2,
+)
+"""
+PYRAMID = """
+inner["neck"].update(in_channels=[64, 64, 128, 128], out_channels=256)
+inner["bbox_head"].update(in_channels=256, feat_channels=256, stacked_convs=1)
+"""
+RTMDET = """
+backbone["out_indices"] = (1, 2, 3)
+inner["neck"].update(in_channels=[64, 128, 128], out_channels=64)
+inner["bbox_head"].update(in_channels=64, feat_channels=64, stacked_convs=1)
+"""
+PSPNET = """
+backbone["space"]["strides"], backbone["dilations"] = (1, 2, 1, 1), (1, 1, 2, 4)
+del inner["pretrained"]
+inner["decode_head"].update(in_channels=128, channels=64)
+inner["auxiliary_head"].update(in_channels=128, channels=64)
+"""
+LIBRARIES = dict(
+    fcos=("mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", PYRAMID, "coco/bbox_mAP"),
+    atss=("mmdet::atss/atss_r50_fpn_1x_coco.py", PYRAMID, "coco/bbox_mAP"),
+    rtmdet=("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py", RTMDET, "coco/bbox_mAP"),
+    pspnet=("mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", PSPNET, "mIoU"),
+    segformer=(
+        "mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py",
+        'inner["decode_head"].update(in_channels=[64, 64, 128, 128], channels=64)',
+        "mIoU",
+    ),
+    classifier=(
+        "mmpretrain::resnet/resnet50_8xb32_in1k.py",
+        'inner["head"]["in_channels"] = 128',
+        "accuracy/top1",
+    ),
+)
 
 
 def write_task(name: str, folder: Path) -> Path:
@@ -91,6 +152,14 @@ def write_task(name: str, folder: Path) -> Path:
         return CONFIGS / "small_search.py"
     file = folder / f"{name}.py"
     file.write_text(TASKS[name].format(configs=REPOSITORY / "configs") + SUPERNET)
+    return file
+
+
+def write_library_task(name: str, folder: Path) -> Path:
+    """The config file of a library's own config with a supernet in it, in a folder."""
+    base, changes, metric = LIBRARIES[name]
+    file = folder / f"{name}.py"
+    file.write_text(OVER.format(base=base, changes=changes, metric=metric))
     return file
 
 

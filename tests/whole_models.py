@@ -200,6 +200,8 @@ class EveryNumber(BaseMetric):
         for sample in data_samples:
             if "seg_logits" in sample:
                 self.results.append([sample["seg_logits"]["data"]])
+            elif "pred_score" in sample:
+                self.results.append([sample["pred_score"]])
             else:
                 self.results.append([v for _, v in sorted(sample["pred_instances"].items())])
 

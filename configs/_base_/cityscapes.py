@@ -55,7 +55,7 @@ default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, backend_args=dict(backend
 # What supernets read. They learn from 5 of 6 parts of the training images, drawn at random; the
 # other one, 495 images, validates and searches them: the validation images stay new to the
 # winner. Statistics are of as many images as SyncBN takes together in training.
-part = dict(type="mmpretrain.KFoldDataset", num_splits=6, seed=0)
+part = dict(type="pinas_mm.KFoldDataset", num_splits=6, seed=0)
 train_images = dict(_base_.train_dataloader.dataset, **images, pipeline=train_pipeline)
 training_part = dict(**part, dataset=train_images)
 held_out_part = dict(**part, test_mode=True, dataset=dict(train_images, pipeline=test_pipeline))

@@ -27,7 +27,7 @@ held_out_pipeline = [*test_pipeline[:-1], held_out_pack]
 # batch most of them would be padded.
 calibration_crop = dict(type="RandomCrop", crop_size=(640, 640))
 calibration_pipeline = [*train_pipeline[:-1], calibration_crop, train_pipeline[-1]]
-part = dict(type="mmpretrain.KFoldDataset", num_splits=23, seed=0)
+part = dict(type="pinas_mm.KFoldDataset", num_splits=23, seed=0)
 train_images = dict(_base_.train_dataloader.dataset, data_root=data_root, pipeline=train_pipeline)
 training_part = dict(**part, dataset=train_images)
 held_out_part = dict(**part, test_mode=True, dataset=dict(train_images, pipeline=held_out_pipeline))

@@ -14,8 +14,8 @@ from pinas_mm.models.supernet import PiNASSupernet
 def check_feature_maps(model: nn.Module, supernet: PiNASSupernet) -> None:
     """Compares the channels that a model's neck, or without one its heads, are made for.
 
-    Only those that say so are looked at: ``in_channels`` of a neck that takes several maps, of
-    mmseg's heads also ``in_index``.
+    Only those that say so are looked at, by their ``in_channels``, mmseg's heads also by
+    ``in_index``; what others do not take, the first step or the count of the costs shows.
 
     Raises:
         UserError: they are made for others; names them, and what the supernet can return.
@@ -23,7 +23,9 @@ def check_feature_maps(model: nn.Module, supernet: PiNASSupernet) -> None:
     space = supernet.space
     given = [space.out_channels[stage] for stage in supernet.out_indices]
     for name, wanted, taken in _wishes(model, len(given)):
-        if [given[index] if index < len(given) else None for index in taken] != wanted:
+        found = [given[index] if index < len(given) else None for index in taken]
+        # mmdet's YOLOV3Neck lists them from the last.
+        if found not in ([wanted, wanted[::-1]] if name == "neck" else [wanted]):
             raise UserError(
                 f"{name} takes feature maps {taken} of {wanted} channels, and the supernet returns "
                 f"{given}, of its out_indices {tuple(supernet.out_indices)}: its stages 0 to "
@@ -34,12 +36,23 @@ def check_feature_maps(model: nn.Module, supernet: PiNASSupernet) -> None:
 
 def _wishes(model: nn.Module, number: int) -> Iterator[tuple[str, list[int], list[int]]]:
     """What takes feature maps, of how many channels, and which of them."""
-    neck = getattr(model, "neck", None)
-    if neck is not None:
-        wanted = getattr(neck, "in_channels", None)
-        if isinstance(wanted, (list, tuple)):
-            yield "neck", list(wanted), list(range(max(number, len(wanted))))
+    neck, last = getattr(model, "neck", None), [number - 1]
+    if isinstance(neck, nn.Sequential):
+        neck = neck[0]
+    wanted = getattr(neck, "in_channels", None)
+    if isinstance(wanted, (list, tuple)):
+        yield "neck", list(wanted), list(range(max(number, len(wanted))))
+    elif isinstance(wanted, int):
+        yield "neck", [wanted], last
+    if neck is not None and any(True for _ in neck.parameters()):
         return
+    wanted = getattr(getattr(model, "head", None), "in_channels", None)
+    if isinstance(wanted, int):
+        yield "head", [wanted], last
+    for name in ("rpn_head", "bbox_head"):
+        wanted = getattr(getattr(model, name, None), "in_channels", None)
+        if isinstance(wanted, int):
+            yield name, [wanted] * number, list(range(number))
     for name in ("decode_head", "auxiliary_head"):
         heads = getattr(model, name, None)
         several = isinstance(heads, nn.ModuleList)

@@ -16,6 +16,7 @@ from pinas_mm.registry import MODELS
 from pinas_mm.space import Arch
 
 INNER = "model."
+GIVE = "give it backbone=dict(type='pinas_mm.PiNASSupernet', ...)"
 
 
 @MODELS.register_module()
@@ -62,22 +63,30 @@ class SinglePath(SupernetAlgorithm):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        if not isinstance(model, (dict, nn.Module)):
+            raise UserError(f"SinglePath's model is {model!r}: give the config of a model")
         if isinstance(model, dict):
+            if not model.get("backbone", True):
+                raise UserError(f"SinglePath's model {model.get('type')} has no backbone: {GIVE}")
             if data_preprocessor is not None and not model.get("data_preprocessor"):
                 model = {**model, "data_preprocessor": data_preprocessor}
             model = MODELS.build(model)
+        found = [n for n, m in model.named_modules() if isinstance(m, PiNASSupernet)]
+        if len(found) != 1:
+            backbone = getattr(model, "backbone", None)
+            its = (
+                "no backbone"
+                if backbone is None
+                else f"its backbone is a {type(backbone).__name__}"
+            )
+            raise UserError(
+                f"SinglePath needs a model with one supernet, {type(model).__name__} has "
+                f"{len(found)} and {its}: {GIVE}"
+            )
         super().__init__(paths, model.data_preprocessor, init_cfg)
         # The model has it: here it would be listed a second time.
         del self._modules["data_preprocessor"]
         self.model = model
-        found = [n for n, m in model.named_modules() if isinstance(m, PiNASSupernet)]
-        if len(found) != 1:
-            backbone = type(getattr(model, "backbone", None)).__name__
-            raise UserError(
-                f"SinglePath needs a model with one supernet, {type(model).__name__} has "
-                f"{len(found)} and its backbone is a {backbone}: give it "
-                "backbone=dict(type='pinas_mm.PiNASSupernet', ...)"
-            )
         self._place = found[0]
         check_feature_maps(model, self.backbone)
         self.check_paths()

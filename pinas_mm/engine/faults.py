@@ -27,7 +27,7 @@ from torch import nn
 
 from pinas_mm.ending import let_rank_0_speak
 from pinas_mm.errors import UserError
-from pinas_mm.registry import HOOKS, dicts, parts, registered
+from pinas_mm.registry import HOOKS, parts, registered
 
 DEBUG = "PINAS_DEBUG"
 LONGEST = 400
@@ -196,9 +196,11 @@ def _hint(error: BaseException) -> str:
 def _unregistered(config: Any) -> str:
     """What a part of the config names that no registry has: mmengine's builders pass on None."""
     scope = DefaultScope.get_current_instance()
-    for part in dicts(config):
+    for key, part in parts(config):
         kind = part.get("type")
-        if isinstance(kind, str) and registered(kind, scope and scope.scope_name) is None:
+        # Non-maximum suppression is a function of mmcv's.
+        named = isinstance(kind, str) and key.rpartition(".")[2] != "nms"
+        if named and registered(kind, scope and scope.scope_name) is None:
             known = {name for top in vars(roots).values() for name in _names(top)}
             return f"; type {kind} is in no registry{_near(kind, known)}"
     return ""

@@ -219,6 +219,9 @@ def _untrained_runner(cfg: Config, seed: int, worker: int) -> Runner:
 
 def _runner(cfg: Config, worker: int) -> Runner:
     cfg.resume = False
+    # They belong to a training's loops: mmengine's EMAHook cannot load weights before one begins.
+    # The weights that it saved are the averages.
+    cfg.custom_hooks = None
     if worker:
         cfg.work_dir = str(Path(cfg.work_dir) / "workers" / str(worker))
         cfg.visualizer = None

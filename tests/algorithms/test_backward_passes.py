@@ -386,13 +386,18 @@ class Two(BaseModel):
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_model_without_or_with_two_supernets_is_refused(space, number):
     model = Two(*(MODELS.build(supernet(space)) for _ in range(number)))
-    with pytest.raises(UserError, match=f"one supernet, Two has {number} ") as caught:
+    with pytest.raises(UserError, match=f"one supernet, Two has {number} and no ba") as caught:
         MODELS.build(dict(type="pinas_mm.SinglePath", model=model))
     assert "\n" not in str(caught.value)
     classifier = dict(image_classifier(space), backbone=dict(type="mmpretrain.ResNet", depth=18))
     with pytest.raises(UserError, match="has 0 and its backbone is a ResNet: ") as caught:
         MODELS.build(dict(type="pinas_mm.SinglePath", model=classifier))
     assert "\n" not in str(caught.value)
+    for none in (None, {}):
+        with pytest.raises(UserError, match="ImageClassifier has no backbone: give it backbone="):
+            MODELS.build(dict(type="pinas_mm.SinglePath", model=dict(classifier, backbone=none)))
+    with pytest.raises(UserError, match="SinglePath's model is None: give the config of a model"):
+        MODELS.build(dict(type="pinas_mm.SinglePath", model=None))
 
 
 def test_the_supernet_may_stand_anywhere_in_the_model(space):

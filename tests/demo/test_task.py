@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import REPOSITORY
 from rich.console import Console
 from tasks import trained
 
@@ -14,14 +15,13 @@ from pinas_mm.search.report.figures import to_png
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_each_architecture_is_handed_over_trained_and_tested_once(
-    task, tmp_path, monkeypatch, request
-):
+def test_each_architecture_is_handed_over_trained_and_tested_once(task, tmp_path, monkeypatch):
     list(prepare(tmp_path / "data", ["coco", "ade20k"], train=12, val=4))
     monkeypatch.setenv("PINAS_DATA", str(tmp_path / "data"))
-    monkeypatch.chdir(request.config.rootpath)
-    trained(read_config(task.config), tmp_path / "supernet.pth")
-    arguments = task.config, str(tmp_path / "supernet.pth"), ["0123", "3210"], [0, 1], 1
+    config = tmp_path / "all_images.py"
+    config.write_text(f'_base_ = ["{REPOSITORY / task.config}"]\nsearch = dict(images=None)\n')
+    trained(read_config(str(config)), tmp_path / "supernet.pth")
+    arguments = str(config), str(tmp_path / "supernet.pth"), ["0123", "3210"], [0, 1], 1
     fine_tune(*arguments, tmp_path / "out")
     scores = json.loads((tmp_path / "out" / SUPERNET).read_text())
     assert list(scores) == ["0123", "3210"]

@@ -120,7 +120,7 @@ def test_proposals_are_as_many_as_the_config_allows_whatever_the_weights(space):
         counted.append(count_costs(model.model, SIZE).cost(ARCHS[0]))
     assert counted[0] == counted[1]
     config.test_cfg.rpn.max_per_img -= 1
-    fewer = count_costs(single_path(config, torch.float32).model, SIZE).cost(ARCHS[0])
+    fewer = count_costs(MODELS.build(config), SIZE).cost(ARCHS[0])
     assert fewer.macs < counted[0].macs
 
 
@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_refused(space):
     config = detector(space)
     config.backbone.out_indices = (1,)
     with pytest.raises(UserError, match=r"follows .* FCOS fails on .* 1x32x6x8 .*out_indices"):
-        count_costs(single_path(config, torch.float32).model, SIZE)
+        count_costs(MODELS.build(config), SIZE)
     two = nn.ModuleList(MODELS.build(supernet(space)) for _ in range(2))
     with pytest.raises(UserError, match="ModuleList has 2 networks"):
         count_costs(two, SIZE)

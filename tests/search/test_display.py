@@ -24,7 +24,7 @@ class Found(Search):
             score=None, dataloader={}, calibration_dataloader={}, trials=9
         )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
-        self._sha256 = ""
+        self._sha256, self._facts = "", {}
 
     def findings(self, patience=None):
         return made_findings(self.space, self.values, "score")

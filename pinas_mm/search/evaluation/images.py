@@ -181,7 +181,14 @@ class _Seeded(Dataset):
         random.seed(state)
         np.random.seed(state)
         torch.default_generator.manual_seed(state)
-        return self._dataset[index]
+        sample = self._dataset[index]
+        if not isinstance(sample, Mapping) or "inputs" not in sample:
+            given = ", ".join(sample) if isinstance(sample, Mapping) else type(sample).__name__
+            raise UserError(
+                f"the data set gives {given}, no inputs: end its pipeline in the library's Pack "
+                "transform, as PackDetInputs"
+            )
+        return sample
 
 
 @contextlib.contextmanager

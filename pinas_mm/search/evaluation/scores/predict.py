@@ -17,16 +17,18 @@ from mmengine.evaluator import BaseMetric
 from mmengine.evaluator import Evaluator as Metrics
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS, DefaultScope
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
+from pinas_mm.models.following import FAULTS
 from pinas_mm.models.supernet import same_batch
 from pinas_mm.registry import SCORES, plain, registered
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.scores.base import FeatureScore
+from pinas_mm.search.evaluation.scores.coco import check_annotated, check_truth, is_coco, missed
 
 # Images, the batch as loaded, its data samples.
 Targets = tuple[torch.Tensor, dict, list]
@@ -37,6 +39,7 @@ class _Tally:
     metrics: list[BaseMetric]
     instances: int = 0
     empty: BaseDataElement | None = None  # a prediction, where nothing was detected so far
+    predicted: tuple[str, ...] = ()
 
 
 @SCORES.register_module()
@@ -60,7 +63,8 @@ class PredictScore(FeatureScore):
         metrics: configs of the metrics, as in ``val_evaluator``.
 
     Raises:
-        UserError: there are none, or one is unknown.
+        UserError: there are none, or one is unknown; of those that the model's task or the images
+            do not suit, before the first architecture is scored.
 
     Example:
         >>> search = dict(
@@ -97,6 +101,8 @@ class PredictScore(FeatureScore):
             )
         if not self._metrics:
             self._metrics = [_made(config) for config in self._configs]
+            for metric, config in zip(self._metrics, self._configs, strict=True):
+                check_annotated(metric, config.get("ann_file"))
 
     @property
     def following(self) -> list[nn.Module]:
@@ -141,6 +147,9 @@ class PredictScore(FeatureScore):
                 "PredictScore needs data samples, which the search's loader does not give: end its "
                 "pipeline in the library's Pack transform, as PackDetInputs"
             )
+        for metric, config in zip(self._metrics, self._configs, strict=True):
+            if is_coco(metric):
+                check_truth(metric, config.get("ann_file"), samples)
         # Preprocessors write into them, and the batch may be a kept one.
         batch = {**batch, "data_samples": [sample.clone() for sample in samples]}
         data = self.model.data_preprocessor(batch, False)
@@ -158,7 +167,10 @@ class PredictScore(FeatureScore):
             if "pred_instances" in sample:
                 tally.instances += len(sample.pred_instances)
                 tally.empty = None if tally.instances else sample
-        Metrics(tally.metrics).process(data_samples=predictions, data_batch=targets[1])
+        tally.predicted = tuple(predictions[-1].keys())
+        for metric in tally.metrics:
+            with self._understood(metric, tally.predicted):
+                Metrics([metric]).process(data_samples=predictions, data_batch=targets[1])
 
     def metrics(self, tally: _Tally) -> dict[str, float]:
         """All metrics' numbers."""
@@ -182,6 +194,19 @@ class PredictScore(FeatureScore):
         with self.backbone.answering(inputs, feats) if feats else contextlib.nullcontext():
             return self.model(inputs, copies, mode="predict")
 
+    @contextlib.contextmanager
+    def _understood(self, metric: BaseMetric, predicted: Sequence[str]) -> Iterator[None]:
+        """Says which metric fails, and on what."""
+        try:
+            yield
+        except FAULTS as error:
+            raise UserError(
+                f"metric {type(metric).__name__} fails on what {type(self.model.model).__name__} "
+                f"predicts, {', '.join(predicted)} "
+                f"({type(error).__name__}: {error}): is it of this task, are its settings, and "
+                "does the pipeline of search.dataloader load the annotations that it reads?"
+            ) from error
+
     def _computed(self, metric: BaseMetric, tally: _Tally) -> dict[str, Any]:
         """What ``metric.evaluate`` gives, of this process's results alone.
 
@@ -193,11 +218,11 @@ class PredictScore(FeatureScore):
         results = list(metric.results)
         if tally.empty is not None:
             metric.results = []
-            Metrics([metric]).process(data_samples=[_missed(tally.empty)], data_batch={})
+            Metrics([metric]).process(data_samples=[missed(tally.empty)], data_batch={})
             results[-len(metric.results) :] = metric.results
-        if any(cls.__name__ == "CocoMetric" for cls in type(metric).__mro__):
+        if is_coco(metric):
             metric.img_ids = [prediction["img_id"] for _, prediction in results]
-        with _quiet():
+        with _quiet(), self._understood(metric, tally.predicted):
             values = metric.compute_metrics(results)
         return {f"{metric.prefix}/{k}" if metric.prefix else k: v for k, v in values.items()}
 
@@ -236,19 +261,6 @@ def _beside(module: nn.Module, inner: nn.Module) -> list[nn.Module]:
     if module is inner or inner not in module.modules():
         return [] if module is inner else [module]
     return [part for child in module.children() for part in _beside(child, inner)]
-
-
-def _missed(sample: BaseDataElement) -> BaseDataElement:
-    """A prediction of one box that hits nothing, of score 0: what COCO's evaluation, which refuses
-    empty results, then gives is what it would give for none.
-    """
-    found = InstanceData(bboxes=torch.tensor([[-2.0, -2.0, -1.0, -1.0]]), scores=torch.zeros(1))
-    found.labels = torch.zeros(1, dtype=torch.long)
-    if "masks" in sample.pred_instances:
-        found.masks = torch.zeros(1, *sample.ori_shape, dtype=torch.bool)
-    missed = sample.new()
-    missed.pred_instances = found
-    return missed
 
 
 @contextlib.contextmanager

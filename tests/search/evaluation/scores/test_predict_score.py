@@ -148,7 +148,7 @@ def test_only_the_images_scored_count(space, tmp_path):
         for n, (image, (x, y, right, bottom)) in enumerate(entries)
     ]
     content = dict(
-        images=[dict(id=n, width=64, height=64) for n in (0, 1, 99)],
+        images=[dict(id=n) for n in (0, 1, 99)],
         annotations=annotations,
         categories=[dict(id=n + 1, name=name) for n, name in enumerate("abcd")],
     )
@@ -161,6 +161,63 @@ def test_only_the_images_scored_count(space, tmp_path):
         evaluator = Evaluator(model, score, [batch], Batches(lambda: [batch], [2], CLASS_NAMES))
         found.append(evaluator.evaluate(ARCHS))
     assert found[0] == found[1]
+
+
+BOXES = [dict(id=1, image_id=0, category_id=1, bbox=[1, 2, 9, 9], area=81, iscrowd=0)]
+KNOWN = [dict(id=n, file_name=f"{n}.jpg", height=48, width=64) for n in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("images", "boxes", "said"),
+    [
+        (KNOWN, [], r"truth.json of CocoMetric has no annotations"),
+        (KNOWN[:1], BOXES, r"truth.json .*does not have image 1, which .* reads from a/1.jpg"),
+        ([KNOWN[0], KNOWN[1] | dict(file_name="b/2.jpg")], BOXES, r"has b/2.jpg of .* as image 1"),
+        ([KNOWN[0] | dict(width=65), KNOWN[1]], BOXES, r"has 0.jpg of 65 x 48 pixels as image 0"),
+        (None, None, r"no ann_file, and the search's images bring no instances along.*meta_keys"),
+    ],
+)
+def test_ground_truth_of_other_images_is_refused(space, tmp_path, images, boxes, said):
+    batch = detections()
+    for number, sample in enumerate(batch["data_samples"]):
+        # One is turned, as EXIF says.
+        shape = (64, 48) if number else (48, 64)
+        sample.set_metainfo(dict(img_id=number, img_path=f"a/{number}.jpg", ori_shape=shape))
+    categories = [dict(id=n + 1, name=name) for n, name in enumerate("abcd")]
+
+    def evaluate(**options):
+        model = single_path(detector(space), torch.float32)
+        images = Batches(lambda: [batch], [2], CLASS_NAMES)
+        return Evaluator(model, PredictScore(coco(**options)), None, images).names
+
+    def truth(images, boxes):
+        content = dict(images=images, annotations=boxes, categories=categories)
+        dump(content, tmp_path / "truth.json")
+        return dict(ann_file=str(tmp_path / "truth.json"))
+
+    assert "coco/bbox_mAP" in evaluate(**truth(KNOWN, BOXES))
+    with pytest.raises(UserError, match=said):
+        evaluate(**(truth(images, boxes) if images else {}))
+
+
+@pytest.mark.parametrize(
+    ("build", "data", "metric", "said"),
+    [
+        (detector, detections, dict(type="mmseg.IoUMetric"), "IoUMetric fails on what FCOS pred"),
+        (detector, detections, dict(type="mmpretrain.Accuracy"), "pred_label"),
+        (detector, detections, coco(metric=["bbox", "segm"]), "CocoMetric .*segm is not in res"),
+        (segmentor, segments, coco(), "CocoMetric fails on what EncoderDecoder .*pred_sem_seg"),
+    ],
+)
+def test_metrics_of_another_task_are_refused(space, build, data, metric, said):
+    batch = data()
+    batch = with_instances(batch) if build is detector else batch
+    model = single_path(build(space), torch.float32)
+    images = Batches(lambda: [batch], [2], CLASS_NAMES)
+    with pytest.raises(UserError, match=said) as caught:
+        Evaluator(model, PredictScore(metric), None, images).names  # noqa: B018
+    assert "is it of this task" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_bad_input_is_refused(space):
