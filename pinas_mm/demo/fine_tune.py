@@ -75,7 +75,9 @@ def fine_tune(
         result = work_dir / f"{arch}_seed{seed}" / TUNED
         if not result.is_file():
             handed = work_dir / "models" / arch / f"{arch}.py"
-            write_json(result, _tuned(Config.fromfile(handed), seed, steps, result.parent))
+            # Laying out a config's text takes as long as so short a training.
+            cfg = Config.fromfile(handed, format_python_code=False)
+            write_json(result, _tuned(cfg, seed, steps, result.parent))
 
 
 def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]:
