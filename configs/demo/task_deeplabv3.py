@@ -11,7 +11,7 @@ supernet = dict(
 model = dict(_delete_=True, **_base_.single_path, model=dict(_base_.model, backbone=supernet))
 
 # 100 of the 400 training images are held out, for the search.
-part = dict(type="mmpretrain.KFoldDataset", num_splits=4, seed=0)
+part = dict(type="pinas_mm.KFoldDataset", num_splits=4, seed=0)
 images = _base_.train_dataloader.dataset
 training_part = dict(**part, dataset=images)
 held_out = dict(images, pipeline=_base_.test_pipeline)

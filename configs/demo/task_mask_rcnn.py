@@ -5,7 +5,7 @@ supernet = dict(_base_.supernet, space=_base_.demo_space, out_indices=(1, 3), no
 model = dict(_delete_=True, **_base_.single_path, model=dict(_base_.model, backbone=supernet))
 
 # 100 of the 400 training images are held out, for the search.
-part = dict(type="mmpretrain.KFoldDataset", num_splits=4, seed=0)
+part = dict(type="pinas_mm.KFoldDataset", num_splits=4, seed=0)
 images = _base_.train_dataloader.dataset.dataset
 held_out_pipeline = [
     *_base_.test_pipeline[:-1],
