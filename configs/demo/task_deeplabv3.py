@@ -27,7 +27,7 @@ loop = dict(calibration_dataloader=calibration, calibration_batches=5, num_archs
 val_cfg = dict(_base_.val_loop, **loop)
 test_cfg = dict(_base_.test_loop, **loop)
 
-train_cfg = dict(max_iters=500)
+train_cfg = dict(max_iters=400)
 search = dict(
     score=dict(metrics=_base_.val_evaluator),
     objectives=["mIoU"],

@@ -29,7 +29,7 @@ loop = dict(calibration_dataloader=calibration, calibration_batches=3, num_archs
 val_cfg = dict(_base_.val_loop, **loop)
 test_cfg = dict(_base_.test_loop, **loop)
 
-train_cfg = dict(max_iters=240)
+train_cfg = dict(max_iters=200)
 search = dict(
     score=dict(metrics=dict(_base_.val_evaluator, ann_file=None, metric="bbox")),
     objectives=["coco/bbox_mAP"],

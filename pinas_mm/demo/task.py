@@ -60,8 +60,8 @@ class Task:
 
 
 TASKS = (
-    Task("mask_rcnn", "Mask R-CNN, COCO layout, box AP", "coco/bbox_mAP", 100, 24),
-    Task("deeplabv3", "DeepLabV3, ADE20K layout, mIoU", "mIoU", 1, 40),
+    Task("mask_rcnn", "Mask R-CNN, COCO layout, box AP", "coco/bbox_mAP", 100, 12),
+    Task("deeplabv3", "DeepLabV3, ADE20K layout, mIoU", "mIoU", 1, 30),
 )
 
 
