@@ -27,7 +27,7 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
 
     The supernet becomes a :class:`~pinas_mm.models.PiNASBackbone` that computes what the path does;
     loops are the ordinary ones. What searches or measures a supernet goes, and initializations
-    that load, since a weights file comes with it (:func:`~pinas_mm.export.write_whole_model`). A
+    that load, since a weights file comes with it (:func:`~pinas_mm.export.hand_over`). A
     ``freeze_backbone`` goes too. Data, schedule and all else stay.
 
     Args:

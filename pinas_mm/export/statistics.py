@@ -24,7 +24,7 @@ from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import MODELS, dicts
 from pinas_mm.search.evaluation.build import load_calibration
 
-# The paper's, for ImageNet (3.2).
+# The paper's, for ImageNet.
 BATCHES = 49
 
 

@@ -52,8 +52,8 @@ def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None
     """Runs a training step's forward pass, in whatever mode the model's parts are.
 
     In a prediction, heads of two-stage detectors get other regions than those that they learn
-    from: statistics of these took 3.7 points of mask AP from a Mask R-CNN of the demo, those of the
-    training 0.2.
+    from: statistics of these took 3.8 points of mask AP from a Mask R-CNN of the demo, those of the
+    training 0.5 (``benchmarks/calibration.py``).
 
     Args:
         model: of mmpretrain, mmdet or mmseg; a supernet in it has its path set.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from mmengine.registry import DATA_SAMPLERS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
-from pinas_mm.registry import DATASETS
+from pinas_mm.registry import DATASETS, registered
 
 
 class Batches:
@@ -67,7 +69,7 @@ def load_batches(
 
     Args:
         dataloader: mmengine's config. Of its sampler only ``shuffle`` matters: True is a random
-            choice, False the first images.
+            choice, False the first images; where it is not said, the sampler's default.
         images: how many; None, or more than there are, takes all.
         seed: of the choice and of a random pipeline.
         exact: whether fewer than ``images`` are an error, before any is read.
@@ -98,9 +100,7 @@ def load_batches(
     number, size = min(len(dataset), images or len(dataset)), config.get("batch_size", 1)
     if full and number > size:
         number -= number % size
-    choice = dict(
-        type="pinas_mm.FixedSampler", images=number, shuffle=bool(sampler.get("shuffle", False))
-    )
+    choice = dict(type="pinas_mm.FixedSampler", images=number, shuffle=_shuffles(sampler))
     config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
 
     def read() -> Iterator[dict]:
@@ -118,6 +118,17 @@ def load_batches(
     own = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
     kept = None if keep is False else _kept(map(own, read()), len(sizes), keep, memory)
     return Batches(read if kept is None else lambda: kept, sizes, dataset.metainfo)
+
+
+def _shuffles(sampler: Mapping[str, Any]) -> bool:
+    """Whether a sampler's config shuffles: mmengine's do unless they are told not to."""
+    if "shuffle" in sampler or "type" not in sampler:
+        return bool(sampler.get("shuffle", False))
+    kind = sampler["type"]
+    scope = getattr(DefaultScope.get_current_instance(), "scope_name", None)
+    cls = kind if inspect.isclass(kind) else registered(str(kind), scope, DATA_SAMPLERS)
+    known = inspect.signature(cls).parameters if cls is not None else {}
+    return "shuffle" in known and known["shuffle"].default is True
 
 
 def _kept(

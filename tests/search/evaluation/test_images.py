@@ -66,6 +66,14 @@ def test_a_shuffled_choice_follows_the_seed(loader):
     assert all((everything == image).flatten(1).all(1).any() for image in chosen(1))
 
 
+@pytest.mark.parametrize("kind", ["DefaultSampler", "InfiniteSampler"])
+def test_a_sampler_that_says_nothing_shuffles_as_mmengines_does(loader, kind):
+    silent, told = (loader(sampler=dict(type=kind, **more)) for more in ({}, dict(shuffle=True)))
+    first = pixels(load_batches(silent, images=7))
+    assert torch.equal(first, pixels(load_batches(told, images=7)))
+    assert not torch.equal(first, pixels(load_batches(loader(), images=7)))
+
+
 def test_random_pipelines_depend_on_the_seed_alone(loader):
     def drawn(seed=0, **changes):
         return pixels(load_batches(loader([CROP], sampler=SHUFFLED, **changes), 8, seed))
