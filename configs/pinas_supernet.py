@@ -35,7 +35,7 @@ model = dict(
 )
 
 # A step leaves most candidates without gradient: neither decay nor momentum moves them.
-model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
+model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",

@@ -20,7 +20,7 @@ del network["arch"]
 network.setdefault("out_indices", (0, 1, 2, 3))
 network["init_cfg"] = dict(type="pinas_mm.FromSupernet", checkpoint="gone.pth")
 model = dict(_delete_=True, type="pinas_mm.SinglePath", model=dict(inner, backbone=network))
-model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
+model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")
 calibration = dict(
     batch_size=4,
     num_workers=0,

@@ -27,4 +27,4 @@ model = dict(
 )
 
 # A step leaves most candidates without gradient.
-model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
+model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")

@@ -18,4 +18,4 @@ supernet = dict(
 # Each architecture's batch-norm statistics are recomputed on 16 batches in each process.
 val_loop = dict(type="pinas_mm.SupernetValLoop", calibration_batches=16, num_archs=8)
 test_loop = dict(val_loop, type="pinas_mm.SupernetTestLoop")
-model_wrapper_cfg = dict(type="pinas_mm.SupernetDataParallel")
+model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")

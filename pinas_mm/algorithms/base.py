@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -44,7 +45,7 @@ class SupernetAlgorithm(BaseModel):
     ``couples_paths`` and defines :meth:`loss`, which is then one graph.
 
     Under DistributedDataParallel the wrapper is
-    :class:`~pinas_mm.engine.wrappers.SupernetDataParallel`: a step leaves parameters unused.
+    :class:`~pinas_mm.engine.path_data_parallel.PathDataParallel`: a step leaves parameters unused.
 
     Args:
         paths: the path sampler or its config; None is one uniform path a step.
@@ -147,6 +148,18 @@ class SupernetAlgorithm(BaseModel):
                 # The backward passes of a step are one to gradient accumulation.
                 optim_wrapper._inner_count -= 1
         return {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+
+    def path_parameters(self, arch: Arch) -> list[nn.Parameter]:
+        """What a path's loss may move: of the supernet what the path runs, and all that stands
+        around the supernet. In the same order on all ranks.
+        """
+        along = [p for module in self.backbone.path_modules(arch) for p in module.parameters()]
+        return [p for p in (*along, *self._around) if p.requires_grad]
+
+    @functools.cached_property
+    def _around(self) -> list[nn.Parameter]:
+        supernet = set(self.backbone.parameters())
+        return [parameter for parameter in self.parameters() if parameter not in supernet]
 
     def check_paths(self) -> None:
         """To be called when the supernet is there.

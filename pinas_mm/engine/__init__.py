@@ -10,15 +10,12 @@ from pinas_mm.engine.hooks import (
     TeacherMomentumHook,
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
+from pinas_mm.engine.path_data_parallel import PathDataParallel
 from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
 from pinas_mm.engine.shift_hook import ShiftHook
-from pinas_mm.engine.wrappers import (
-    CPUDistributedDataParallel,
-    SupernetDataParallel,
-    SyncBNOnCPUHook,
-)
+from pinas_mm.engine.wrappers import CPUDistributedDataParallel, SyncBNOnCPUHook
 
 __all__ = [
     "ArchSearchHook",
@@ -29,11 +26,11 @@ __all__ = [
     "FirstStepHook",
     "InvalidLossHook",
     "LastValidationHook",
+    "PathDataParallel",
     "PicturesHook",
     "RetrievalLoop",
     "SafeCheckpointHook",
     "ShiftHook",
-    "SupernetDataParallel",
     "SupernetTestLoop",
     "SupernetValLoop",
     "SyncBNOnCPUHook",

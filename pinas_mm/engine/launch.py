@@ -130,7 +130,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         # A step leaves parameters unused, which mmengine's default wrapper does not expect.
         wrapper = _wrapper(cfg)
         if type_name({"type": PLAIN, **wrapper}) == PLAIN:
-            wrapper.type = "pinas_mm.SupernetDataParallel"
+            wrapper.type = "pinas_mm.PathDataParallel"
     _add_hook(cfg, "pinas_mm.SafeCheckpointHook")
     _add_hook(cfg, "pinas_mm.LastValidationHook")
     _add_hook(cfg, "pinas_mm.FirstStepHook")

@@ -8,11 +8,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.model.utils import _BatchNormXd
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.registry import HOOKS, MODEL_WRAPPERS
 
 
@@ -52,34 +50,3 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         if not torch.cuda.is_available():
             module, kwargs["device_ids"] = revert_sync_batchnorm(module), None
         super().__init__(module, **kwargs)
-
-
-@MODEL_WRAPPERS.register_module()
-class SupernetDataParallel(CPUDistributedDataParallel):
-    """For a :class:`~pinas_mm.algorithms.SupernetAlgorithm`: a step leaves most parameters unused.
-
-    Of several paths with a backward pass each, gradients are exchanged once, with the last.
-
-    Args:
-        module: the algorithm.
-        find_unused_parameters, broadcast_buffers: PyTorch's; statistics are each process's own.
-        **kwargs: of ``MMDistributedDataParallel``.
-    """
-
-    def __init__(
-        self,
-        module: SupernetAlgorithm,
-        find_unused_parameters: bool = True,
-        broadcast_buffers: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            module,
-            find_unused_parameters=find_unused_parameters,
-            broadcast_buffers=broadcast_buffers,
-            **kwargs,
-        )
-
-    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, torch.Tensor]:
-        """mmengine's method: the algorithm's step, through this wrapper."""
-        return self.module.run_step(self, data, optim_wrapper)

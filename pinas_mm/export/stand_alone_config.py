@@ -19,7 +19,7 @@ from pinas_mm.space import SearchSpace
 # What works on a supernet only, and what stands in its place.
 LOOPS = {"SupernetValLoop": "ValLoop", "SupernetTestLoop": "TestLoop"}
 HOOKS = ("ArchSearchHook", "ShiftHook")
-WRAPPERS = ("SupernetDataParallel",)
+WRAPPERS = ("PathDataParallel",)
 
 
 def stand_alone_config(cfg: Config, arch: Any) -> Config:

@@ -68,7 +68,7 @@ def test_a_config_may_name_classes(monkeypatch, digits, tmp_path):
     config.optim_wrapper.type = AmpOptimWrapper
     runner = launch.build_runner(config)
     assert isinstance(runner.model, PiNAS)
-    assert config.model_wrapper_cfg.type == "pinas_mm.SupernetDataParallel"
+    assert config.model_wrapper_cfg.type == "pinas_mm.PathDataParallel"
     assert config.optim_wrapper.type == "OptimWrapper"  # There is no GPU.
     assert [type(hook) for hook in runner.hooks].count(SafeCheckpointHook) == 1
 
@@ -79,7 +79,7 @@ def test_a_wrapper_of_none_is_the_usual_one(runner):
     assert built.cfg.model_wrapper_cfg is None
     options = {"model_wrapper_cfg": None, "model.model.backbone.init_cfg": None}
     built = runner("small_linear.py", **options)
-    assert built.cfg.model_wrapper_cfg.type == "pinas_mm.SupernetDataParallel"
+    assert built.cfg.model_wrapper_cfg.type == "pinas_mm.PathDataParallel"
 
 
 def test_augmentation_in_the_test_wraps_the_model_and_every_pipeline():

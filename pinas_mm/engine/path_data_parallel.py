@@ -1,0 +1,277 @@
+"""Data parallelism that sends the gradients of the sampled paths and of nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from torch import distributed, nn
+from torch.autograd import Variable
+
+from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.registry import MODEL_WRAPPERS
+from pinas_mm.run_state import run_state
+
+
+@MODEL_WRAPPERS.register_module()
+class PathDataParallel(nn.Module):
+    """DistributedDataParallel for a :class:`~pinas_mm.algorithms.SupernetAlgorithm`.
+
+    A step moves the paths that it takes, and all processes know them beforehand. So only their
+    parameters' gradients are averaged, while the backward pass goes on, and no graph is searched
+    for parameters without a gradient. PyTorch's wrapper sends zeros for all the others.
+
+    Everything else is as there: gradients are those of the mean over the processes; a parameter
+    that has none in any process keeps none; accumulated gradients (``no_sync``) go with the next
+    exchange; of several paths with a backward pass each they go with the last. Parameters and
+    buffers start as rank 0's; batch-norm statistics then are each process's own. There is no
+    synchronization with a GPU, but where a process has no gradient for a parameter of its paths.
+
+    Args:
+        module: the algorithm, on its device.
+        bucket_mb: how many megabytes of gradients are sent at once.
+        **_: PyTorch's other options, which need no say here.
+
+    Raises:
+        RuntimeError: in the backward pass, a parameter beside the step's paths has a gradient, so
+            that processes would go apart. Names it; ``pinas_mm.CPUDistributedDataParallel`` with
+            ``find_unused_parameters=True`` is for such algorithms.
+    """
+
+    def __init__(self, module: SupernetAlgorithm, bucket_mb: float = 25, **_: Any) -> None:
+        super().__init__()
+        self.module = module if torch.cuda.is_available() else revert_sync_batchnorm(module)
+        self.bucket_bytes = int(bucket_mb * 2**20)
+        with torch.no_grad():
+            for tensor in (*module.parameters(), *module.buffers()):
+                distributed.broadcast(tensor, 0)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(
+                    lambda parameter, name=name: self._arrived(name, parameter)
+                )
+        self._place = {parameter: number for number, parameter in enumerate(module.parameters())}
+        self._syncs = True
+        # What has gradients that the other processes have not seen.
+        self._unsent: set[nn.Parameter] = set()
+        # While a backward pass of a loss from here is under way.
+        self._pass: BackwardPass | None = None
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Gradients of calls in this ``with`` block stay here until the next one outside."""
+        before, self._syncs = self._syncs, False
+        try:
+            yield
+        finally:
+            self._syncs = before
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's; a loss's backward pass averages gradients."""
+        if not (torch.is_grad_enabled() and kwargs.get("mode") == "loss"):
+            return self.module(*inputs, **kwargs)
+        arch = kwargs.get("arch")
+        paths = self.module.step_paths(*run_state()) if arch is None else [arch]
+        learning = {p for path in paths for p in self.module.path_parameters(path)}
+        self._unsent |= learning
+        # As a backward pass meets them, about, and the same in all processes.
+        order = sorted(self._unsent, key=self._place.__getitem__, reverse=True)
+        exchange = Exchange(order, learning, self.bucket_bytes) if self._syncs else None
+        coming = BackwardPass(self, frozenset(self._unsent), exchange)
+        if self._syncs:
+            self._unsent = set()
+        losses = self.module(*inputs, **kwargs)
+        return _map(losses, lambda loss: _AtBackward.apply(loss, coming))
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, torch.Tensor]:
+        """mmengine's method: the algorithm's step, through this wrapper."""
+        return self.module.run_step(self, data, optim_wrapper)
+
+    def val_step(self, data: Any) -> list:
+        """mmengine's method: the module's."""
+        return self.module.val_step(data)
+
+    def test_step(self, data: Any) -> list:
+        """mmengine's method: the module's."""
+        return self.module.test_step(data)
+
+    def _arrived(self, name: str, parameter: nn.Parameter) -> None:
+        if self._pass is None:
+            return
+        if parameter not in self._pass.expected:
+            raise RuntimeError(
+                f"{name} has a gradient, but no path of this step runs it, so other processes "
+                "would not get it: step_paths() must give all paths, or take model_wrapper_cfg="
+                "dict(type='pinas_mm.CPUDistributedDataParallel', find_unused_parameters=True)"
+            )
+        if self._pass.exchange is not None:
+            self._pass.exchange.arrived(parameter)
+
+
+class BackwardPass:
+    """From the beginning to the end of a loss's backward pass.
+
+    Args:
+        wrapper: that the loss is from.
+        expected: parameters that may get gradients.
+        exchange: of the gradients; None where they stay here.
+    """
+
+    def __init__(
+        self,
+        wrapper: PathDataParallel,
+        expected: frozenset[nn.Parameter],
+        exchange: Exchange | None,
+    ) -> None:
+        self.wrapper, self.expected, self.exchange = wrapper, expected, exchange
+
+    def begin(self) -> None:
+        """Once, whichever of several losses it begins with."""
+        if self.wrapper._pass is not self:
+            self.wrapper._pass = self
+            Variable._execution_engine.queue_callback(self._end)
+
+    def _end(self) -> None:
+        self.wrapper._pass = None
+        if self.exchange is not None:
+            self.exchange.finish()
+
+
+class Exchange:
+    """One averaging of gradients over all processes, in buckets, during a backward pass.
+
+    Args:
+        parameters: whose gradients are averaged, in the same order in all processes.
+        coming: those of them that the backward pass will give gradients to; the others' are there.
+        bucket_bytes: how much is sent at once.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], coming: Iterable[nn.Parameter], bucket_bytes: int
+    ) -> None:
+        self.buckets: list[Bucket] = []
+        self.bucket_of: dict[nn.Parameter, Bucket] = {}
+        for parameter in parameters:
+            last = self.buckets[-1] if self.buckets else None
+            if last is None or not last.takes(parameter, bucket_bytes):
+                self.buckets.append(last := Bucket(parameter.dtype, parameter.device))
+            last.add(parameter)
+            self.bucket_of[parameter] = last
+        for parameter in coming:
+            self.bucket_of[parameter].coming.add(parameter)
+        self._sent = 0
+
+    def arrived(self, parameter: nn.Parameter) -> None:
+        """A gradient is there; sends the buckets that are full, in order."""
+        self.bucket_of[parameter].coming.discard(parameter)
+        while self._sent < len(self.buckets) and not self.buckets[self._sent].coming:
+            self._send()
+
+    def finish(self) -> None:
+        """Sends what is left, waits, and puts the means in place of the gradients."""
+        while self._sent < len(self.buckets):
+            self._send()
+        parameters = [*self.bucket_of]
+        if not parameters:
+            return
+        here = [parameter.grad is not None for parameter in parameters]
+        counts = torch.tensor(here, dtype=torch.int32, device=parameters[0].device)
+        counting = distributed.all_reduce(counts, async_op=True)
+        for bucket in self.buckets:
+            bucket.work.wait()
+        counting.wait()
+        # Only now, and seldom, does anything wait for a GPU.
+        anywhere = here if all(here) else (counts > 0).tolist()
+        used = {p for p, somewhere in zip(parameters, anywhere, strict=True) if somewhere}
+        for bucket in self.buckets:
+            bucket.put(used)
+
+    def _send(self) -> None:
+        self.buckets[self._sent].send()
+        self._sent += 1
+
+
+class Bucket:
+    """Gradients of one type on one device that are sent together.
+
+    Attributes:
+        coming: parameters whose gradients the backward pass has not given yet.
+        work: of the exchange that is under way.
+    """
+
+    work: distributed.Work
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.coming: set[nn.Parameter] = set()
+        self._kind = dtype, device
+        self._parameters: list[nn.Parameter] = []
+        self._bytes = 0
+        self._sum: torch.Tensor
+
+    def takes(self, parameter: nn.Parameter, limit: int) -> bool:
+        """Whether another parameter fits."""
+        fits = self._bytes + parameter.nbytes <= limit
+        return fits and (parameter.dtype, parameter.device) == self._kind
+
+    def add(self, parameter: nn.Parameter) -> None:
+        """Takes a parameter's gradient along."""
+        self._parameters.append(parameter)
+        self._bytes += parameter.nbytes
+
+    @torch.no_grad()
+    def send(self) -> None:
+        """Begins to sum the processes' shares of the mean, zeros where there is no gradient."""
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        flat = torch.cat([part.reshape(-1) for part in parts])
+        # Before the sum, as PyTorch does, so that half precision does not overflow.
+        self._sum = flat.mul_(1 / distributed.get_world_size())
+        self.work = distributed.all_reduce(self._sum, async_op=True)
+
+    @torch.no_grad()
+    def put(self, used: set[nn.Parameter]) -> None:
+        """The means become the gradients of what is used anywhere."""
+        means = self._sum.split([parameter.numel() for parameter in self._parameters])
+        old, new = [], []
+        for parameter, mean in zip(self._parameters, means, strict=True):
+            if parameter not in used:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            old.append(parameter.grad)
+            new.append(mean.view_as(parameter))
+        if old:
+            torch._foreach_copy_(old, new)
+
+
+class _AtBackward(torch.autograd.Function):
+    """Nothing but a call when the backward pass begins, whichever loss it begins with.
+
+    Its end is then that of the whole pass: one inside it, as of recomputed activations, has an end
+    of its own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, loss: torch.Tensor, coming: BackwardPass) -> torch.Tensor:
+        ctx.coming = coming
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        ctx.coming.begin()
+        return grad, None
+
+
+def _map(losses: Any, function: Any) -> Any:
+    """Of losses as models give them: tensors, and lists and dicts of them; what learns nothing
+    stays.
+    """
+    if isinstance(losses, Mapping):
+        return {name: _map(loss, function) for name, loss in losses.items()}
+    if isinstance(losses, (list, tuple)):
+        return [_map(loss, function) for loss in losses]
+    learns = isinstance(losses, torch.Tensor) and losses.requires_grad
+    return function(losses) if learns else losses
