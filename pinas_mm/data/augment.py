@@ -106,7 +106,7 @@ class Augment:
         number, channels, height, width = images.shape
         flip = 1 - 2 * (torch.rand(number, generator=generator) < self.flip).float()
         if self.size is None:
-            return torch.where(flip.to(images).view(-1, 1, 1, 1) < 0, images.flip(3), images)
+            return torch.where(_onto(images, flip).view(-1, 1, 1, 1) < 0, images.flip(3), images)
         area = _uniform(number, *self.scale, generator) * height * width
         ratio = _uniform(number, *map(math.log, self.ratio), generator).exp()
         w = ((area * ratio).sqrt() / width).clamp(max=1)
@@ -120,7 +120,7 @@ class Augment:
         # Angles are of pixels, coordinates of the image's own sides.
         rows = [w * flip * cos, -h * sin * height / width, x]
         rows += [w * flip * sin * width / height, h * cos, y]
-        theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images)
+        theta = _onto(images, torch.stack(rows, dim=1).view(-1, 2, 3))
         grid = F.affine_grid(theta, [number, channels, self.size, self.size], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
@@ -139,10 +139,10 @@ class Augment:
         matrix = saturation * torch.eye(3) + (1 - saturation) * luma
         matrix = _hue_rotation(angle) @ matrix * (brightness * contrast)
         # Contrast mixes in the image's mean gray, which hue and saturation leave in place.
-        mean = (images.mean(dim=(2, 3)) @ torch.tensor(LUMA).to(images)).view(-1, 1, 1)
-        offset = ((1 - contrast) * brightness).to(images) * mean
+        mean = (images.mean(dim=(2, 3)) @ _onto(images, torch.tensor(LUMA))).view(-1, 1, 1)
+        offset = _onto(images, (1 - contrast) * brightness) * mean
         flat = images.flatten(2)
-        colored = torch.baddbmm(offset.expand(-1, 3, flat.shape[2]), matrix.to(images), flat)
+        colored = torch.baddbmm(offset.expand(-1, 3, flat.shape[2]), _onto(images, matrix), flat)
         return colored.clamp_(0, 1).view_as(images)
 
     def _blur(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -153,10 +153,10 @@ class Augment:
         radius = min(math.ceil(3 * self.blur_sigma[1]), (min(images.shape[2:]) - 1) // 2)
         offsets = torch.arange(-radius, radius + 1)
         kernel = torch.exp(-0.5 * (offsets / sigma.unsqueeze(1)) ** 2)
-        kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(images)
+        kernel = _onto(images, kernel / kernel.sum(dim=1, keepdim=True))
         channels = images.shape[1]
         kernel = kernel.repeat_interleave(channels, dim=0).unsqueeze(1).unsqueeze(1)
-        chosen = chosen.to(images.device)
+        chosen = _onto(images, chosen, chosen.dtype)
         part = images[chosen].flatten(0, 1).unsqueeze(0)
         part = F.pad(part, [radius] * 4, mode="reflect")
         part = F.conv2d(part, kernel, groups=len(kernel))
@@ -166,8 +166,8 @@ class Augment:
     def _disturb(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         if not self.noise:
             return images
-        strength = _uniform(len(images), 0, self.noise, generator).to(images).view(-1, 1, 1, 1)
-        noise = torch.randn(images.shape, generator=generator).to(images)
+        strength = _onto(images, _uniform(len(images), 0, self.noise, generator)).view(-1, 1, 1, 1)
+        noise = _onto(images, torch.randn(images.shape, generator=generator))
         return (images + strength * noise).clamp_(0, 1)
 
 
@@ -178,6 +178,15 @@ def _say_no_colors(channels: int) -> None:
         "out",
         "current",
     )
+
+
+def _onto(
+    images: torch.Tensor, drawn: torch.Tensor, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    """What was drawn on the CPU, on the images' device, in their type; nothing waits for a GPU."""
+    if images.is_cuda:
+        drawn = drawn.pin_memory()
+    return drawn.to(images.device, dtype or images.dtype, non_blocking=True)
 
 
 def _uniform(number: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

@@ -43,7 +43,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         mean: Sequence[float] | float = (123.675, 116.28, 103.53),
         std: Sequence[float] | float = (58.395, 57.12, 57.375),
         to_rgb: bool = True,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.num_views, self.to_rgb = num_views, to_rgb
@@ -82,7 +82,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
 
     def batches(self, data: dict) -> list[torch.Tensor]:
         """Collated images as batches (N, channels, H, W), RGB, 0 to 1, one for each crop."""
-        inputs = self.cast_data(data["inputs"])
+        inputs = data["inputs"]
         # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
         many = isinstance(inputs, (list, tuple)) and (
             isinstance(inputs[0], (list, tuple)) or inputs[0].ndim == 4
@@ -120,6 +120,10 @@ class ViewsPreprocessor(BaseDataPreprocessor):
                 "to one size in the data pipeline"
             )
         batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
+        # All images at once: one by one a copy to a GPU costs more than its bytes.
+        if self._non_blocking and self.mean.is_cuda and not batch.is_cuda:
+            batch = batch.pin_memory()
+        batch = batch.to(self.mean.device, non_blocking=self._non_blocking)
         channels = batch.shape[1]
         if len(self.mean) not in (1, channels):
             raise UserError(
