@@ -39,6 +39,9 @@ HOOKS = Registry("hook", parent=root.HOOKS, locations=["pinas_mm.engine"])
 MODEL_WRAPPERS = Registry(
     "model wrapper", parent=root.MODEL_WRAPPERS, locations=["pinas_mm.engine"]
 )
+OPTIM_WRAPPERS = Registry(
+    "optimizer wrapper", parent=root.OPTIM_WRAPPERS, locations=["pinas_mm.engine"]
+)
 LOOPS = Registry("loop", parent=root.LOOPS, locations=["pinas_mm.engine"])
 METRICS = Registry("metric", parent=root.METRICS, locations=["pinas_mm.engine"])
 WEIGHT_INITIALIZERS = Registry(

@@ -10,6 +10,7 @@ from pinas_mm.engine.hooks import (
     TeacherMomentumHook,
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
+from pinas_mm.engine.mixed_precision import AmpOptimWrapper
 from pinas_mm.engine.path_data_parallel import PathDataParallel
 from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
@@ -18,6 +19,7 @@ from pinas_mm.engine.shift_hook import ShiftHook
 from pinas_mm.engine.wrappers import CPUDistributedDataParallel, SyncBNOnCPUHook
 
 __all__ = [
+    "AmpOptimWrapper",
     "ArchSearchHook",
     "AtomicLocalBackend",
     "BestMetricHook",

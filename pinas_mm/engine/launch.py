@@ -19,6 +19,7 @@ from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.ending import rank
 from pinas_mm.engine.batches import check_loaders
+from pinas_mm.engine.mixed_precision import BFLOAT16, fast_bfloat16
 from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
 from pinas_mm.errors import UserError
@@ -27,14 +28,15 @@ from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
 PLAIN = "MMDistributedDataParallel"
+AMP = "AmpOptimWrapper"
 
 
 def use_amp(cfg: Config) -> None:
     """Turns on mixed precision."""
     kind = type_name({"type": "OptimWrapper", **cfg.get("optim_wrapper", {})})
-    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+    if kind not in ("OptimWrapper", AMP):
         raise UserError(f"--amp cannot change a {kind}: set it in the config")
-    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.type = AMP
     cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
 
 
@@ -135,6 +137,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     _add_hook(cfg, "pinas_mm.LastValidationHook")
     _add_hook(cfg, "pinas_mm.FirstStepHook")
     _add_hook(cfg, "pinas_mm.BestMetricHook")
+    if type_name(cfg.get("optim_wrapper") or {}) == AMP:
+        cfg.optim_wrapper.type = f"pinas_mm.{AMP}"
     if not torch.cuda.is_available():
         _for_cpu(cfg)
     if "train" in splits and not rank():
@@ -179,11 +183,19 @@ def _for_cpu(cfg: Config) -> None:
             wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
     _add_hook(cfg, "pinas_mm.SyncBNOnCPUHook")
     optimizer = cfg.get("optim_wrapper") or ConfigDict()
-    if type_name(optimizer) == "AmpOptimWrapper":
-        optimizer.type = "OptimWrapper"
-        for key in ("loss_scale", "dtype", "use_fp64"):
-            optimizer.pop(key, None)
-        _notice("no GPU: mixed precision needs one, training is in float32 here")
+    if type_name(optimizer) != AMP:
+        return
+    if fast_bfloat16():
+        if optimizer.get("dtype") is not None and BFLOAT16 not in str(optimizer.dtype):
+            _notice(f"no GPU: mixed precision is in bfloat16 here, not in {optimizer.dtype}")
+        optimizer.dtype = BFLOAT16
+        return
+    optimizer.type = "OptimWrapper"
+    for key in ("loss_scale", "dtype", "use_fsdp"):
+        optimizer.pop(key, None)
+    _notice(
+        "no GPU, and a CPU without bfloat16: mixed precision needs one, training is in float32 here"
+    )
 
 
 def _notice(text: str) -> None:

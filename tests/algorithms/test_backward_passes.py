@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
-from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from single_paths import (
     Recording,
@@ -27,6 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pinas_mm.algorithms import SinglePath
 from pinas_mm.algorithms.base import Step
+from pinas_mm.engine import AmpOptimWrapper
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
 from pinas_mm.registry import MODELS
@@ -180,9 +180,7 @@ def test_gradients_are_clipped_once_and_together(space, at_iteration):
 
 
 @pytest.mark.parametrize("paths", [None, FAIR], ids=["one path", "four paths"])
-def test_mixed_precision(space, at_iteration, monkeypatch, paths):
-    # mmengine's wrapper refuses to be built without a GPU; all that it does runs on the CPU too.
-    monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
+def test_mixed_precision(space, at_iteration, paths):
     model = single_path(image_classifier(space), torch.float32, paths=paths)
     batch = labelled(6, dtype=torch.float32)
     optimizer = Recording(model)

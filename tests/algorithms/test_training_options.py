@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
-from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from single_paths import Recording, gradients, single_path
 from torch.nn.modules.batchnorm import _BatchNorm
 from whole_models import detections, detector, segmentor, segments
 
+from pinas_mm.engine import AmpOptimWrapper
 from pinas_mm.models.batch_norm import Statistics, batch_norms
 from pinas_mm.registry import MODELS
 
@@ -37,9 +37,7 @@ def gradients_of_the_loss(model, batch, arch):
 
 
 @KINDS
-def test_mixed_precision(space, at_iteration, monkeypatch, config, data):
-    # mmengine's wrapper refuses to be built without a GPU; all that it does runs on the CPU too.
-    monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
+def test_mixed_precision(space, at_iteration, config, data):
     model = single_path(config(space), torch.float32)
     at_iteration(0, 1)
     (arch,) = model.step_paths(0, 1)
