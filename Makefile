@@ -3,7 +3,7 @@ VENV ?= .venv
 SEED ?= 0
 RUN = $(VENV)/bin/python
 
-.PHONY: help install demo demo-full demo-task test lint
+.PHONY: help install demo demo-full demo-task test test-gpu lint
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
@@ -11,6 +11,7 @@ help:
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make test       the tests"
+	@echo "make test-gpu   those of a GPU, on a machine that has one"
 	@echo "make lint       ruff"
 
 install:
@@ -27,6 +28,10 @@ demo-task: install
 
 test: install lint
 	@$(RUN) -m pytest -n $(shell nproc) --dist worksteal
+
+# On a machine with a GPU; the other tests hide it.
+test-gpu: install
+	@PINAS_GPU_TESTS=1 $(RUN) -m pytest -m gpu
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -13,6 +13,12 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+# All tests compare what a CPU computes, to the bit; those of a GPU are marked so (make test-gpu).
+# Before anything asks for a GPU.
+GPU_TESTS = os.environ.get("PINAS_GPU_TESTS") == "1"
+if not GPU_TESTS:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import mmcv.cnn.bricks.transformer  # noqa: F401  warns when it is first loaded, whoever asks
 import mmengine.config.config
 import pytest
@@ -45,9 +51,11 @@ torch.set_num_threads(1)
 mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 
 
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs of other libraries' configs leave their scope behind; tests do not depend on order."""
     init_default_scope("mmpretrain")
+    if item.get_closest_marker("gpu") and not (GPU_TESTS and torch.cuda.is_available()):
+        pytest.skip("of a GPU: `make test-gpu` on a machine that has one")
 
 
 @pytest.fixture(scope="session")

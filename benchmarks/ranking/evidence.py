@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from pinas_mm.analysis.ranking import LEVEL, RESAMPLES, Measure, Ranking, rank
 from pinas_mm.analysis.tau import Concordance
@@ -141,6 +142,23 @@ def scored(results: Mapping[str, Any], truth: Truth, number: int = RESAMPLES) ->
 def difference(one: Scored, other: Scored) -> Measure:
     """How much higher the one's tau is, in the same resamples."""
     return measured(one.taus - other.taus)
+
+
+def candidate_ranks(archs: Sequence[str], values: np.ndarray, blocks: int) -> dict[str, float]:
+    """What values make of candidates: the mean rank of the architectures that have one in a block,
+    over the first blocks; 0 is the lowest rank of all, 1 the highest.
+
+    Args:
+        archs: texts of the architectures.
+        values: of each, shape (archs,).
+        blocks: how many.
+    """
+    ranks = rankdata(values) / len(values)
+    found: dict[str, list[float]] = {}
+    for arch, one in zip(archs, ranks, strict=True):
+        for candidate in arch.replace("-", "")[:blocks]:
+            found.setdefault(candidate, []).append(float(one))
+    return {candidate: float(np.mean(found[candidate])) for candidate in sorted(found)}
 
 
 def noise(results: Mapping[str, Any], truth: Truth, number: int = RESAMPLES) -> dict[str, Measure]:

@@ -24,6 +24,7 @@ from evidence import (
     TUNED,
     Scored,
     Truth,
+    candidate_ranks,
     difference,
     measured,
     noise,
@@ -52,6 +53,9 @@ SHIFTS = {
     "parameter/cosine": "parameter shift (cosine)",
     "parameter/conflict": "parameter shift (conflict)",
 }
+# Whose view of the candidates is shown, in how many of the first blocks.
+SHOWN = ("pinas", "pinas_labels", "spos_few", "spos", "fairnas")
+BLOCKS = 3
 
 
 class Page:
@@ -76,6 +80,7 @@ class Page:
             benchmark=self._benchmark(),
             contenders=self._contenders(),
             differences=self._differences(),
+            candidates=self._candidates(),
             shifts=self._shifts(),
             noise=self._noise(),
         )
@@ -169,6 +174,19 @@ class Page:
             if one.contender == ZERO_COST
         ]
         return _markdown((f"{TITLES[first]} by its probe, less", "Kendall tau"), rows)
+
+    def _candidates(self) -> str:
+        shown = {"trained alone": [self.truth.mean]}
+        for name in SHOWN:
+            if name in self.results["contest"]:
+                score = self.best_of(name).score
+                runs = self.results["contest"][name].values()
+                shown[TITLES[name]] = [self.truth.scores(run["scores"][score]) for run in runs]
+        rows = []
+        for title, runs in shown.items():
+            ranks = [candidate_ranks(self.truth.archs, values, BLOCKS) for values in runs]
+            rows.append((title, *(f"{np.mean([r[key] for r in ranks]):.2f}" for key in ranks[0])))
+        return _markdown(("ranked by", *(f"candidate {key}" for key in ranks[0])), rows)
 
     def _shifts(self) -> str:
         rows = [

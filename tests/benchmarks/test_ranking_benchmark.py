@@ -1,5 +1,6 @@
 """The ranking benchmark: architectures alone in groups, what follows, and all of it once."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.append(str(REPOSITORY / "benchmarks" / "ranking"))
 
 from alone import Classifiers, top1, train_alone, trained
 from digits import SIDE, write_images
-from evidence import Truth, difference, measured, noise, scored
+from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
 from run import recipe, space
@@ -23,6 +25,7 @@ from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
+from pinas_mm.search.report.figures import to_png
 
 # Every candidate, the attention and the skip among them.
 ARCHS = ["00-11-22", "33-44-20", "12-34-40"]
@@ -174,6 +177,13 @@ def test_what_follows_from_made_results():
     assert 0.5 < noise(results, truth, 100)["probes of two supernets"].value < 1
 
 
+def test_what_values_make_of_candidates():
+    archs, values = ("01-1", "10-0", "12-1"), np.array([0.1, 0.3, 0.2])
+    # Relative ranks 1/3, 1, 2/3; candidates of the first two blocks.
+    found = candidate_ranks(archs, values, 2)
+    assert found == pytest.approx({"0": (1 / 3 + 1) / 2, "1": (1 / 3 + 1 + 2 / 3) / 3, "2": 2 / 3})
+
+
 def test_a_page_gets_its_tables_and_keeps_its_text():
     page = Page(made_results(archs=100), resamples=20)
     tables = page.tables()
@@ -192,6 +202,22 @@ def test_a_page_gets_its_tables_and_keeps_its_text():
     with pytest.raises(UserError, match="there are benchmark, contenders"):
         rewritten("<!-- table nothing --><!-- end -->", tables)
     assert set(page.figures()) == {"taus", "scatter", "shifts"}
+
+
+def test_the_committed_page_is_what_the_report_makes(tmp_path):
+    docs = REPOSITORY / "docs"
+    page = Page(json.loads((docs / "ranking.json").read_text()))
+    text = (docs / "ranking.md").read_text()
+    assert rewritten(text, page.tables()) == text
+    for name, figure in page.figures().items():
+        assert f"(ranking_{name}.png)" in text
+        made, kept = (
+            np.asarray(Image.open(file).convert("RGB"), dtype=float)
+            for file in (io.BytesIO(to_png(figure)), docs / f"ranking_{name}.png")
+        )
+        assert made.shape == kept.shape
+        # Letters may be drawn by another version of a library.
+        assert np.abs(made - kept).mean() < 2
 
 
 def test_the_whole_of_it_on_a_sample(tmp_path):

@@ -10,8 +10,6 @@ from pinas_mm.engine import AmpOptimWrapper, launch
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIM_WRAPPERS
 
-cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-
 
 def network():
     torch.manual_seed(0)
@@ -26,7 +24,6 @@ def stepped(wrapper, model):
     return outputs
 
 
-@cpu
 def test_a_step_computes_in_bfloat16_and_moves_weights_in_float32():
     model, exact = network(), network()
     options = dict(clip_grad=dict(max_norm=1.0))
@@ -39,7 +36,6 @@ def test_a_step_computes_in_bfloat16_and_moves_weights_in_float32():
         torch.testing.assert_close(found, expected, rtol=0.02, atol=1e-3)
 
 
-@cpu
 def test_gradients_are_accumulated_and_the_state_survives():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -57,14 +53,12 @@ def test_gradients_are_accumulated_and_the_state_survives():
     assert again.optimizer.state_dict()["state"].keys() == optimizer.state_dict()["state"].keys()
 
 
-@cpu
 def test_a_cpu_refuses_half_precision():
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(UserError, match=r"dtype is float16: a CPU computes .* in bfloat16 alone"):
         AmpOptimWrapper(optimizer=optimizer, dtype="float16")
 
 
-@cpu
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_config_for_gpus_is_what_the_cpu_can_do(runner, monkeypatch, fast):
     said = []
@@ -82,7 +76,7 @@ def test_a_config_for_gpus_is_what_the_cpu_can_do(runner, monkeypatch, fast):
         assert "a CPU without bfloat16" in said[0]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_bfloat16_has_no_loss_scaler_on_a_gpu():
     for dtype, scaled in (("bfloat16", False), ("float16", True), (None, True)):
         model = network().cuda()

@@ -13,8 +13,6 @@ from pinas_mm.models import PiNASSupernet
 NOTICE = "no GPU: SyncBN needs one, its layers are plain BN here"
 CUSTOM_HOOKS = [dict(type="pinas_mm.SyncBNOnCPUHook")]
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="what is done without a GPU")
-
 
 def test_a_sync_bn_config_trains_as_with_bn(runner, capfd, tmp_path):
     results = {}
