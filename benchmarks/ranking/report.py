@@ -53,6 +53,9 @@ SHIFTS = {
     "parameter/cosine": "parameter shift (cosine)",
     "parameter/conflict": "parameter shift (conflict)",
 }
+# Whose shifts are drawn, each in a color of its own; the experiments' are in the table.
+DRAWN = ("pinas", "pinas_no_cross", "pinas_no_teacher", "pinas_no_negatives")
+DRAWN += ("spos", "spos_long", "fairnas", "sandwich")
 # Whose view of the candidates is shown, in how many of the first blocks.
 SHOWN = ("pinas", "pinas_labels", "spos_few", "spos", "fairnas")
 BLOCKS = 3
@@ -239,7 +242,7 @@ class Page:
 
     @styled
     def _draw_shifts(self) -> Figure:
-        found = shifts(self.results)
+        found = {name: one for name, one in shifts(self.results).items() if name in DRAWN}
         figure, axes = panels(len(SHIFTS), 3.4)
         for axis, (measure, title) in zip(axes, SHIFTS.items(), strict=True):
             for number, name in enumerate(found):
@@ -254,7 +257,8 @@ class Page:
             heading(axis, title, "by depth; mean over the supernets")
             axis.tick_params(axis="x", rotation=90)
             axis.grid(axis="y")
-        axes[0].legend(fontsize=7)
+        # Where there is no panel.
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="lower right", fontsize=10, ncols=2)
         return figure
 
 
