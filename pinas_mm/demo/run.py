@@ -78,7 +78,8 @@ class Demo:
             run_chains(self._searches(), self.data)
             for seed in self.seeds:
                 search.export(self.folder(seed), self._environment())
-            run_chains([*self._alone(), *self._transfers()], self.data)
+            # The longest first, so that no core waits for the last.
+            run_chains([*self._transfers(), *self._random(), *self._alone()], self.data)
             with _aside(self.work_dir / "pictures.log"):
                 drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
                 pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
@@ -111,9 +112,12 @@ class Demo:
         chains = []
         for seed in self.seeds:
             probe = self._probe("probe, trained", "linear", "supernet", seed)
-            chains.append(search.label_free(self.folder(seed), seed))
-            chains.append([probe, *search.by_probe(self.folder(seed), seed)])
+            chains.append([search.label_free(self.folder(seed), seed)])
+            chains.append([probe, search.random_probe(self.folder(seed), seed)])
         return chains
+
+    def _random(self) -> list[list[Job]]:
+        return [[search.random_free(self.folder(seed), seed)] for seed in self.seeds]
 
     def _alone(self) -> list[list[Job]]:
         jobs = (alone.trainings(self.folder(seed), seed) for seed in self.seeds)

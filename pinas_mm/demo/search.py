@@ -22,25 +22,26 @@ TRIALS = 100  # of 256 architectures
 RANDOM, NUMBER = ("--sampler", "RandomSampler"), 60
 
 
-def label_free(folder: Path, seed: int) -> list[Job]:
-    """The search for the winner, and the scores without labels of architectures drawn at random.
+def label_free(folder: Path, seed: int) -> Job:
+    """The search for the winner.
 
     The winner is not the probe's: 1,000 images to validate on count in steps of 0.1 points, and
     architectures of one supernet lie within a few points. A loss has no such steps.
     """
-    source, note = folder / "supernet", f", seed {seed}"
-    random = folder / "random_free"
-    return [
-        job(f"search{note}", LABEL_FREE, source, folder / "search", seed, TRIALS),
-        job(f"label-free of random{note}", LABEL_FREE, source, random, seed, NUMBER, *RANDOM),
-    ]
+    name, source = f"search, seed {seed}", folder / "supernet"
+    return job(name, LABEL_FREE, source, folder / "search", seed, TRIALS)
 
 
-def by_probe(folder: Path, seed: int) -> list[Job]:
-    """The probe's scores of the same architectures drawn at random."""
-    random = folder / "random_probe"
-    name = f"probe of random, seed {seed}"
-    return [job(name, PROBE, folder / "linear", random, seed, NUMBER, *RANDOM)]
+def random_free(folder: Path, seed: int) -> Job:
+    """Scores without labels of architectures drawn at random."""
+    name, source, drawn = f"label-free of random, seed {seed}", folder / "supernet", "random_free"
+    return job(name, LABEL_FREE, source, folder / drawn, seed, NUMBER, *RANDOM)
+
+
+def random_probe(folder: Path, seed: int) -> Job:
+    """The probe's scores of the same architectures."""
+    name, source, drawn = f"probe of random, seed {seed}", folder / "linear", "random_probe"
+    return job(name, PROBE, source, folder / drawn, seed, NUMBER, *RANDOM)
 
 
 def search_findings(folder: Path) -> dict[str, Any]:
