@@ -4,7 +4,8 @@ import contextlib
 
 import pytest
 import torch
-from conftest import pinas_model
+from conftest import REPOSITORY, pinas_model
+from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
@@ -14,6 +15,7 @@ from torch import distributed, multiprocessing
 
 from pinas_mm.algorithms import SinglePath
 from pinas_mm.engine import PathDataParallel
+from pinas_mm.registry import MODELS
 
 STEPS, SEED = 20, 3
 # Small, so that there are several.
@@ -233,3 +235,12 @@ def test_a_gradient_beside_the_paths_is_refused(ranks):
     for record in ranks[2]:
         assert "has a gradient, but no path of this step runs it" in record["refusal"]
         assert "step_paths() must give all paths" in record["refusal"]
+
+
+def test_a_step_of_the_papers_supernet_moves_little_more_than_half_of_it():
+    with torch.device("meta"):
+        model = MODELS.build(Config.fromfile(REPOSITORY / "configs/pinas_supernet.py").model)
+    whole = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    for step in range(20):
+        moved = {p for path in model.step_paths(SEED, step) for p in model.path_parameters(path)}
+        assert 0.5 < sum(parameter.numel() for parameter in moved) / whole < 0.6
