@@ -54,8 +54,11 @@ mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs of other libraries' configs leave their scope behind; tests do not depend on order."""
     init_default_scope("mmpretrain")
-    if item.get_closest_marker("gpu") and not (GPU_TESTS and torch.cuda.is_available()):
-        pytest.skip("of a GPU: `make test-gpu` on a machine that has one")
+    if item.get_closest_marker("gpu"):
+        if not GPU_TESTS:
+            pytest.skip("of a GPU: `make test-gpu` on a machine that has one")
+        if not torch.cuda.is_available():
+            pytest.fail("make test-gpu: PyTorch sees no GPU here")
 
 
 @pytest.fixture(scope="session")

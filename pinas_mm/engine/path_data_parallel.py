@@ -13,6 +13,7 @@ from torch import distributed, nn
 from torch.autograd import Variable
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.errors import UserError
 from pinas_mm.registry import MODEL_WRAPPERS
 from pinas_mm.run_state import run_state
 
@@ -34,16 +35,29 @@ class PathDataParallel(nn.Module):
     Args:
         module: the algorithm, on its device.
         bucket_mb: how many megabytes of gradients are sent at once.
-        **_: PyTorch's other options, which need no say here.
+        find_unused_parameters: PyTorch's; unused ones are known here, so it changes nothing.
+        broadcast_buffers: PyTorch's; False alone.
 
     Raises:
+        UserError: ``broadcast_buffers``.
         RuntimeError: in the backward pass, a parameter beside the step's paths has a gradient, so
             that processes would go apart. Names it; ``pinas_mm.CPUDistributedDataParallel`` with
             ``find_unused_parameters=True`` is for such algorithms.
     """
 
-    def __init__(self, module: SupernetAlgorithm, bucket_mb: float = 25, **_: Any) -> None:
+    def __init__(
+        self,
+        module: SupernetAlgorithm,
+        bucket_mb: float = 25,
+        find_unused_parameters: bool = True,
+        broadcast_buffers: bool = False,
+    ) -> None:
         super().__init__()
+        if broadcast_buffers:
+            raise UserError(
+                "PathDataParallel has broadcast_buffers=True: batch-norm statistics are each "
+                "process's own here, leave it out"
+            )
         self.module = module if torch.cuda.is_available() else revert_sync_batchnorm(module)
         self.bucket_bytes = int(bucket_mb * 2**20)
         with torch.no_grad():

@@ -208,7 +208,7 @@ def test_mixed_precision_with_loss_scaling(space, at_iteration):
     optimizer = Recording(model)
     model.train_step(batch, AmpOptimWrapper(optimizer=optimizer, loss_scale=128.0))
     for name, value in optimizer.steps[0].items():
-        assert (value - exact[name]).norm() <= 0.1 * exact[name].norm() + 1e-3, name
+        assert (value - exact[name]).norm() <= 0.05 * exact[name].norm() + 1e-3, name
 
 
 def test_one_path_a_step_is_mmengines_own_step(space, at_iteration):

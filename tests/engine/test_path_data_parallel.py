@@ -15,6 +15,7 @@ from torch import distributed, multiprocessing
 
 from pinas_mm.algorithms import SinglePath
 from pinas_mm.engine import PathDataParallel
+from pinas_mm.errors import UserError
 from pinas_mm.registry import MODELS
 
 STEPS, SEED = 20, 3
@@ -235,6 +236,13 @@ def test_a_gradient_beside_the_paths_is_refused(ranks):
     for record in ranks[2]:
         assert "has a gradient, but no path of this step runs it" in record["refusal"]
         assert "step_paths() must give all paths" in record["refusal"]
+
+
+def test_options_that_it_cannot_keep_are_refused():
+    with pytest.raises(UserError, match="broadcast_buffers=True: batch-norm statistics are each"):
+        PathDataParallel(pinas_model(), broadcast_buffers=True)
+    with pytest.raises(TypeError, match="bucket_cap"):
+        PathDataParallel(pinas_model(), bucket_cap=1)
 
 
 def test_a_step_of_the_papers_supernet_moves_little_more_than_half_of_it():
