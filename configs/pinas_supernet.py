@@ -39,7 +39,7 @@ model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",
-    optimizer=dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type="pinas_mm.SGD", lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True),
 )
 # T_max is not given: it follows max_epochs.
 param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)]

@@ -18,7 +18,7 @@ train_dataloader = dict(batch_size=128)
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",
-    optimizer=dict(type="SGD", lr=0.5, momentum=0.9, weight_decay=4e-5),
+    optimizer=dict(type="pinas_mm.SGD", lr=0.5, momentum=0.9, weight_decay=4e-5, fused=True),
 )
 param_scheduler = [
     dict(type="PolyLR", power=1.0, eta_min=0.0, by_epoch=True, convert_to_iter_based=True)

@@ -42,6 +42,7 @@ MODEL_WRAPPERS = Registry(
 OPTIM_WRAPPERS = Registry(
     "optimizer wrapper", parent=root.OPTIM_WRAPPERS, locations=["pinas_mm.engine"]
 )
+OPTIMIZERS = Registry("optimizer", parent=root.OPTIMIZERS, locations=["pinas_mm.engine"])
 LOOPS = Registry("loop", parent=root.LOOPS, locations=["pinas_mm.engine"])
 METRICS = Registry("metric", parent=root.METRICS, locations=["pinas_mm.engine"])
 WEIGHT_INITIALIZERS = Registry(

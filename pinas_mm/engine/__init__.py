@@ -16,10 +16,12 @@ from pinas_mm.engine.path_data_parallel import PathDataParallel
 from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
+from pinas_mm.engine.sgd import SGD
 from pinas_mm.engine.shift_hook import ShiftHook
 from pinas_mm.engine.wrappers import CPUDistributedDataParallel, SyncBNOnCPUHook
 
 __all__ = [
+    "SGD",
     "AmpOptimWrapper",
     "ArchSearchHook",
     "AtomicLocalBackend",

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import uncounted_batches
 from pinas_mm.models.candidate import build_candidate, named
-from pinas_mm.models.pointwise import stride_before
+from pinas_mm.models.pointwise import make_pointwise
 from pinas_mm.operations import BlockSpec
 from pinas_mm.operations.norms import check_norm
 from pinas_mm.space import SearchSpace
@@ -94,7 +94,7 @@ class Network(BaseModule):
         self.specs = tuple(self._placed(self.space.blocks(strides, dilations)))
         check_norm(self.norm_cfg, self._with_batch_norms)
         self._build()
-        stride_before(self)
+        make_pointwise(self)
         self.to(memory_format=torch.channels_last)
         for module in self._frozen_modules:
             module.requires_grad_(False)

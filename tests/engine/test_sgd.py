@@ -1,0 +1,56 @@
+"""Fused SGD of networks of which a step runs a part: PyTorch's plain numbers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pinas_mm.engine import SGD
+from pinas_mm.errors import UserError
+from pinas_mm.registry import OPTIMIZERS
+
+
+def layers():
+    torch.manual_seed(0)
+    made = nn.ModuleList([nn.Conv2d(6, 8, 3), nn.Linear(5, 4), nn.Conv2d(8, 8, 1)])
+    return made.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(momentum=0.9, weight_decay=0.1),
+        dict(momentum=0.9, nesterov=True, weight_decay=0.1),
+        dict(momentum=0.9, maximize=True),
+        dict(),
+    ],
+)
+def test_what_a_step_does_not_run_stays_and_all_else_moves_as_in_pytorchs(options):
+    ours, plain = layers(), layers()
+    fused = SGD(ours.parameters(), lr=0.1, fused=True, **options)
+    each = torch.optim.SGD(plain.parameters(), lr=0.1, foreach=False, **options)
+    # Layers of each step: some meet their first gradient later than others.
+    for step, ran in enumerate([(0,), (0, 1), (2,), (0, 1, 2)]):
+        before = [copy.deepcopy(layer.state_dict()) for layer in ours]
+        for net, optimizer in ((ours, fused), (plain, each)):
+            random = torch.Generator().manual_seed(step)
+            optimizer.zero_grad()
+            for number in ran:
+                for parameter in net[number].parameters():
+                    parameter.grad = torch.empty_like(parameter).normal_(generator=random)
+            optimizer.step()
+        for number, (layer, old) in enumerate(zip(ours, before, strict=True)):
+            moved = [not torch.equal(value, old[name]) for name, value in layer.named_parameters()]
+            assert moved == [number in ran] * 2
+        torch.testing.assert_close(ours.state_dict(), plain.state_dict(), rtol=1e-6, atol=1e-7)
+    again = SGD(ours.parameters(), lr=1.0, fused=True, **options)
+    again.load_state_dict(fused.state_dict())
+    torch.testing.assert_close(again.state_dict()["state"], each.state_dict()["state"])
+
+
+def test_configs_know_it_and_dampening_is_refused():
+    config = dict(type="pinas_mm.SGD", params=layers().parameters(), lr=0.1, fused=True)
+    assert type(OPTIMIZERS.build(config)) is SGD
+    with pytest.raises(UserError, match="fused=True and a dampening"):
+        SGD(layers().parameters(), lr=0.1, momentum=0.9, dampening=0.5, fused=True)
