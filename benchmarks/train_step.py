@@ -1,128 +1,299 @@
 #!/usr/bin/env python
-"""Times parts of a training step against their plain versions, in one run, on this machine.
+"""Times training steps of Pi-NAS against a plain version of them, and against their products alone.
 
-    python benchmarks/training_step.py [--out FILE.json] [--threads 1]
+    python benchmarks/train_step.py [--out FILE.json] [--models demo default] [--pixels 64 128 224]
+        [--batch 4 16] [--precision float32 bfloat16] [--rounds 10] [--threads 2]
 
-Each row is a ratio of medians; the two versions take turns, so that both meet the same load.
+Ours is the algorithm's own train_step() with a config's model and optimizer, on random images; the
+plain version is plain_step.py; the floor are the step's convolutions and matrix products alone, as
+bare calls on the same shapes, forward and (of the student) backward. All three run the same two
+paths. Each has a process of its own, and they take turns. The demo has its own images and batch.
+
+Ratios are of minima, which neighbours on the machine disturb least, and of medians. Shares are of
+the time of one of our steps by PyTorch's profiler. Memory is the most that the process, or the GPU,
+ever held.
 """
 
 import argparse
-import copy
+import logging
+import multiprocessing
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from plain_step import PlainStep
 from rich.console import Console
 from rich.table import Table
-from torch.nn import functional as F
-from torchvision.transforms import v2
+from shares import named, shares
+from torch import nn
 
-from pinas_mm.algorithms import InfoNCEHead, MeanTeacher
-from pinas_mm.data.augment import Augment
+from pinas_mm.algorithms import PiNAS
+from pinas_mm.engine.mixed_precision import fast_bfloat16
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine
-from pinas_mm.models import PiNASSupernet
-from pinas_mm.run_state import generator
+from pinas_mm.machine import machine, usable_cores
+from pinas_mm.operations.split_attention import SplitAttention
+from pinas_mm.registry import MODELS
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+FILES = {"demo": "demo/pinas_supernet.py", "default": "pinas_supernet.py"}
+DEMO = 32, 64  # Pixels and batch.
+SIDES = "plain", "ours", "floor"
+WARM_UP = 2
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def compare(plain: Callable[[], object], ours: Callable[[], object], rounds: int) -> dict:
-    """Median milliseconds of both, and how many times faster ours is."""
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-    for number in range(rounds + 2):
-        for name, run in (("plain", plain), ("ours", ours)):
-            start = time.perf_counter()
-            run()
-            if number >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    medians = {f"{name}_ms": 1e3 * statistics.median(times) for name, times in seconds.items()}
-    return medians | {"ratio": medians["plain_ms"] / medians["ours_ms"]}
+class Ours:
+    """A step of the algorithm of a config.
+
+    Args:
+        config: of the model, the optimizer and the rest.
+        pixels, batch: of the images.
+        precision: ``float32`` or ``bfloat16``.
+    """
+
+    def __init__(self, config: Config, pixels: int, batch: int, precision: str) -> None:
+        MMLogger.get_current_instance().setLevel(logging.WARNING)
+        init_default_scope("mmpretrain")
+        torch.manual_seed(0)
+        self.model: PiNAS = MODELS.build(config.model)
+        self.model.init_weights()
+        self.model.to(DEVICE).train()
+        wrapper = dict(type="OptimWrapper", optimizer=config.optim_wrapper.optimizer)
+        if precision != "float32":
+            wrapper.update(type="pinas_mm.AmpOptimWrapper", dtype=precision)
+        self.optimizer = build_optim_wrapper(self.model, wrapper)
+        made = self.model.data_preprocessor
+        crops = 1 if made.augment.size else made.num_views
+        images = torch.randint(0, 256, (crops, batch, 3, pixels, pixels), dtype=torch.uint8)
+        # As the config's loader gives them.
+        self.images = list(images.unbind())
+        self.data = dict(inputs=self.images if crops > 1 else list(self.images[0]))
+        hub = MessageHub.get_current_instance()
+        hub.update_info("seed", 0)
+        # The same paths in every step.
+        hub.update_info("iter", 0)
+
+    def __call__(self) -> None:
+        """One step."""
+        self.model.train_step(self.data, self.optimizer)
 
 
-def views() -> tuple[Callable[[], object], Callable[[], object]]:
-    """256 views of 32 pixels: torchvision image by image, and the batch at once."""
-    images = torch.rand(256, 3, 32, 32)
-    augment = Augment(size=32, blur=0)
-    each = v2.Compose(
-        [
-            v2.RandomResizedCrop(32, scale=augment.scale, antialias=False),
-            v2.RandomHorizontalFlip(augment.flip),
-            v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.4)], augment.jitter),
-            v2.RandomGrayscale(augment.gray),
+class Plain:
+    """The same of the plain version."""
+
+    def __init__(self, config: Config, pixels: int, batch: int, precision: str) -> None:
+        ours = Ours(config, pixels, batch, precision)
+        optimizer = dict(config.optim_wrapper.optimizer)
+        self.plain = PlainStep(ours.model, optimizer, getattr(torch, precision))
+        self.images, self.paths = ours.images, ours.model.step_paths(0, 0)
+
+    def __call__(self) -> None:
+        """One step."""
+        self.plain.step(self.images, self.paths)
+
+
+class Floor:
+    """The convolutions and matrix products of a step alone."""
+
+    def __init__(self, config: Config, pixels: int, batch: int, precision: str) -> None:
+        ours = Ours(config, pixels, batch, precision)
+        self.calls: list[Callable[[], None]] = []
+        self.dtype, self.tensors = getattr(torch, precision), {}
+        taught = set(ours.model.teacher.modules())
+        hooks = [
+            module.register_forward_hook(
+                lambda module, given, out: self._note(module, given[0].shape, module not in taught)
+            )
+            for module in ours.model.modules()
+            if isinstance(module, (nn.Conv2d, nn.Linear))
         ]
-    )
-    random = generator(0)
-    return lambda: torch.stack([each(image) for image in images]), lambda: augment(images, random)
+        ours()
+        for hook in hooks:
+            hook.remove()
+        self._note_queue(ours.model.head.pair.queue, batch)
+
+    def __call__(self) -> None:
+        """One step."""
+        for call in self.calls:
+            call()
+
+    def _note(self, module: nn.Conv2d | nn.Linear, shape: torch.Size, learns: bool) -> None:
+        x, weight = self._tensor(shape), self._tensor(module.weight.shape)
+        if isinstance(module, nn.Linear):
+            self._product(x, weight.T, learns)
+            return
+        places = module.stride, module.padding, module.dilation, False, (0, 0), module.groups
+        out = self._tensor(torch.ops.aten.convolution(x, weight, None, *places).shape)
+        self.calls.append(lambda: torch.ops.aten.convolution(x, weight, None, *places))
+        if learns:
+            # The images themselves need no gradient.
+            wanted = [shape[1] > 3, True, False]
+            backward = torch.ops.aten.convolution_backward
+            self.calls.append(lambda: backward(out, x, weight, None, *places, wanted))
+
+    def _note_queue(self, queue: torch.Tensor, batch: int) -> None:
+        """Of both queries; negatives do not learn."""
+        queries, self.dtype = (batch, len(queue)), queue.dtype
+        queries, queue = self._tensor(queries), self._tensor(queue.shape)
+        out = self._tensor((batch, queue.shape[1]))
+        self.calls += 2 * [lambda: queries @ queue, lambda: out @ queue.T]
+
+    def _product(self, x: torch.Tensor, weight: torch.Tensor, learns: bool) -> None:
+        out = self._tensor((x @ weight).shape)
+        self.calls.append(lambda: x @ weight)
+        if learns:
+            self.calls += [lambda: out @ weight.T, lambda: x.T @ out]
+
+    def _tensor(self, shape: Any) -> torch.Tensor:
+        key = tuple(shape), self.dtype
+        if key not in self.tensors:
+            made = torch.randn(shape, device=DEVICE).to(self.dtype)
+            layout = torch.channels_last if made.ndim == 4 else torch.contiguous_format
+            self.tensors[key] = made.contiguous(memory_format=layout)
+        return self.tensors[key]
 
 
-def teacher() -> tuple[Callable[[], object], Callable[[], object]]:
-    """Moving the paper's teacher along a path: parameter by parameter, and all at once."""
-    backbone = PiNASSupernet()
-    neck = torch.nn.Linear(2048, 128)
-    arch = backbone.space.arch("301-3231-203213-032")
-    mean_teacher = MeanTeacher(backbone, neck)
+_side: Callable[[], None] = None
 
-    @torch.no_grad()
-    def plain() -> None:
-        pairs = zip(
-            [*mean_teacher.backbone.path_modules(arch), mean_teacher.neck],
-            [*backbone.path_modules(arch), neck],
-            strict=True,
+
+def begin(kind: str, name: str, pixels: int, batch: int, precision: str, threads: int) -> None:
+    """Makes this process one of the sides."""
+    global _side
+    torch.set_num_threads(threads)
+    config = Config.fromfile(CONFIGS / FILES[name])
+    _side = dict(plain=Plain, ours=Ours, floor=Floor)[kind](config, pixels, batch, precision)
+    for _ in range(WARM_UP):
+        timed()
+
+
+def timed() -> float:
+    """Seconds of a step of this process's side."""
+    _synchronize()
+    start = time.perf_counter()
+    with torch.set_grad_enabled(not isinstance(_side, Floor)):
+        _side()
+    _synchronize()
+    return time.perf_counter() - start
+
+
+def memory() -> int:
+    """Bytes that this process, or its GPU, held at most."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    # Of kilobytes but for macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def profiled() -> dict[str, float]:
+    """The share of each part in one of our steps."""
+    model = _side.model
+    named(model.data_preprocessor, "forward", "views")
+    if hasattr(model.teacher, "update"):
+        named(model.teacher, "update", "teacher update")
+    named(model.head, "forward", "loss and queue")
+    for module in model.modules():
+        if isinstance(module, SplitAttention):
+            named(module, "forward", "attention")
+    return shares(_side, DEVICE.type)
+
+
+def _synchronize() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(name: str, pixels: int, batch: int, precision: str, args: argparse.Namespace) -> dict:
+    """One row: seconds of all sides in turns, their ratios, memory, and shares of ours."""
+    context = multiprocessing.get_context("spawn")
+    options = name, pixels, batch, precision, args.threads
+    workers = {
+        kind: ProcessPoolExecutor(1, context, initializer=begin, initargs=(kind, *options))
+        for kind in SIDES
+    }
+    try:
+        # One after the other: what they need at first is most.
+        for worker in workers.values():
+            worker.submit(timed).result()
+        times: dict[str, list[float]] = {kind: [] for kind in SIDES}
+        for _ in range(args.rounds):
+            for kind, worker in workers.items():
+                times[kind].append(worker.submit(timed).result())
+        held = {kind: worker.submit(memory).result() for kind, worker in workers.items()}
+        parts = workers["ours"].submit(profiled).result()
+    finally:
+        for worker in workers.values():
+            worker.shutdown()
+    row = dict(model=name, pixels=pixels, batch=batch, precision=precision, rounds=args.rounds)
+    for kind in SIDES:
+        seconds = dict(min=min(times[kind]), median=statistics.median(times[kind]))
+        row[kind] = dict(seconds=seconds, images_per_second=batch / seconds["min"])
+        if kind != "floor":
+            row[kind]["peak_bytes"] = held[kind]
+    for ratio, (one, other) in (("plain_to_ours", SIDES[:2]), ("ours_to_floor", SIDES[1:])):
+        pair = row[one]["seconds"], row[other]["seconds"]
+        row[ratio] = {which: pair[0][which] / pair[1][which] for which in ("min", "median")}
+    return row | dict(shares=parts)
+
+
+def table(rows: list[dict]) -> Table:
+    """The rows, ratios of minima (medians)."""
+    made = Table(title="training step, ratios of minima (of medians)")
+    made.add_column("step")
+    for column in ("plain, s", "ours, s", "floor, s", "plain / ours", "ours / floor", "memory"):
+        made.add_column(column, justify="right")
+    for row in rows:
+        ratios = [row[ratio] for ratio in ("plain_to_ours", "ours_to_floor")]
+        made.add_row(
+            f"{row['model']} {row['pixels']} px x {row['batch']}, {row['precision']}",
+            *(f"{row[kind]['seconds']['min']:.3f}" for kind in SIDES),
+            *(f"{ratio['min']:.2f} ({ratio['median']:.2f})" for ratio in ratios),
+            " / ".join(f"{row[kind]['peak_bytes'] / 2**30:.1f}" for kind in SIDES[:2]) + " GiB",
         )
-        for old, new in pairs:
-            for p, q in zip(old.parameters(), new.parameters(), strict=True):
-                p.data = p.data * 0.999 + q.data * 0.001
-
-    return plain, lambda: mean_teacher.update(backbone, neck, arch)
-
-
-def negatives() -> tuple[Callable[[], object], Callable[[], object]]:
-    """Loss, backward pass and enqueueing of 24 keys against 49,152, with a copied queue or not."""
-    head = InfoNCEHead()
-    other = copy.deepcopy(head)
-    queries, keys = (F.normalize(torch.randn(24, 128), dim=1) for _ in range(2))
-
-    def plain() -> None:
-        q = queries.clone().requires_grad_()
-        queue = other.queue.clone()
-        logits = torch.cat([(q * keys).sum(1, keepdim=True), q @ queue], dim=1)
-        F.cross_entropy(logits / 0.2, torch.zeros(24, dtype=torch.long)).backward()
-        other.update(keys)
-
-    def ours() -> None:
-        q = queries.clone().requires_grad_()
-        loss = head(q, keys)
-        head.update(keys)
-        loss.backward()
-
-    return plain, ours
-
-
-PARTS = {"views": (views, 10), "teacher update": (teacher, 20), "negative queue": (negatives, 30)}
+    return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--models", nargs="+", choices=FILES, default=list(FILES))
+    parser.add_argument("--pixels", nargs="+", type=int, default=[64, 128, 224])
+    parser.add_argument("--batch", nargs="+", type=int, default=[4, 16])
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--out", help="file for the figures, as JSON")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    figures = {name: compare(*part(), rounds) for name, (part, rounds) in PARTS.items()}
-    table = Table(title=f"training step, {args.threads} thread(s)")
-    for column in ("part", "plain, ms", "ours, ms", "ratio"):
-        table.add_column(column, justify="left" if column == "part" else "right")
-    for name, row in figures.items():
-        table.add_row(
-            name, f"{row['plain_ms']:.2f}", f"{row['ours_ms']:.2f}", f"{row['ratio']:.1f}"
-        )
-    Console().print(table)
-    if args.out:
-        command = f"benchmarks/training_step.py --threads {args.threads}"
-        write_json(args.out, dict(command=command, machine=machine(), parts=figures))
+    console = Console()
+    if "bfloat16" in args.precision and DEVICE.type == "cpu" and not fast_bfloat16():
+        console.print("bfloat16 is left out: this CPU does not multiply in it")
+        args.precision = [kind for kind in args.precision if kind != "bfloat16"]
+    sizes = [("default", p, b) for p in args.pixels for b in args.batch]
+    sizes = [("demo", *DEMO), *sizes]
+    rows = []
+    for name, pixels, batch in (size for size in sizes if size[0] in args.models):
+        for precision in args.precision:
+            row = measure(name, pixels, batch, precision, args)
+            rows.append(row)
+            parts = ", ".join(f"{part} {share:.0%}" for part, share in row["shares"].items())
+            console.print(f"{name} {pixels} px x {batch}, {precision}: {parts}")
+            if args.out:
+                command = " ".join(["benchmarks/train_step.py", *sys.argv[1:]])
+                device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "cpu"
+                about = dict(command=command, machine=machine(), device=device)
+                write_json(args.out, dict(**about, threads=args.threads, rows=rows))
+    console.print(table(rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+#!/usr/bin/env python
+"""Times a training step against the number of candidates, blocks, images, pixels and negatives.
+
+    python benchmarks/growth.py [--out FILE.json] [--quantities candidates blocks ...]
+        [--points 5] [--rounds 10] [--threads 1]
+
+A step of the demo's Pi-NAS with one path, on a small supernet, with one quantity changed at a time.
+The supernets of one row take turns in one process. The candidates are all the same operation, so
+that a path costs the same however many there are; what then grows is what walks all of them. The
+exponent is the slope of a line through the logarithms of the minima: 0 is no growth, 1 is in
+proportion.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+from train_step import CONFIGS, FILES, Ours
+
+from pinas_mm.files import write_json
+from pinas_mm.machine import machine
+
+# What is changed, from the smallest on.
+POINTS = {
+    "candidates": [1, 2, 4, 8, 16],
+    "blocks": [4, 8, 16, 32, 64],
+    "batch": [4, 8, 16, 32, 64],
+    "pixels": [16, 24, 32, 48, 64],
+    "queue": [1024, 4096, 16384, 65536, 262144],
+}
+USUAL = dict(candidates=4, blocks=8, batch=16, pixels=32, queue=1024)
+
+
+def step(candidates: int, blocks: int, batch: int, pixels: int, queue: int) -> Callable[[], None]:
+    """A training step, ready to be run."""
+    config = Config.fromfile(CONFIGS / FILES["demo"])
+    config.model.backbone.space.update(
+        candidates=[(2, 1, 64)] * candidates, depths=(blocks // 4,) * 4
+    )
+    config.model.data_preprocessor.augment.size = pixels
+    config.model.head.pair.queue_size = queue
+    # One candidate leaves two paths nothing to differ in.
+    config.model.paths = dict(type="pinas_mm.UniformPaths")
+    config.model.data_preprocessor.num_views = 2
+    config.model.head.cross = False
+    return Ours(config, pixels, batch, "float32")
+
+
+def seconds(steps: list[Callable[[], None]], rounds: int) -> list[dict[str, float]]:
+    """Of each step, in turns."""
+    times: list[list[float]] = [[] for _ in steps]
+    for number in range(-2, rounds):
+        for run, found in zip(steps, times, strict=True):
+            start = time.perf_counter()
+            run()
+            if number >= 0:
+                found.append(time.perf_counter() - start)
+    return [dict(min=min(found), median=statistics.median(found)) for found in times]
+
+
+def exponent(sizes: list[int], times: list[dict[str, float]]) -> float:
+    """The power of the size that the minima grow with."""
+    return float(np.polyfit(np.log(sizes), np.log([row["min"] for row in times]), 1)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quantities", nargs="+", choices=POINTS, default=list(POINTS))
+    parser.add_argument("--points", type=int, default=5, help="how many of each, the smallest")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="file for the figures, as JSON")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = {}
+    table = Table("quantity", "exponent", "milliseconds a step (minima)", title="growth")
+    for quantity in args.quantities:
+        sizes = POINTS[quantity][: args.points]
+        times = seconds([step(**(USUAL | {quantity: size})) for size in sizes], args.rounds)
+        rows[quantity] = dict(sizes=sizes, seconds=times, exponent=exponent(sizes, times))
+        pairs = zip(sizes, times, strict=True)
+        cells = ", ".join(f"{size}: {1e3 * row['min']:.1f}" for size, row in pairs)
+        table.add_row(quantity, f"{rows[quantity]['exponent']:.3f}", cells)
+    Console().print(table)
+    if args.out:
+        command = " ".join(["benchmarks/growth.py", *sys.argv[1:]])
+        write_json(
+            args.out,
+            dict(command=command, machine=machine(), rounds=args.rounds, usual=USUAL, rows=rows),
+        )
+
+
+if __name__ == "__main__":
+    main()
