@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,19 +54,26 @@ class SplitAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, width, H, W) to (N, width, H, W)."""
         x = self.relu(self.bn0(self.conv(x)))
-        splits = x.chunk(self.radix, dim=1)
-        pooled = F.adaptive_avg_pool2d(sum(splits[1:], splits[0]), 1)
-        weights = self.fc2(self.relu(self.bn1(self.fc1(pooled))))
+        # Means of the splits, then their sum: no sum of feature maps is written for it.
+        means = F.adaptive_avg_pool2d(x, 1).chunk(self.radix, dim=1)
+        weights = self.fc2(self.relu(self.bn1(self.fc1(sum(means[1:], means[0])))))
         if self.radix == 1:
             return x * weights.sigmoid()
         # x.shape[0] and not len(x), which tracing would take for a constant. fc2's channels lie as
         # (groups, radix, width); the splits lie as (radix, groups, width).
-        weights = weights.view(x.shape[0], self.groups, self.radix, -1).softmax(dim=2)
+        weights = weights.view(x.shape[0], self.groups, self.radix, -1).softmax(dim=2).to(x.dtype)
         weights = weights.transpose(1, 2).reshape(x.shape[0], self.radix, -1, 1, 1).unbind(dim=1)
-        out = splits[0] * weights[0]
-        for split, weight in zip(splits[1:], weights[1:], strict=True):
-            out = torch.addcmul(out, split, weight)
-        return out
+        return _weighted_sum(x.chunk(self.radix, dim=1), weights)
+
+
+def _weighted_sum(splits: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of splits (N, width, H, W) with weights (N, width, 1, 1) that sum to one."""
+    if len(splits) == 2:
+        return torch.lerp(splits[1], splits[0], weights[0])  # One pass instead of two.
+    out = splits[0] * weights[0]
+    for split, weight in zip(splits[1:], weights[1:], strict=True):
+        out.addcmul_(split, weight)
+    return out
 
 
 class SplitAttentionBlock(nn.Module):
@@ -117,5 +125,6 @@ class SplitAttentionBlock(nn.Module):
         if self.pool is not None and not self._pool_first:
             out = self.pool(out)
         out = self.bn3(self.conv3(out))
-        out = out + identity if self._adds else out
+        if self._adds:
+            out += identity  # No layer before it needs its output again.
         return self.relu(out) if self._rectified else out

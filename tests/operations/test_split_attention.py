@@ -1,5 +1,7 @@
 """The candidate block computes what mmpretrain's ResNeSt block does, and keeps channels_last."""
 
+from functools import partial
+
 import pytest
 import torch
 from mmpretrain.models.backbones.resnest import Bottleneck, SplitAttentionConv2d
@@ -66,6 +68,46 @@ def test_split_attention_is_resnests(candidate, dilation):
         radix=candidate.radix,
     )
     assert_same(ours, theirs, torch.randn(3, width, 9, 7))
+
+
+def plain(module, x):
+    """The specification: every map that ResNeSt's equations name is written down."""
+    batch, radix, groups = len(x), module.radix, module.groups
+    x = torch.relu(module.bn0(module.conv(x)))
+    splits = x.reshape(batch, radix, -1, *x.shape[2:])
+    pooled = splits.sum(1).mean((2, 3), keepdim=True)
+    weights = module.fc2(torch.relu(module.bn1(module.fc1(pooled)))).reshape(
+        batch, groups, radix, -1
+    )
+    weights = weights.sigmoid() if radix == 1 else weights.softmax(2)
+    return (splits * weights.transpose(1, 2).reshape(batch, radix, -1, 1, 1)).sum(1)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=str)
+def test_no_split_is_copied_and_the_sum_is_the_same(candidate, train):
+    module = randomized(SplitAttention(candidate, 64, 1, BN)).double().train(train)
+    results = []
+    for run in (module, partial(plain, module)):
+        x = torch.randn(
+            3, candidate.group_width(64), 9, 7, generator=torch.Generator().manual_seed(1)
+        )
+        out = run(x.double().requires_grad_())
+        module.zero_grad()
+        out.square().sum().backward()
+        results.append([out, *(p.grad.clone() for p in module.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=str)
+def test_mixed_precision_stays_in_it(candidate):
+    module = randomized(SplitAttention(candidate, 64, 1, BN))
+    x = torch.randn(3, candidate.group_width(64), 9, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module(x)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), module(x), rtol=0.1, atol=0.1)
 
 
 @pytest.mark.parametrize("candidate", CANDIDATES, ids=str)
