@@ -14,6 +14,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.export.deployable import INPUT, Deployable
 from pinas_mm.files import write_output
+from pinas_mm.models.folding import fold_batch_norms
 
 # The exporter's own default; every runtime of the last years takes it.
 OPSET = 17
@@ -34,7 +35,8 @@ def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> flo
     """Writes ONNX (opset 17), after ONNX Runtime computed from it what PyTorch does.
 
     The input is ``images`` (N, C, H, W), all but C dynamic; outputs are ``deployable.outputs``;
-    metadata properties are ``deployable.metadata``, lists as JSON.
+    metadata properties are ``deployable.metadata``, lists as JSON. Batch norms are folded into the
+    convolutions before them.
 
     Args:
         path: the file; written whole or not at all.
@@ -68,15 +70,15 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
     for name in deployable.outputs:
         maps = {2: f"{name}_height", 3: f"{name}_width"} if name != "logits" else {}
         axes[name] = {0: "batch", **maps}
-    buffer = io.BytesIO()
+    example, buffer = torch.zeros(2, deployable.channels, size, size), io.BytesIO()
     with warnings.catch_warnings():
         # Its successor takes another package (onnxscript); what tracing could fix, the comparison
         # at other sizes finds.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
-            deployable.module,
-            (torch.zeros(2, deployable.channels, size, size),),
+            fold_batch_norms(deployable.module, example),
+            (example,),
             buffer,
             dynamo=False,
             opset_version=OPSET,

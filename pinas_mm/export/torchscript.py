@@ -12,6 +12,7 @@ import torch
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.export.deployable import Deployable
 from pinas_mm.files import write_output
+from pinas_mm.models.folding import fold_batch_norms
 
 # The file's extra file with the metadata, for torch.jit.load(..., _extra_files={METADATA: ""}).
 METADATA = "metadata.json"
@@ -22,7 +23,8 @@ def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224)
 
     ``torch.jit.load(path)(images)`` takes images of any batch and size and returns a tensor for a
     classifier and a tuple for a backbone, in the order of ``deployable.outputs``. The extra file
-    ``metadata.json`` has these names and ``deployable.metadata``.
+    ``metadata.json`` has these names and ``deployable.metadata``. Batch norms are folded into the
+    convolutions before them.
 
     Args:
         path: the file; written whole or not at all.
@@ -39,7 +41,8 @@ def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224)
     with torch.no_grad(), warnings.catch_warnings():
         # What tracing could fix, the comparison at other sizes finds.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        traced = torch.jit.trace(deployable.module, example, check_trace=False)
+        folded = fold_batch_norms(deployable.module, example)
+        traced = torch.jit.trace(folded, example, check_trace=False)
     facts = json.dumps({"outputs": deployable.outputs, **deployable.metadata})
     buffer = io.BytesIO()
     torch.jit.save(traced, buffer, _extra_files={METADATA: facts})
