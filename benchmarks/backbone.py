@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """Times inference of the stand-alone backbone against the ResNeSt-50 of mmpretrain and of timm.
 
-    python benchmarks/backbone.py [--out FILE.json] [--rounds 15] [--compile]
+    python benchmarks/backbone.py [--out FILE.json] [--rounds 15]
 
 Architecture 111-1111-111111-111 is ResNeSt-50: with the same weights all three give the same
 features, which is checked first. All return the maps of four stages. Every network has a process of
 its own; all take turns, so that they meet the same load, and minima are compared. Forms of each:
 ``eager`` as the library builds it; ``folded``, batch norms folded (by the same function for all);
 ``onnx``, exported by ``write_onnx`` and run by ONNX Runtime on the CPU, where that is installed;
-``compiled``, folded and compiled by ``torch.compile``, which needs a C++ compiler. bfloat16 is timed
-on a GPU and on CPUs that multiply in it.
+and with ``--forms eager folded compiled``, say, folded and compiled by ``torch.compile``, which
+needs a C++ compiler. bfloat16 is timed on a GPU and on CPUs that multiply in it.
 """
 
 import argparse
@@ -146,19 +146,19 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def forms(dtype: torch.dtype, compiled: bool) -> list[str]:
-    """Those that can be timed here."""
-    kinds = ["eager", "folded"] + ["compiled"] * compiled
+def usual_forms() -> list[str]:
+    """Those that need nothing that is not installed."""
     installed = all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
-    # Its CPU kernels know no bfloat16.
-    return kinds + ["onnx"] * (installed and dtype is torch.float32)
+    return ["eager", "folded", *["onnx"] * installed]
 
 
 def measure(
-    dtype: torch.dtype, sizes: Sequence[Size], compiled: bool, rounds: int, threads: int
+    dtype: torch.dtype, sizes: Sequence[Size], forms: Sequence[str], rounds: int, threads: int
 ) -> list[dict]:
     """A cell for each size: milliseconds of every network and form, and ratios."""
-    turns = [(name, kind) for name in (*OURS, *PEERS) for kind in forms(dtype, compiled)]
+    # ONNX Runtime's CPU kernels know no bfloat16.
+    kinds = [kind for kind in forms if kind != "onnx" or dtype is torch.float32]
+    turns = [(name, kind) for name in (*OURS, *PEERS) for kind in kinds]
     spawn = multiprocessing.get_context("spawn")
     processes = {name: ProcessPoolExecutor(1, spawn) for name in (*OURS, *PEERS)}
     cells = []
@@ -183,8 +183,9 @@ def _cell(dtype: torch.dtype, size: Size, times: dict[tuple[str, str], list[floa
         ms.setdefault(kind, {})[name] = dict(min=min(values), median=statistics.median(values))
     fastest = {kind: min(row[name]["min"] for name in PEERS) for kind, row in ms.items()}
     ratios = {kind: fastest[kind] / row["all_1"]["min"] for kind, row in ms.items()}
-    # What each library gives whoever asks for no more, and what ours gives who folds.
-    ratios["folded against eager"] = fastest["eager"] / ms["folded"]["all_1"]["min"]
+    if {"eager", "folded"} <= ms.keys():
+        # What the others give whoever asks for no more, and what ours gives who folds.
+        ratios["folded against eager"] = fastest["eager"] / ms["folded"]["all_1"]["min"]
     batch, height, width = size
     name = str(dtype).removeprefix("torch.")
     return dict(dtype=name, batch=batch, height=height, width=width, ms=ms, ratios=ratios)
@@ -199,8 +200,8 @@ def show(cells: Sequence[dict], rounds: int) -> None:
         for kind, row in cell["ms"].items():
             times = (f"{t['min']:.1f} ({t['median']:.1f})" for t in row.values())
             table.add_row(images, kind, *times, f"{cell['ratios'][kind]:.2f}")
-        ratio = cell["ratios"]["folded against eager"]
-        table.add_row(images, "folded against eager", *[""] * len(row), f"{ratio:.2f}")
+        for kind in cell["ratios"].keys() - cell["ms"].keys():
+            table.add_row(images, kind, *[""] * len(row), f"{cell['ratios'][kind]:.2f}")
     Console().print(table)
 
 
@@ -211,14 +212,15 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--compile", action="store_true", help="time torch.compile as well")
+    kinds = ("eager", "folded", "onnx", "compiled")
+    parser.add_argument("--forms", nargs="+", choices=kinds, default=usual_forms())
     args = parser.parse_args()
     if args.out:
         check_output(Path(args.out))
     sizes = [(n, *map(int, size.split("x"))) for size in args.sizes for n in args.batches]
     different = check_same(64)
     measured = functools.partial(
-        measure, sizes=sizes, compiled=args.compile, rounds=args.rounds, threads=args.threads
+        measure, sizes=sizes, forms=args.forms, rounds=args.rounds, threads=args.threads
     )
     cells = measured(torch.float32)
     if DEVICE.type == "cuda" or fast_bfloat16():
@@ -230,8 +232,7 @@ def main() -> None:
         command = (
             f"benchmarks/backbone.py --sizes {' '.join(args.sizes)} --batches "
             f"{' '.join(map(str, args.batches))} --rounds {args.rounds} --threads {args.threads}"
-            + " --compile"
-            * args.compile
+            f" --forms {' '.join(args.forms)}"
         )
         facts = dict(command=command, machine=machine(), device=str(DEVICE), rounds=args.rounds)
         write_json(args.out, facts | dict(largest_difference=different, cells=cells))
