@@ -47,7 +47,7 @@ class Budget:
         self.constraints = tuple(Constraint.parse(constraint) for constraint in constraints)
         self._costs = {cost.name: cost for cost in costs}
         self.names = tuple(self._costs)
-        self._other: Arch | None = None
+        self._others: list[Arch] = []
         for constraint in self.constraints:
             self._check_known(constraint)
             self._check_alone(constraint)
@@ -93,15 +93,17 @@ class Budget:
             self._solve(number, rng, seen, drawn)
         return [Arch(choices, self.space.depths) for choices in drawn]
 
-    def has_other(self, seen: Collection[tuple[int, ...]]) -> bool:
-        """Whether an architecture within the budget is left besides ``seen``, a set.
+    def has_other(self, seen: Collection[tuple[int, ...]], besides: int = 0) -> bool:
+        """Whether more than ``besides`` architectures within the budget are left besides ``seen``,
+        a set.
 
-        The one that was found is kept, since finding it can take an integer program: asked before
-        each proposal, the answer costs nothing until that very one is proposed.
+        Those that were found are kept, since finding one can take an integer program: asked before
+        each proposal, the answer costs nothing until one of these very ones is proposed.
         """
-        if self._other is None or self._other in seen:
-            self._other = next(iter(self.sample(1, np.random.default_rng(0), seen)), None)
-        return self._other is not None
+        self._others = [arch for arch in self._others if arch not in seen]
+        if len(self._others) <= besides:
+            self._others = self.sample(besides + 1, np.random.default_rng(0), seen)
+        return len(self._others) > besides
 
     def _draw(
         self,

@@ -24,6 +24,8 @@ TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constrain
 # A new SQLite file's first journal is not waited for.
 TAKEN += ("database is locked",)
 TRIES, PAUSE = 10, 0.3
+# Seconds between two looks whether a file's lock is free; it is held for some milliseconds.
+POLL = 0.005
 # Seconds that a restart of a server may take.
 RESTART = 60.0
 
@@ -56,7 +58,10 @@ class StudyLock:
         self._engine, self._study = engine, study
         self._sqlite = engine.dialect.name == "sqlite"
         # A database in memory has one process, and a lock that nobody else waits for.
-        self._file = FileLock(f"{file}.lock") if self._sqlite and file else contextlib.nullcontext()
+        own = self._sqlite and file
+        self._file = (
+            FileLock(f"{file}.lock", poll_interval=POLL) if own else contextlib.nullcontext()
+        )
         if self._sqlite:
             return
         created_once(self._make, reached=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,25 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
 from pinas_mm.search.record.access import ERRORS, Access
-from pinas_mm.search.record.encoding import arch_of, distributions
+from pinas_mm.search.record.encoding import arch_of, held, parameter_names, parameters
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.identity import identify
-from pinas_mm.search.record.left import Left
+from pinas_mm.search.record.left import Leavings, Left
 from pinas_mm.search.record.lock import sqlite_file
-from pinas_mm.search.record.recovery import died_with, put_back
+from pinas_mm.search.record.recovery import put_back
 from pinas_mm.search.record.storage import cause_of, damages, open_storage
 from pinas_mm.space import Arch
 
-HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 # Trials that are left out are named up to this number.
 MOST_NAMED = 5
 
 
 @dataclasses.dataclass
 class Claim:
-    """An architecture that this process has taken on."""
+    """An architecture that this process has taken on; None while it is chosen."""
 
     trial: Trial
-    arch: Arch
+    arch: Arch | None
 
 
 class Record:
@@ -87,6 +86,7 @@ class Record:
     ) -> None:
         self.objectives, self.budget, self.trials = tuple(objectives), budget, trials
         self.space = budget.space
+        self._leavings = Leavings(budget, trials)
         self._heartbeat, self._grace = heartbeat, grace
         self._named: set[int] = set()
         self._storage = open_storage(url, heartbeat, grace)
@@ -117,49 +117,43 @@ class Record:
     def claim(self, number: int) -> list[Claim]:
         """Takes on up to ``number`` architectures, abandoned ones first, each of those alone.
 
+        The sampler thinks while nobody is kept waiting: its trial is entered before, and the
+        architecture after. Where another process has taken the same one meanwhile, it thinks again.
+
         Returns:
             None when all are finished or in somebody's work, or the budget's architectures are
             used up: see :meth:`finished`.
         """
-
-        def work() -> list[Claim]:
-            claims: list[Claim] = []
-            self._recover()
-            left = self._left()
-            while len(claims) < number and left.has_one():
-                alone = left.next_died()
-                if alone and claims:
-                    break
-                claim = self._ask()
-                if self.budget.feasible(np.array([claim.arch]))[0]:
-                    claims.append(claim)
-                    left.take(claim.arch)
-                    if alone:
+        claims: list[Claim] = []
+        try:
+            with self.beating(claims):
+                while len(claims) < number:
+                    entered = self._access.locked(functools.partial(self._enter, bool(claims)))
+                    if entered is None:
                         break
-                else:
-                    print_log(
-                        f"trial {claim.trial.number}, {claim.arch}, waited and is outside the "
-                        "budget: failed",
-                        "current",
-                    )
-                    self.study.tell(claim.trial, state=TrialState.FAIL)
-                    left = self._left()
-            return claims
-
-        claims = self._access.locked(work)
+                    trial, left = entered
+                    claims.append(Claim(trial, None))
+                    claims[-1].arch = self._choose(trial, left)
+                    if claims[-1].arch is None:
+                        claims.pop()
+                    elif left.next_died:
+                        break
+        except BaseException:
+            self.release(claims)
+            raise
         self._name_faults()
         return claims
 
     @contextlib.contextmanager
     def beating(self, claims: Sequence[Claim]) -> Iterator[None]:
-        """Gives signs of life for claims while a ``with`` block works on them."""
+        """Gives signs of life for claims while a ``with`` block works on them; it may add some."""
         stop = threading.Event()
 
         def beat() -> None:
             reached = True
             while True:
                 try:
-                    for claim in claims:
+                    for claim in tuple(claims):
                         self._storage.record_heartbeat(claim.trial._trial_id)
                     reached = True
                 except ERRORS as error:
@@ -213,8 +207,7 @@ class Record:
                 )
                 return False
             attributes = dict(arch=str(claim.arch), metrics=dict(metrics), costs=costs)
-            for name, value in attributes.items():
-                self._storage.set_trial_user_attr(trial_id, name, value)
+            self._storage.set_trial_user_attrs(trial_id, attributes)
             complete = state == TrialState.COMPLETE
             self.study.tell(claim.trial, values if complete else None, state)
             return True
@@ -257,8 +250,8 @@ class Record:
 
         def work() -> bool:
             self._recover()
-            running = any(trial.state == TrialState.RUNNING for trial in self._trials())
-            return not running and not self._left().has_one()
+            left = self._leavings.of(self._trials())
+            return not left.running and not left.has_one()
 
         return self._access.locked(work)
 
@@ -282,16 +275,82 @@ class Record:
         faulty = self._storage.faults.keys()
         return Findings.read(trials, faulty, self.budget, self.objectives, sampler, checkpoint)
 
-    def _ask(self) -> Claim:
-        """The next trial of the queue, or a new one; the lock must be held."""
-        with warnings.catch_warnings():
-            # Optuna expects heartbeats of its own loop only; ours come from beating().
-            warnings.simplefilter("ignore")
-            trial = self.study.ask()
-        self._storage.record_heartbeat(trial._trial_id)
-        for name, distribution in distributions(self.space).items():
-            trial.suggest_categorical(name, distribution.choices)
-        return Claim(trial, arch_of(trial, self.space))
+    def _enter(self, others: bool) -> tuple[Trial, Left] | None:
+        """The next trial of the queue, or a new one, and what was left; the lock must be held.
+
+        Args:
+            others: whether this process has claimed some, to which none is added that a worker
+                died with.
+        """
+        self._recover()
+        left = self._leavings.of(self._trials())
+        if not left.has_one() or (others and left.next_died):
+            return None
+        # As Optuna's ask, which expects heartbeats of its own loop and asks for all trials again.
+        self.study._thread_local.cached_all_trials = None
+        if left.waiting:
+            trial_id = left.waiting[0]._trial_id
+            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        else:
+            trial_id = self.study._storage.create_new_trial(self.study._study_id)
+        self._storage.record_heartbeat(trial_id)
+        return Trial(self.study, trial_id), left
+
+    def _choose(self, trial: Trial, left: Left) -> Arch | None:
+        """A trial's architecture, the sampler's where it has none yet.
+
+        Returns:
+            None where it is outside the budget, or the trial was given up meanwhile.
+        """
+        entered, names = trial._cached_frozen_trial, parameter_names(self.space)
+        arch = arch_of(entered, self.space)
+        fixed = held(entered, names)
+        if arch is None and len(fixed) == len(names):
+            arch = Arch(fixed.values(), self.space.depths)
+        while True:
+            chosen = arch or Arch((trial.relative_params[n] for n in names), self.space.depths)
+            known = left.held if arch is None else None
+            kept = self._access.locked(functools.partial(self._keep, trial, chosen, known))
+            if not isinstance(kept, Left):
+                return kept
+            # As entered, so that the sampler is asked anew.
+            left, trial = kept, Trial(self.study, trial._trial_id)
+
+    def _keep(self, trial: Trial, arch: Arch, known: frozenset[Arch] | None) -> Arch | Left | None:
+        """Writes down a trial's architecture; the lock must be held.
+
+        Args:
+            known: architectures that the sampler knew of; None where the queue has chosen.
+
+        Returns:
+            The architecture; what is left now where another process has taken it since then; None
+            as for :meth:`_choose`.
+        """
+        trials = self._trials()
+        found = trials[trial.number]
+        if found.state != TrialState.RUNNING:
+            # Given up while the sampler thought for too long.
+            return None
+        if not self.budget.feasible(np.array([arch]))[0]:
+            print_log(
+                f"trial {trial.number}, {arch}, waited and is outside the budget: failed",
+                "current",
+            )
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
+        if arch_of(found, self.space) is not None:
+            return arch
+        if (
+            known is not None
+            and arch in (left := self._leavings.of(trials)).held
+            and arch not in known
+        ):
+            return left
+        self._storage.set_trial_params(
+            trial._trial_id,
+            {n: c for n, c in parameters(arch, self.space).items() if n not in found.params},
+        )
+        return arch
 
     def _check_others_have_numbers(self, claim: Claim, values: Sequence[float]) -> None:
         """One odd architecture must not end a search; a supernet without any score must."""
@@ -326,16 +385,3 @@ class Record:
         # While the database was away nobody could give a sign of life.
         certain = time.monotonic() - self._access.lost >= self._grace
         put_back(self._storage, self.study, self.space, certain)
-
-    def _left(self) -> Left:
-        trials = self._trials()
-        return Left(
-            budget=self.budget,
-            waiting=[
-                died_with(trial, self.space)
-                for trial in trials
-                if trial.state == TrialState.WAITING
-            ],
-            wanted=self.trials - sum(trial.state in HELD for trial in trials),
-            seen={arch_of(trial, self.space) for trial in trials} - {None},
-        )

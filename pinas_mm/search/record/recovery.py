@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from mmengine.logging import print_log
-from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_mm.search.record.encoding import arch_of
+from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.space import SearchSpace
 
 # A worker that an architecture kills each time must not be sent there for ever.
 MAX_ATTEMPTS = 5
 
 
-def put_back(storage: RDBStorage, study: Study, space: SearchSpace, certain: bool) -> None:
+def put_back(storage: CheckedStorage, study: Study, space: SearchSpace, certain: bool) -> None:
     """Puts trials whose worker died back in the queue; the study's lock must be held.
 
     Optuna's own way out, failing them and queueing copies, counts each death as a trial.
@@ -24,15 +24,17 @@ def put_back(storage: RDBStorage, study: Study, space: SearchSpace, certain: boo
         space: the search space.
         certain: whether who gives no sign of life is dead.
     """
-    stale = set(storage._get_stale_trial_ids(study._study_id)) if certain else set()
+    if not certain:
+        return
     died = []
-    for trial in study.get_trials(deepcopy=False):
-        # Claiming needs the lock: where we hold it, nobody is choosing an architecture now.
-        chosen = len(trial.params) >= space.num_blocks
-        if trial.state == TrialState.RUNNING and (not chosen or trial._trial_id in stale):
+    for trial_id, beaten in storage.silent_trials(study._study_id):
+        trial = storage.get_trial(trial_id)
+        chosen = arch_of(trial, space) is not None
+        # Who chooses has given a sign of life: without one it is no claim of ours.
+        if beaten or not chosen:
             _put_back(storage, trial, space)
-            if chosen:
-                died.append(str(trial.number))
+        if beaten and chosen:
+            died.append(str(trial.number))
     if died:
         numbers = ", ".join(died)
         print_log(f"trials whose worker died are tried again, each alone: {numbers}", "current")
@@ -43,7 +45,7 @@ def died_with(trial: FrozenTrial, space: SearchSpace) -> bool:
     return "died" in trial.user_attrs and arch_of(trial, space) is not None
 
 
-def _put_back(storage: RDBStorage, trial: FrozenTrial, space: SearchSpace) -> None:
+def _put_back(storage: CheckedStorage, trial: FrozenTrial, space: SearchSpace) -> None:
     died = trial.user_attrs.get("died", 0) + 1
     storage.set_trial_user_attr(trial._trial_id, "died", died)
     state = TrialState.WAITING if died < MAX_ATTEMPTS else TrialState.FAIL

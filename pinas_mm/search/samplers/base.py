@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial
 
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective
-from pinas_mm.search.record.encoding import distributions, parameter_names, parameters
-from pinas_mm.search.samplers.history import History, held
+from pinas_mm.search.record.encoding import distributions, held, parameter_names, parameters
+from pinas_mm.search.samplers.history import History, Reader
 from pinas_mm.search.samplers.moves import mutate, neighbours
 from pinas_mm.space import Arch, SearchSpace
 
@@ -57,6 +57,7 @@ class ArchSampler(BaseSampler):
     ) -> None:
         self.space, self.seed, self.objectives = space, seed, tuple(objectives)
         self.budget = Budget(space, ()) if budget is None else budget
+        self._reader = Reader(space)
         self._others = RandomSampler(seed)
 
     @abc.abstractmethod
@@ -79,7 +80,7 @@ class ArchSampler(BaseSampler):
         if not search_space:
             return {}
         rng = np.random.default_rng([self.seed, trial.number])
-        history, failed = History.read(study, trial, self.space, rng)
+        history, failed = self._reader.read(study, trial, rng)
         fixed = held(trial, parameter_names(self.space))
         proposals = self._proposals(study, trial, history, rng)
         without_failed = frozenset(history.seen | failed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.search.record.encoding import parameter_names
+from pinas_mm.search.record.encoding import held, parameter_names
+from pinas_mm.search.record.settled import Settled
 from pinas_mm.space import SearchSpace
 
 # Weight of the sum beside the maximum (Knowles 2006, ParEGO, equation 2).
@@ -23,13 +26,16 @@ class History:
     Attributes:
         archs: evaluated architectures as candidate indices, shape (n, blocks), in the order of
             their trials; all different.
-        scores: shape (n,), finite, more is better. An architecture that was evaluated several
-            times has its mean.
+        gains: the objectives, shape (n, objectives), finite, more is better. An architecture that
+            was evaluated several times has its mean.
+        scores: one number of these, shape (n,), more is better. Several objectives become one by
+            :func:`scalarize`, whose weights are drawn once a proposal.
         pending: architectures that are in work or wait, shape (m, blocks).
         seen: all that are not to be proposed.
     """
 
     archs: np.ndarray
+    gains: np.ndarray
     scores: np.ndarray
     pending: np.ndarray
     seen: frozenset[tuple[int, ...]]
@@ -41,62 +47,118 @@ class History:
         """Indices of the best, best first; of equals the earlier first."""
         return np.argsort(-self.scores, kind="stable")[:number]
 
-    @classmethod
+    def beginning(self, number: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The first ``number`` architectures, and scores that later proposals find again.
+
+        Args:
+            seed: of the weights of several objectives, instead of the proposal's own.
+        """
+        if self.gains.shape[1] == 1:
+            return self.archs[:number], self.scores[:number]
+        weights = np.random.default_rng([*seed, number])
+        return self.archs[:number], scalarize(self.gains[:number], weights)
+
+
+class Reader:
+    """Reads the histories of one study, finished trials once.
+
+    Args:
+        space: the search space.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space, self._settled = space, Settled()
+        self._sum = _Sum(space.num_blocks)
+
     def read(
-        cls, study: Study, trial: FrozenTrial, space: SearchSpace, rng: np.random.Generator
+        self, study: Study, trial: FrozenTrial, rng: np.random.Generator
     ) -> tuple[History, frozenset[tuple[int, ...]]]:
         """The history before a trial, and the architectures whose trials all failed.
 
         Pruned trials count with their last intermediate value where there is one objective.
-        Several objectives become one by an augmented Chebyshev scalarization whose weights are
-        drawn here, once a proposal (Knowles 2006, ParEGO).
+
+        Args:
+            rng: draws the weights of several objectives.
         """
-        rows: dict[tuple[int, ...], int] = {}
-        values: list[list[float]] = []
-        places: list[int] = []
-        pending, seen, failed = [], set(), set()
-        names = parameter_names(space)
         # Hyperband shows a sampler a part of the study only.
         whole = getattr(study, "_study", study)
-        for other in whole.get_trials(deepcopy=False):
+        objectives, names = len(study.directions), parameter_names(self._space)
+        anew, fresh, rest = self._settled.split(whole.get_trials(deepcopy=False))
+        if anew:
+            self._sum = _Sum(self._space.num_blocks)
+        self._sum.add(fresh, names, objectives)
+        summed, pending = self._sum.copy(), []
+        finished = []
+        for other in rest:
             if other.number == trial.number:
                 continue
+            if other.state.is_finished():
+                finished.append(other)
+                continue
             choices = tuple(held(other, names).values())
+            if len(choices) == len(names):
+                summed.seen.add(choices)
+                pending.append(choices)
+        summed.add(finished, names, objectives)
+        signs = np.array([1 if d == StudyDirection.MAXIMIZE else -1 for d in study.directions])
+        gains = np.zeros((len(summed.rows), objectives))
+        np.add.at(gains, summed.places, _finite(summed.values.reshape(-1, objectives)))
+        gains *= signs / np.bincount(summed.places, minlength=len(summed.rows))[:, None]
+        history = History(
+            archs=summed.archs,
+            gains=gains,
+            scores=scalarize(gains, rng),
+            pending=np.array(pending, dtype=np.int64).reshape(-1, self._space.num_blocks),
+            seen=frozenset(summed.seen),
+        )
+        return history, frozenset(summed.failed - summed.seen)
+
+
+class _Sum:
+    """What finished trials say.
+
+    Attributes:
+        rows: evaluated architectures, each with its place among them.
+        archs: the same as an array, shape (rows, blocks).
+        values: of the objectives, shape (results, objectives).
+        places: of the results' architectures, shape (results,).
+        seen, failed: architectures that have not failed, and that have.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self.rows: dict[tuple[int, ...], int] = {}
+        self.archs = np.zeros((0, blocks), dtype=np.int64)
+        self.values = np.zeros(0)
+        self.places = np.zeros(0, dtype=np.int64)
+        self.seen: set[tuple[int, ...]] = set()
+        self.failed: set[tuple[int, ...]] = set()
+
+    def copy(self) -> _Sum:
+        """One that can be added to by itself."""
+        other = copy.copy(self)
+        other.rows, other.seen, other.failed = dict(self.rows), set(self.seen), set(self.failed)
+        return other
+
+    def add(self, trials: Sequence[FrozenTrial], names: Sequence[str], objectives: int) -> None:
+        """Adds finished trials."""
+        known, values, places = len(self.rows), [], []
+        for trial in trials:
+            choices = tuple(held(trial, names).values())
             if len(choices) < len(names):
                 continue
-            if other.state == TrialState.FAIL:
-                failed.add(choices)
+            if trial.state == TrialState.FAIL:
+                self.failed.add(choices)
                 continue
-            seen.add(choices)
-            if other.state in (TrialState.RUNNING, TrialState.WAITING):
-                pending.append(choices)
-                continue
-            found = _values(other, len(study.directions))
+            self.seen.add(choices)
+            found = _values(trial, objectives)
             if found is not None:
-                places.append(rows.setdefault(choices, len(rows)))
-                values.append(found)
-        signs = np.array([1 if d == StudyDirection.MAXIMIZE else -1 for d in study.directions])
-        gains = np.zeros((len(rows), len(signs)))
-        np.add.at(gains, places, _finite(np.array(values).reshape(-1, len(signs))))
-        gains *= signs / np.bincount(places, minlength=len(rows))[:, None]
-        history = cls(
-            archs=np.array(list(rows), dtype=np.int64).reshape(-1, space.num_blocks),
-            scores=scalarize(gains, rng),
-            pending=np.array(pending, dtype=np.int64).reshape(-1, space.num_blocks),
-            seen=frozenset(seen),
-        )
-        return history, frozenset(failed - seen)
-
-
-def held(trial: FrozenTrial, names: Sequence[str]) -> dict[int, int]:
-    """Candidates by block that the record has for a trial, of the parameters ``names``.
-
-    A trial that waits for its first turn has its architecture among Optuna's fixed parameters.
-    """
-    chosen = trial.params
-    if trial.state in (TrialState.WAITING, TrialState.RUNNING):
-        chosen = {**trial.system_attrs.get("fixed_params", {}), **chosen}
-    return {block: int(chosen[name]) for block, name in enumerate(names) if name in chosen}
+                places.append(self.rows.setdefault(choices, len(self.rows)))
+                values += found
+        if values:
+            fresh = np.array(list(itertools.islice(self.rows, known, None)), dtype=np.int64)
+            self.archs = np.concatenate([self.archs, fresh.reshape(-1, len(names))])
+            self.values = np.concatenate([self.values, values])
+            self.places = np.concatenate([self.places, places])
 
 
 def scalarize(gains: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -93,22 +93,24 @@ def test_who_comes_while_the_server_restarts_waits(open_record, postgresql_serve
     assert len(creations) > 1
 
 
-def test_a_lock_lost_in_the_middle_writes_nothing(open_record, postgresql_server):
-    record = open_record(postgresql_server.url, study="middle", trials=12)
+@pytest.mark.parametrize("step", ["_enter", "_keep"])
+def test_a_lock_lost_in_the_middle_writes_nothing(open_record, postgresql_server, step):
+    record = open_record(postgresql_server.url, study=f"middle{step}", trials=12)
     record.claim(2)
-    sampled, ask = [], record._ask
+    done, whole = [], getattr(record, step)
 
-    def restarting():
-        claim = ask()
-        sampled.append(claim.arch)
-        if len(sampled) == 2:
+    def restarting(*arguments):
+        result = whole(*arguments)
+        done.append(result)
+        if len(done) == 2:
             postgresql_server.stop()
             postgresql_server.start()
-        return claim
+        return result
 
-    record._ask = restarting
+    setattr(record, step, restarting)
     claims = record.claim(3)
-    # Those of the first try were never in the database.
+    assert len(done) == 4
+    # What the first try wrote was never in the database.
     assert [claim.trial.number for claim in claims] == [2, 3, 4]
     assert len(record.study.trials) == 5
     assert all(record.finish(claim, score(claim.arch)) for claim in claims)
