@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
@@ -27,6 +28,7 @@ from rich.text import Text
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.findings import Evaluated, Findings
+from pinas_mm.search.report.beside import Beside
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 
@@ -79,6 +81,7 @@ class Display:
         self._streams: list[tuple[logging.StreamHandler, TextIO]] = []
         self._looked = self._reported = time.monotonic()
         self._evaluated = -1
+        self._beside = Beside()
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -94,6 +97,8 @@ class Display:
     ) -> None:
         if kind is None:
             self._look()
+        # Whoever writes the last report comes after it.
+        self._reporting(self._beside.wait)
         for handler, stream in self._streams:
             handler.setStream(stream)
         self._bar.stop()
@@ -107,11 +112,14 @@ class Display:
         self._look()
         if now - self._reported >= REPORT:
             self._reported = now
-            try:
-                self._search.write(patience=0)
-            except UserError as error:
-                # The search goes on; its end writes the report again.
-                self._logger.warning(str(error))
+            self._reporting(lambda: self._beside.write(*self._search.report(patience=0)))
+
+    def _reporting(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except UserError as error:
+            # The search goes on; its end writes the report again.
+            self._logger.warning(str(error))
 
     def _share_terminal(self) -> None:
         """Log lines that go to the bar's terminal are written above it, not into it."""

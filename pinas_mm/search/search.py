@@ -136,21 +136,29 @@ class Search:
         Raises:
             UserError: the disk is full or the folder cannot be written; the record is not touched.
         """
-        findings = self.findings(patience)
+        report = self.report(patience)
         try:
-            write_report(
-                findings,
-                self.work_dir,
-                self.cost_table,
-                self.settings.best,
-                self._sha256,
-                self._facts,
-            )
+            write_report(*report)
         except OSError as error:
             raise UserError(
                 f"the report in {self.work_dir} cannot be written ({error.strerror}): make room "
                 "and run the same command, the record has what is finished"
             ) from error
+
+    def report(self, patience: float | None = None) -> tuple[Any, ...]:
+        """What :func:`~pinas_mm.search.report.report.write_report` takes to write it.
+
+        Args:
+            patience: as for :meth:`findings`.
+        """
+        return (
+            self.findings(patience),
+            self.work_dir,
+            self.cost_table,
+            self.settings.best,
+            self._sha256,
+            self._facts,
+        )
 
     def _num_classes(self, model: nn.Module) -> int:
         if self.settings.num_classes is not None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
-from pinas_mm.search.record.encoding import arch_of
 from pinas_mm.space import Arch, SearchSpace
-
-# What trials that cannot be used are counted as, beside Optuna's states.
-LEFT_OUT = "left out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,49 +59,6 @@ class Findings:
     states: dict[str, int]
     checkpoint: str = ""
 
-    @classmethod
-    def read(
-        cls,
-        trials: Sequence[FrozenTrial],
-        left_out: Collection[int],
-        budget: Budget,
-        objectives: tuple[Objective, ...],
-        sampler: str,
-        checkpoint: str,
-    ) -> Findings:
-        """What trials of a record are, of whose numbers ``left_out`` cannot be used."""
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        archs = [arch_of(trial, budget.space) for trial in complete]
-        within = budget.feasible(np.array(archs).reshape(len(archs), budget.space.num_blocks))
-        start = min(
-            (trial.datetime_start for trial in trials if trial.datetime_start), default=None
-        )
-        evaluated = [
-            Evaluated(
-                trial=trial.number,
-                arch=arch,
-                values=tuple(trial.values),
-                metrics=trial.user_attrs["metrics"],
-                costs=trial.user_attrs["costs"],
-                seconds=(trial.datetime_complete - start).total_seconds(),
-            )
-            for trial, arch, fits in zip(complete, archs, within, strict=True)
-            if fits
-        ]
-        states = Counter(trial.state for trial in trials if trial.number not in left_out)
-        return cls(
-            space=budget.space,
-            objectives=objectives,
-            constraints=budget.constraints,
-            sampler=sampler,
-            evaluated=tuple(sorted(evaluated, key=lambda e: (e.seconds, e.trial))),
-            states={
-                **{state.name.lower(): states[state] for state in TrialState},
-                **({LEFT_OUT: len(left_out)} if left_out else {}),
-            },
-            checkpoint=checkpoint,
-        )
-
     def best(self, number: int | None = None) -> list[Evaluated]:
         """The best architectures, best first.
 
@@ -117,10 +68,7 @@ class Findings:
         """
         gains = self._gains()
         fronts = pareto_fronts(gains)
-        order = sorted(
-            range(len(self.evaluated)),
-            key=lambda i: (fronts[i], -gains[i, 0], self.evaluated[i].trial),
-        )
+        order = np.lexsort(([e.trial for e in self.evaluated], -gains[:, 0], fronts))
         return [self.evaluated[i] for i in order[:number]]
 
     def front(self) -> list[Evaluated]:
@@ -171,18 +119,33 @@ def pareto_fronts(gains: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
         Whole numbers, shape (n,).
     """
     gains = np.asarray(gains, dtype=float)
-    fronts = np.zeros(len(gains), dtype=int)
     if len(gains) == 0:
-        return fronts
+        return np.zeros(0, dtype=int)
     if gains.shape[1] == 1:
         return np.unique(-gains[:, 0], return_inverse=True)[1]
-    # Whoever beats a row stands before it in this order.
-    order = np.lexsort(-gains.T[::-1])
-    gains = gains[order]
+    # Equal rows are on the same front; whoever beats a row stands before it in this order.
+    rows, places = np.unique(-gains, axis=0, return_inverse=True)
+    ranked = (_of_two if gains.shape[1] == 2 else _of_many)(-rows)
+    return ranked[places.ravel()]
+
+
+def _of_two(gains: np.ndarray) -> np.ndarray:
+    """Fronts of different rows of two columns, in falling order: each front is beaten in the second
+    column by the last of its rows, so that a row's is found by bisection (Jensen 2003).
+    """
+    least: list[float] = []
+    ranked = np.zeros(len(gains), dtype=int)
+    for row, second in enumerate((-gains[:, 1]).tolist()):
+        front = bisect.bisect_right(least, second)
+        least[front : front + 1] = [second]
+        ranked[row] = front
+    return ranked
+
+
+def _of_many(gains: np.ndarray) -> np.ndarray:
+    """The same of any number of columns, by looking at all rows before each."""
     ranked = np.zeros(len(gains), dtype=int)
     for row in range(1, len(gains)):
-        above = gains[:row]
-        beaten_by = (above >= gains[row]).all(axis=1) & (above > gains[row]).any(axis=1)
+        beaten_by = (gains[:row] >= gains[row]).all(axis=1)
         ranked[row] = ranked[:row][beaten_by].max(initial=-1) + 1
-    fronts[order] = ranked
-    return fronts
+    return ranked

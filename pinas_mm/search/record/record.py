@@ -22,6 +22,7 @@ from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
 from pinas_mm.search.record.access import ERRORS, Access
 from pinas_mm.search.record.encoding import arch_of, held, parameter_names, parameters
+from pinas_mm.search.record.evaluations import Evaluations
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.identity import identify
 from pinas_mm.search.record.left import Leavings, Left
@@ -87,6 +88,7 @@ class Record:
         self.objectives, self.budget, self.trials = tuple(objectives), budget, trials
         self.space = budget.space
         self._leavings = Leavings(budget, trials)
+        self._evaluations = Evaluations(budget, self.objectives)
         self._heartbeat, self._grace = heartbeat, grace
         self._named: set[int] = set()
         self._storage = open_storage(url, heartbeat, grace)
@@ -273,7 +275,7 @@ class Record:
         trials = self._access.unlocked(self._trials, patience)
         self._name_faults()
         faulty = self._storage.faults.keys()
-        return Findings.read(trials, faulty, self.budget, self.objectives, sampler, checkpoint)
+        return self._evaluations.findings(trials, faulty, sampler, checkpoint)
 
     def _enter(self, others: bool) -> tuple[Trial, Left] | None:
         """The next trial of the queue, or a new one, and what was left; the lock must be held.

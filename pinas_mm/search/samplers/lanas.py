@@ -24,10 +24,11 @@ class LaNASSampler(ArchSampler):
     """Latent action search (Wang et al., LaNAS, TPAMI 2021; Pi-NAS, section 4.1).
 
     After ``startup`` random architectures a tree splits the space into good and bad parts, see
-    :class:`Partition`; it is learned anew every ``refit`` results. Upper confidence bounds lead to
-    a leaf. Random architectures, mutations and crossovers of the leaf's best members compete: only
-    those stay that every classifier on the path puts on the path's side, and of these one is drawn
-    or, with probability ``greed``, the one deepest inside is taken.
+    :class:`Partition`; it is learned anew every ``refit`` results, or every 2 % of them where that
+    is more. Upper confidence bounds lead to a leaf. Random architectures, mutations and crossovers
+    of the leaf's best members compete: only those stay that every classifier on the path puts on
+    the path's side, and of these one is drawn or, with probability ``greed``, the one deepest
+    inside is taken.
 
     Pi-NAS starts with 80 random architectures, refits after 8 and evaluates 1,000; the defaults
     here suit 100 to 300.
@@ -35,7 +36,8 @@ class LaNASSampler(ArchSampler):
     Args:
         space, budget, seed, objectives: see :class:`ArchSampler`.
         startup: random architectures at the beginning.
-        refit: results between two trees.
+        refit: results between two trees at least; with several objectives each tree has weights of
+            its own.
         exploration: weight of the confidence bounds' width, for scores scaled to [0, 1].
         leaf: smallest part that a split is meant to leave.
         depth: splits on a path at most.
@@ -98,8 +100,10 @@ class LaNASSampler(ArchSampler):
 
     def _path(self, history: History) -> Path:
         """To the best leaf of the tree, learned from the record's beginning."""
-        number = len(history) - max(len(history) - self.startup, 0) % self.refit
-        archs, scores = history.archs[:number], history.scores[:number]
+        number = min(self.startup, len(history))
+        while (grown := number + max(self.refit, number // 50)) <= len(history):
+            number = grown
+        archs, scores = history.beginning(number, (self.seed,))
         key = archs.tobytes() + scores.tobytes()
         if self._learned is None or self._learned[0] != key:
             numbers = features(archs, self.space)

@@ -35,11 +35,17 @@ class PredictorSampler(ArchSampler):
     improvement, as it is part of what is looked for. Architectures in work count as if they had
     their expected scores, so that parallel workers look at different ones.
 
+    A Gaussian process grows with the cube of the results: of more than ``subset`` it knows the
+    best half, the newest quarter and an even spread over the ranks of the others (a subset of data,
+    Rasmussen & Williams 2006, section 8.3.3, that keeps what decides where to look).
+
     Args:
         space, budget, seed, objectives: see :class:`ArchSampler`.
         startup: random architectures at the beginning.
         pool: random architectures that each proposal considers.
-        refit: the hyperparameters are fitted again when there are this many times as many results.
+        refit: the hyperparameters are fitted again when there are this many times as many results;
+            of several objectives to weights of each fit's own.
+        subset: results that a Gaussian process knows at most.
 
     Raises:
         UserError: a number is out of range.
@@ -54,14 +60,15 @@ class PredictorSampler(ArchSampler):
         startup: int = 16,
         pool: int = 300,
         refit: float = 1.15,
+        subset: int = 400,
     ) -> None:
         super().__init__(space, budget, seed, objectives)
-        if startup < 2 or pool < 1 or refit <= 1:
+        if startup < 2 or pool < 1 or refit <= 1 or subset < 8:
             raise UserError(
-                "PredictorSampler takes startup of at least 2, pool of at least 1 and refit of "
-                f"more than 1, not {startup}, {pool}, {refit}"
+                "PredictorSampler takes startup of at least 2, pool of at least 1, refit of more "
+                f"than 1 and subset of at least 8, not {startup}, {pool}, {refit}, {subset}"
             )
-        self.startup, self.pool, self.refit = startup, pool, refit
+        self.startup, self.pool, self.refit, self.subset = startup, pool, refit, subset
         self._process = ArchProcess(space)
         self._threads = ThreadpoolController()
         # By view: what was fitted to, and the hyperparameters.
@@ -73,11 +80,12 @@ class PredictorSampler(ArchSampler):
         if len(history) < 2 or started < self.startup:
             return None
         squeezed = started % 2 == 0
-        scores = standardized(history.scores, squeezed)
+        kept = chosen(history.scores, self.subset)
+        archs, scores = history.archs[kept], standardized(history.scores[kept], squeezed)
         # More threads make matrices this small slower, four times on two cores.
         with self._threads.limit(limits=1, user_api="blas"):
             hyper = self._hyper(history, squeezed)
-            posterior = self._process.condition(hyper, history.archs, scores, history.pending)
+            posterior = self._process.condition(hyper, archs, scores, history.pending)
             return self._climb(posterior, history, rng)
 
     def _hyper(self, history: History, squeezed: bool) -> np.ndarray:
@@ -85,7 +93,9 @@ class PredictorSampler(ArchSampler):
         number = min(self.startup, len(history))
         while (grown := int(number * self.refit) + 1) <= len(history):
             number = grown
-        archs, scores = history.archs[:number], history.scores[:number]
+        archs, scores = history.beginning(number, (self.seed, squeezed))
+        kept = chosen(scores, self.subset)
+        archs, scores = archs[kept], scores[kept]
         key = archs.tobytes() + scores.tobytes()
         if self._fitted.get(squeezed, (b"",))[0] != key:
             hyper = self._process.fit(archs, standardized(scores, squeezed))
@@ -112,6 +122,26 @@ class PredictorSampler(ArchSampler):
             proposal, highest = archs[order[0]], gains[order[0]]
             archs = self.fresh(neighbours(archs[order], candidates), history)
         return proposal
+
+
+def chosen(scores: np.ndarray, number: int) -> np.ndarray:
+    """Which results stand for all: indices, ascending, at most ``number`` of them.
+
+    Args:
+        scores: shape (n,), the oldest first.
+        number: the best half of it are taken, the newest quarter, and for the rest others evenly
+            over their ranks. All where there are no more.
+    """
+    if len(scores) <= number:
+        return np.arange(len(scores))
+    ranked = np.argsort(-scores, kind="stable")
+    taken = np.zeros(len(scores), dtype=bool)
+    taken[ranked[: number // 2]] = True
+    taken[len(scores) - number // 4 :] = True
+    others = ranked[~taken[ranked]]
+    places = np.linspace(0, len(others) - 1, number - taken.sum())
+    taken[others[np.rint(places).astype(int)]] = True
+    return np.flatnonzero(taken)
 
 
 def standardized(scores: np.ndarray, squeezed: bool) -> np.ndarray:

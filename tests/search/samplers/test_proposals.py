@@ -10,7 +10,9 @@ from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.record.encoding import arch_of, distributions, parameters
 from pinas_mm.search.samplers import SpaceExhausted, build_sampler
+from pinas_mm.search.samplers.gaussian_process import ArchProcess
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
+from pinas_mm.search.samplers.predictor import chosen
 from pinas_mm.space import SearchSpace
 
 OURS = ["EvolutionSampler", "LaNASSampler", "PredictorSampler"]
@@ -257,3 +259,51 @@ def test_unknown_samplers_are_told_the_known_ones(space, name, fault):
 def test_bad_configs(space, config, message):
     with pytest.raises(UserError, match=message):
         build_sampler(config, space)
+
+
+@pytest.mark.parametrize("number", [8, 20, 400])
+def test_a_subset_has_the_best_the_newest_and_some_of_all(number):
+    scores = np.random.default_rng(0).permutation(1000).astype(float)
+    for known in (5, number, number + 1, 1000):
+        kept = chosen(scores[:known], number)
+        assert len(kept) == min(known, number)
+        assert kept.tolist() == sorted(set(kept.tolist()))
+    best = np.argsort(-scores)[: number // 2]
+    assert set(best) <= set(kept)
+    assert set(range(1000 - number // 4, 1000)) <= set(kept)
+    others = np.sort(scores[sorted(set(kept) - set(best) - set(range(1000 - number // 4, 1000)))])
+    assert others[0] < 10
+    assert np.diff(others).max() < 2 * 1000 / len(others)
+
+
+@pytest.mark.parametrize("directions", [("maximize",), ("maximize", "minimize")])
+def test_a_gaussian_process_stays_small_and_is_seldom_fitted(space, monkeypatch, directions):
+    fitted, conditioned = [], []
+    fit, condition = ArchProcess.fit, ArchProcess.condition
+
+    def counted_fit(self, archs, scores):
+        fitted.append(len(archs))
+        return fit(self, archs, scores)
+
+    def counted_condition(self, hyper, archs, scores, pending):
+        conditioned.append(len(archs))
+        return condition(self, hyper, archs, scores, pending)
+
+    monkeypatch.setattr(ArchProcess, "fit", counted_fit)
+    monkeypatch.setattr(ArchProcess, "condition", counted_condition)
+
+    def archs(subset):
+        fitted.clear()
+        conditioned.clear()
+        config = dict(type="PredictorSampler", startup=8, subset=subset)
+        return search(study_of(build_sampler(config, space), directions), space, 40)
+
+    capped = archs(20)
+    assert max(fitted) == max(conditioned) == 20
+    assert archs(20) == capped
+    whole = archs(400)
+    assert whole == archs(40)
+    # The first 20 results are all there is to know, capped or not.
+    assert capped[:20] == whole[:20]
+    # 8, 10, 12, 14, 17, 20, 24, 28, 33 and 38 results, in both views.
+    assert len(fitted) <= 20

@@ -1,0 +1,89 @@
+"""The report of a running search, written by a process beside it.
+
+Pictures of thousands of architectures take seconds of plain Python: in a thread they would hold up
+each operation of the evaluation that goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from pinas_mm.errors import UserError
+from pinas_mm.search.report.report import write_report
+
+# How much the process yields to those that evaluate, as of the command nice.
+NICENESS = 10
+
+
+class Beside:
+    """Writes reports, one at a time, in a process that has the lowest claim on the cores."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+
+    def write(self, *report: Any) -> None:
+        """Begins to write a report, unless the one before is still being written.
+
+        Args:
+            report: arguments of :func:`~pinas_mm.search.report.report.write_report`.
+
+        Raises:
+            UserError: the one before could not be written.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.wait()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        # A file: to a pipe one can write no faster than the process begins to read.
+        with tempfile.TemporaryFile() as given:
+            pickle.dump(report, given)
+            given.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                env=environment,
+                stdin=given,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+
+    def wait(self) -> None:
+        """Waits for the report in work.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        _, said = process.communicate()
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines()
+            said = lines[-1] if lines else f"its process ended with status {process.returncode}"
+            raise UserError(f"the report cannot be written now ({said}): the search goes on")
+
+
+def main() -> None:
+    """Writes the report that standard input has."""
+    # Ctrl-C is for the search, which waits for a report that has been begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    try:
+        write_report(*pickle.load(sys.stdin.buffer))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
