@@ -330,8 +330,9 @@ class Record:
         """
         trials = self._trials()
         found = trials[trial.number]
-        if found.state != TrialState.RUNNING:
-            # Given up while the sampler thought for too long.
+        written = arch_of(found, self.space)
+        if found.state != TrialState.RUNNING or (known is not None and written is not None):
+            # Given up while the sampler thought for too long, and maybe taken over.
             return None
         if not self.budget.feasible(np.array([arch]))[0]:
             print_log(
@@ -340,7 +341,7 @@ class Record:
             )
             self.study.tell(trial, state=TrialState.FAIL)
             return None
-        if arch_of(found, self.space) is not None:
+        if written is not None:
             return arch
         if (
             known is not None

@@ -29,6 +29,9 @@ def put_back(storage: CheckedStorage, study: Study, space: SearchSpace, certain:
     died = []
     for trial_id, beaten in storage.silent_trials(study._study_id):
         trial = storage.get_trial(trial_id)
+        if trial.state != TrialState.RUNNING:
+            # One that cannot be used is left as it is.
+            continue
         chosen = arch_of(trial, space) is not None
         # Who chooses has given a sign of life: without one it is no claim of ours.
         if beaten or not chosen:
