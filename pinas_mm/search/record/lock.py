@@ -58,10 +58,7 @@ class StudyLock:
         self._engine, self._study = engine, study
         self._sqlite = engine.dialect.name == "sqlite"
         # A database in memory has one process, and a lock that nobody else waits for.
-        own = self._sqlite and file
-        self._file = (
-            FileLock(f"{file}.lock", poll_interval=POLL) if own else contextlib.nullcontext()
-        )
+        self._file = FileLock(f"{file}.lock") if self._sqlite and file else None
         if self._sqlite:
             return
         created_once(self._make, reached=True)
@@ -79,7 +76,8 @@ class StudyLock:
             A connection in a transaction that ends with the block: who loses the lock with the
             connection has written nothing.
         """
-        with self._file, self._engine.begin() as connection:
+        file = self._file.acquire(poll_interval=POLL) if self._file else contextlib.nullcontext()
+        with file, self._engine.begin() as connection:
             if self._sqlite:
                 # Python's driver would begin with the first write, and end with a savepoint.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
