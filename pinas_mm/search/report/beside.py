@@ -6,12 +6,12 @@ each operation of the evaluation that goes on.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import pickle
 import signal
-import subprocess
-import sys
-import tempfile
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from pinas_mm.errors import UserError
@@ -25,7 +25,8 @@ class Beside:
     """Writes reports, one at a time, in a process that has the lowest claim on the cores."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._process: ProcessPoolExecutor | None = None
+        self._report: Future[None] | None = None
 
     def write(self, *report: Any) -> None:
         """Begins to write a report, unless the one before is still being written.
@@ -36,54 +37,51 @@ class Beside:
         Raises:
             UserError: the one before could not be written.
         """
-        if self._process is not None and self._process.poll() is None:
+        if self._report is not None and not self._report.done():
             return
-        self.wait()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        }
-        # A file: to a pipe one can write no faster than the process begins to read.
-        with tempfile.TemporaryFile() as given:
-            pickle.dump(report, given)
-            given.seek(0)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
-                env=environment,
-                stdin=given,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+        self._finish()
+        if self._process is None:
+            # Forked it would share this process's threads' locks.
+            spawn = multiprocessing.get_context("spawn")
+            self._process = ProcessPoolExecutor(1, spawn, initializer=_yield_to_others)
+        self._report = self._process.submit(write_report, *report)
 
     def wait(self) -> None:
-        """Waits for the report in work.
+        """Waits for the report in work, and ends the process.
 
         Raises:
             UserError: it could not be written.
         """
-        if self._process is None:
+        try:
+            self._finish()
+        finally:
+            if self._process is not None:
+                self._process.shutdown()
+                self._process = None
+
+    def _finish(self) -> None:
+        report, self._report = self._report, None
+        if report is None:
             return
-        process, self._process = self._process, None
-        _, said = process.communicate()
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else f"its process ended with status {process.returncode}"
-            raise UserError(f"the report cannot be written now ({said}): the search goes on")
+        try:
+            report.result()
+        except OSError as error:
+            said = f"{error.filename}: {error.strerror}"
+        except BrokenProcessPool as error:
+            self._process, said = None, str(error)
+        else:
+            return
+        raise UserError(f"the report cannot be written now ({said}): the search goes on")
 
 
-def main() -> None:
-    """Writes the report that standard input has."""
+def _yield_to_others() -> None:
     # Ctrl-C is for the search, which waits for a report that has been begun.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    try:
-        write_report(*pickle.load(sys.stdin.buffer))
-    except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
+    threading.Thread(target=_end_with_the_search, daemon=True).start()
 
 
-if __name__ == "__main__":
-    main()
+def _end_with_the_search() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
