@@ -7,7 +7,7 @@ Architecture 111-1111-111111-111 is ResNeSt-50: with the same weights all three 
 features, which is checked first. All return the maps of four stages. Every network has a process of
 its own; all take turns, so that they meet the same load, and minima are compared. Forms of each:
 ``eager`` as the library builds it; ``folded``, batch norms folded (by the same function for all);
-``onnx``, exported by ``write_onnx`` and run by ONNX Runtime on the CPU, where that is installed;
+``onnx``, exported and run by ONNX Runtime on the CPU, where that is installed;
 and with ``--forms eager folded compiled``, say, folded and compiled by ``torch.compile``, which
 needs a C++ compiler. bfloat16 is timed on a GPU and on CPUs that multiply in it.
 """
@@ -18,7 +18,6 @@ import importlib.util
 import multiprocessing
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,11 +32,10 @@ from torch import nn
 
 from pinas_mm.engine.mixed_precision import fast_bfloat16
 from pinas_mm.errors import UserError
-from pinas_mm.export import Deployable, write_onnx
 from pinas_mm.files import check_output, write_json
 from pinas_mm.machine import machine
 from pinas_mm.models import PiNASBackbone
-from pinas_mm.models.folding import fold_batch_norms
+from pinas_mm.models.deployed import deployed
 
 RESNEST50 = "111-1111-111111-111"
 OURS = dict(all_1=RESNEST50, pinas_cls="pinas_cls", pinas_trans="pinas_trans")
@@ -98,32 +96,14 @@ def check_same(side: int) -> dict[str, float]:
 
 
 @functools.cache
-def form(name: str, kind: str, dtype: torch.dtype) -> Callable[[torch.Tensor], object]:
+def form(name: str, kind: str, dtype: str) -> Callable[[torch.Tensor], object]:
     """A network in one of its forms; a process makes each of them once."""
-    net = network(name)
-    if kind == "onnx":
-        return _onnx(net)
-    if kind != "eager":
-        net = fold_batch_norms(net, torch.zeros(1, 3, 64, 64))
-    net = net.to(DEVICE, dtype)
-    return torch.compile(net, dynamic=False) if kind == "compiled" else net
-
-
-def _onnx(net: nn.Module) -> Callable[[torch.Tensor], object]:
-    import onnxruntime
-
-    outputs = tuple(f"stage{n}" for n in range(1, 5))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "net.onnx")
-        write_onnx(file, Deployable(net, outputs, channels=3, metadata={}), 64)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    return lambda images: session.run(None, {"images": images.numpy()})
+    device = "cpu" if kind == "onnx" else DEVICE
+    return deployed(network(name).to(device), torch.zeros(1, 3, 64, 64, device=device), kind, dtype)
 
 
 @torch.inference_mode()
-def seconds(name: str, kind: str, dtype: torch.dtype, size: Size, threads: int) -> float:
+def seconds(name: str, kind: str, dtype: str, size: Size, threads: int) -> float:
     """Of one forward pass, in a process that has made this one before or does so now."""
     torch.set_num_threads(threads)
     run, images = form(name, kind, dtype), _images(size, dtype, kind)
@@ -135,10 +115,10 @@ def seconds(name: str, kind: str, dtype: torch.dtype, size: Size, threads: int) 
 
 
 @functools.cache
-def _images(size: Size, dtype: torch.dtype, kind: str) -> torch.Tensor:
+def _images(size: Size, dtype: str, kind: str) -> torch.Tensor:
     batch, height, width = size
     device = "cpu" if kind == "onnx" else DEVICE
-    return torch.randn(batch, 3, height, width).to(device, dtype)
+    return torch.randn(batch, 3, height, width).to(device, getattr(torch, dtype))
 
 
 def _synchronize() -> None:
@@ -153,11 +133,11 @@ def usual_forms() -> list[str]:
 
 
 def measure(
-    dtype: torch.dtype, sizes: Sequence[Size], forms: Sequence[str], rounds: int, threads: int
+    dtype: str, sizes: Sequence[Size], forms: Sequence[str], rounds: int, threads: int
 ) -> list[dict]:
     """A cell for each size: milliseconds of every network and form, and ratios."""
     # ONNX Runtime's CPU kernels know no bfloat16.
-    kinds = [kind for kind in forms if kind != "onnx" or dtype is torch.float32]
+    kinds = [kind for kind in forms if kind != "onnx" or dtype == "float32"]
     turns = [(name, kind) for name in (*OURS, *PEERS) for kind in kinds]
     spawn = multiprocessing.get_context("spawn")
     processes = {name: ProcessPoolExecutor(1, spawn) for name in (*OURS, *PEERS)}
@@ -177,7 +157,7 @@ def measure(
     return cells
 
 
-def _cell(dtype: torch.dtype, size: Size, times: dict[tuple[str, str], list[float]]) -> dict:
+def _cell(dtype: str, size: Size, times: dict[tuple[str, str], list[float]]) -> dict:
     ms: dict[str, dict] = {}
     for (name, kind), values in times.items():
         ms.setdefault(kind, {})[name] = dict(min=min(values), median=statistics.median(values))
@@ -187,8 +167,7 @@ def _cell(dtype: torch.dtype, size: Size, times: dict[tuple[str, str], list[floa
         # What the others give whoever asks for no more, and what ours gives who folds.
         ratios["folded against eager"] = fastest["eager"] / ms["folded"]["all_1"]["min"]
     batch, height, width = size
-    name = str(dtype).removeprefix("torch.")
-    return dict(dtype=name, batch=batch, height=height, width=width, ms=ms, ratios=ratios)
+    return dict(dtype=dtype, batch=batch, height=height, width=width, ms=ms, ratios=ratios)
 
 
 def show(cells: Sequence[dict], rounds: int) -> None:
@@ -222,9 +201,9 @@ def main() -> None:
     measured = functools.partial(
         measure, sizes=sizes, forms=args.forms, rounds=args.rounds, threads=args.threads
     )
-    cells = measured(torch.float32)
+    cells = measured("float32")
     if DEVICE.type == "cuda" or fast_bfloat16():
-        cells += measured(torch.bfloat16)
+        cells += measured("bfloat16")
     else:
         print("bfloat16 is left out: this CPU does not multiply in it")
     show(cells, args.rounds)

@@ -42,7 +42,7 @@ def test_forms_compute_the_same(backbone, name):
     images = torch.randn(2, 3, 64, 32)
     wanted = backbone.network(name)(images)
     for kind in ("folded", "onnx"):
-        found = backbone.form(name, kind, torch.float32)(images)
+        found = backbone.form(name, kind, "float32")(images)
         for a, b in zip(found, wanted, strict=True):
             bound = 1e-4 * b.abs().max().item()
             torch.testing.assert_close(torch.as_tensor(a), b, rtol=0, atol=bound)
@@ -52,7 +52,7 @@ def test_ratios_compare_minima_with_the_faster_peer(backbone):
     times = {(name, kind): [4.0, 9.0, 5.0] for name in NETWORKS for kind in ("eager", "folded")}
     times[("timm", "eager")] = [8.0, 3.0, 3.5]
     times[("all_1", "folded")] = [2.0, 7.0, 8.0]
-    cell = backbone._cell(torch.float32, (1, 8, 9), times)
+    cell = backbone._cell("float32", (1, 8, 9), times)
     assert cell["ratios"] == {"eager": 0.75, "folded": 2.0, "folded against eager": 1.5}
     assert cell["ms"]["eager"]["timm"] == dict(min=3.0, median=3.5)
     assert [cell[key] for key in ("dtype", "batch", "height", "width")] == ["float32", 1, 8, 9]

@@ -8,6 +8,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.deployed import check_form, deployed
 from pinas_mm.models.following import Following, network_in
 from pinas_mm.search.budget.timing import noise, timed, torch_threads
 from pinas_mm.space import SearchSpace
@@ -40,7 +42,7 @@ class LatencyTable:
 
     Args:
         setting: what was measured where, plain values: device, torch, threads, space, image_size,
-            batch_size, in_channels, repeats; of a whole model, ``following``: which.
+            batch_size, in_channels, repeats, form, dtype; of a whole model, ``following``: which.
         fixed: seconds of the stem, of what ends the network, and of what follows it, for one batch.
         table: seconds of each candidate of each block with what stands around it, shape (blocks,
             candidates); NaN where it may not stand.
@@ -113,13 +115,17 @@ def measure_latency(
     check: int = 5,
     model: nn.Module | None = None,
     image: torch.Tensor | None = None,
+    form: str = "eager",
+    dtype: str = "float32",
 ) -> LatencyTable:
-    """Times each candidate of each block alone, in float32 and as the stand-alone backbone has it.
+    """Times each candidate of each block alone, as the stand-alone backbone has it, in the form and
+    precision in which it will run.
 
     Blocks that do the same on inputs of the same shape are measured once. What follows the
     backbone in a model is measured once, as the model predicts: with post-processing, as a
-    detector's non-maximum suppression. Then some architectures are timed whole, to see how far the
-    sums of parts are off. The random numbers of the process, and the model, are left alone.
+    detector's non-maximum suppression, and always eager in float32. Then some architectures are
+    timed whole, to see how far the sums of parts are off. The random numbers of the process, and
+    the model, are left alone.
 
     Args:
         space: the search space.
@@ -138,9 +144,14 @@ def measure_latency(
         image: what the model predicts on, as the network gets it, shape (in_channels, height,
             width): how long post-processing takes depends on what is found. It is resized. None is
             noise.
+        form: ``eager``, ``folded``, ``compiled`` or ``onnx``: see
+            :func:`~pinas_mm.models.deployed.deployed`. Compiled and exported block by block, what
+            they save across blocks is missing.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
-        UserError: a number is out of range, or the model does not take the backbone's feature maps.
+        UserError: a number is out of range, the model does not take the backbone's feature maps,
+            or there is no such form here.
     """
     setting = setting_of(
         space,
@@ -154,9 +165,19 @@ def measure_latency(
         dilations,
         check,
         model,
+        form,
+        dtype,
     )
     height, width = setting["image_size"]
     device = _device(device)
+    ready = functools.partial(deployed, form=form, dtype=dtype)
+
+    def part(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[float, torch.Size, float]:
+        """Seconds, shape of the output and spread of what runs in a row."""
+        seconds, out, spread = timed(ready(nn.Sequential(*modules), x), x.to(kind), repeats)
+        return seconds, out.shape, spread
+
+    kind = getattr(torch, dtype)
     whole = space.sample(min(check, space.size), np.random.default_rng(0))
     steps = space.mask.sum() + (model is not None) + len(whole)
     told = progress or (lambda fraction: None)
@@ -175,9 +196,7 @@ def measure_latency(
             backbone.eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
-                x = noise(shape, device)
-                fixed, out, _ = timed(backbone.forward_stem, x, repeats)
-                stem_shape = out.shape
+                fixed, stem_shape, _ = part(backbone.stem_modules, noise(shape, device))
             shape = stem_shape
             for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
                 # Where a block stands matters only by its input; a transition is a stage's own.
@@ -185,15 +204,13 @@ def measure_latency(
                 place = spec if apart else dataclasses.replace(spec, stage=0, index=0)
                 key = int(here), place, shape
                 if key not in measured:
-                    run = functools.partial(backbone.forward_cell, number=number)
-                    seconds, out, spread = timed(run, noise(shape, device), repeats)
-                    measured[key] = seconds, out.shape, spread
+                    measured[key] = part(backbone.cell(number), noise(shape, device))
                 seconds, shape, _ = measured[key]
                 if here == choice:
                     table[number, choice], done = seconds, done + 1
                 told(done / steps)
             if choice == 0 and hasattr(backbone, "output"):
-                fixed += timed(backbone.output, noise(shape, device), repeats)[0]
+                fixed += part([backbone.output], noise(shape, device))[0]
         images, following = _images(image, setting).to(device), None
         if model is not None:
             following = Following(model, (height, width), "predict").to(device)
@@ -202,10 +219,10 @@ def measure_latency(
             told(done / steps)
         cost, errors = AdditiveCost("latency", fixed, table), []
         for number, arch in enumerate(whole, 1):
-            run = alone = _alone(arch, space, setting, model).to(device)
+            run = alone = ready(_alone(arch, space, setting, model).to(device), images)
             if following is not None:
-                run = functools.partial(following.run, network=alone)
-            seconds, *_ = timed(run, images, min(repeats, CHECK_REPEATS))
+                run = functools.partial(following.run, network=_in_float32(alone))
+            seconds, *_ = timed(run, images.to(kind), min(repeats, CHECK_REPEATS))
             errors.append(abs(float(cost.of([arch])[0]) / seconds - 1))
             told((done + number) / steps)
     spread = statistics.median(spread for *_, spread in measured.values())
@@ -225,6 +242,10 @@ def _alone(
     backbone = PiNASBackbone(arch, space, **options)
     backbone.load_state_dict(subnet_state(supernet.state_dict(), space.arch(arch), space))
     return backbone.eval()
+
+
+def _in_float32(network: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+    return lambda images: tuple(maps.float() for maps in network(images))
 
 
 def _images(image: torch.Tensor | None, setting: dict[str, Any]) -> torch.Tensor:
@@ -247,6 +268,8 @@ def setting_of(
     dilations: Sequence[int] | None,
     check: int,
     model: nn.Module | None,
+    form: str,
+    dtype: str,
 ) -> dict[str, Any]:
     """All that a table depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
@@ -270,6 +293,7 @@ def setting_of(
             "allowed"
         )
     device = _device(device)
+    check_form(form, dtype, device)
     # As JSON has it: lists, no tuples.
     plain = json.loads(json.dumps(space.to_dict()))
     other = dict(strides=strides, dilations=dilations)
@@ -279,6 +303,9 @@ def setting_of(
         config = json.loads(json.dumps(getattr(model, "test_cfg", None), default=str))
         known = dict(model=type(model).__name__, weights=weights_digest(model), test_cfg=config)
         numbers["following"] = known
+    numbers |= dict(form=form, dtype=dtype)
+    if form == "onnx":
+        numbers["onnxruntime"] = metadata.version("onnxruntime")
     return dict(device=_name(device), torch=torch.__version__, space=plain, **numbers)
 
 

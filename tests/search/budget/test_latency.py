@@ -93,6 +93,35 @@ def test_latency_is_positive_additive_and_a_cost(deep):
     assert (cost.of(np.array(drawn)) <= (low + high) / 2).all()
 
 
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("folded", "float32"), ("onnx", "float32"), ("eager", "bfloat16")]
+)
+def test_parts_are_measured_as_they_are_deployed(form, dtype, deep, tmp_path):
+    options = dict(QUICK, check=1, form=form, dtype=dtype)
+    with blocks_run() as run:
+        table = measure_latency(deep, **options)
+    assert (table.table > 0).all()
+    assert table.error is not None
+    if form == "onnx":
+        # PyTorch runs each block to see its parts, its shape, and once as the exporter traces it.
+        assert table.setting["onnxruntime"]
+    assert (table.setting["form"], table.setting["dtype"]) == (form, dtype)
+    assert run
+    path = tmp_path / "latency.json"
+    kept = cached_latency(path, deep, **options)
+    assert cached_latency(path, deep, **options).fixed == kept.fixed
+    assert cached_latency(path, deep, **QUICK).setting["form"] == "eager"
+    assert len(json.loads(path.read_text())) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_heads_follow_in_float32(dtype, deep):
+    model = single_path(image_classifier(deep), torch.float32).model
+    options = dict(QUICK, check=1, model=model, form="folded", dtype=dtype)
+    table = measure_latency(deep, **options)
+    assert table.error is not None
+
+
 def test_more_work_takes_longer(deep):
     little = measure_latency(deep, image_size=16, num_threads=1)
     much = measure_latency(deep, image_size=256, num_threads=1)
@@ -263,8 +292,9 @@ def test_what_follows_in_a_model_is_measured_once_as_it_predicts(space, config, 
     calls, run = [], Following.run
 
     def counted(self, images, network):
-        answer = run(self, images, network)
-        calls.append((isinstance(network, PiNASBackbone), len(answer)))
+        with blocks_run() as blocks:
+            answer = run(self, images, network)
+        calls.append((bool(blocks), len(answer)))
         return answer
 
     monkeypatch.setattr(Following, "run", counted)

@@ -1,0 +1,111 @@
+"""A network in one of the forms in which people run it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_mm.errors import UserError
+from pinas_mm.models.folding import fold_batch_norms
+
+FORMS = ("eager", "folded", "compiled", "onnx")
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def check_form(form: str, dtype: str, device: torch.device) -> None:
+    """Raises :class:`UserError` for a form, precision or device that :func:`deployed` has not."""
+    for name, given, allowed in (("form", form, FORMS), ("dtype", dtype, DTYPES)):
+        if given not in allowed:
+            raise UserError(f"{name} is {given!r}: {', '.join(allowed)} are allowed")
+    if form == "onnx" and (dtype != "float32" or device.type != "cpu"):
+        raise UserError(
+            f"form='onnx' is ONNX Runtime on the CPU in float32, not on {device.type} in {dtype}: "
+            "take form='folded' or 'compiled', or give device='cpu' and dtype='float32'"
+        )
+    if form == "onnx":
+        _onnxruntime()
+
+
+def deployed(
+    module: nn.Module, example: torch.Tensor, form: str = "eager", dtype: str = "float32"
+) -> Callable[[torch.Tensor], Any]:
+    """A network ready for inference; it stays as it is.
+
+    Args:
+        module: in evaluation mode, on its device, one tensor in and one tensor or a tuple out.
+        example: what it takes, (N, C, H, W) in float32 on its device.
+        form: ``eager``, as PyTorch runs it; ``folded``, batch norms folded into convolutions, see
+            :func:`~pinas_mm.models.folding.fold_batch_norms`; ``compiled``, that by
+            ``torch.compile``, for the example's shape; ``onnx``, that exported, in ONNX Runtime
+            with as many threads as PyTorch has now.
+        dtype: ``float32``, ``bfloat16`` or ``float16``, of weights and activations.
+
+    Returns:
+        Takes what the network takes, in ``dtype``.
+
+    Raises:
+        UserError: there is no such form here, or the network cannot be compiled.
+    """
+    check_form(form, dtype, example.device)
+    kind = getattr(torch, dtype)
+    if form != "eager":
+        module = fold_batch_norms(module, example).eval()
+    elif kind != example.dtype:
+        module = copy.deepcopy(module)
+    if form == "onnx":
+        return _in_onnxruntime(module, example)
+    module = module.to(kind)
+    return _compiled(module, example.to(kind)) if form == "compiled" else module
+
+
+def _compiled(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    made = torch.compile(module, dynamic=False)
+    try:
+        made(example)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"torch.compile cannot compile this here ({reason}): it needs a C++ compiler, on a GPU "
+            "Triton; form='folded' needs neither"
+        ) from error
+    return made
+
+
+def _in_onnxruntime(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    onnxruntime, buffer = _onnxruntime(), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {"x": {0: "batch", 2: "height", 3: "width"}}
+        torch.onnx.export(
+            module, (example,), buffer, dynamo=False, input_names=["x"], dynamic_axes=axes
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        buffer.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
+    single = isinstance(module(example), torch.Tensor)
+
+    def run(x: torch.Tensor) -> Any:
+        maps = tuple(map(torch.from_numpy, session.run(None, {"x": x.numpy()})))
+        return maps[0] if single else maps
+
+    return run
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnx  # noqa: F401  PyTorch's exporter asks for it
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"form='onnx' needs {error.name}, which is not installed: pip install "
+            "'pinas_mm[deploy]'"
+        ) from error
+    return onnxruntime
