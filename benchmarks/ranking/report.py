@@ -9,13 +9,12 @@ figures lie beside it, as ranking_NAME.png. Without a page the tables are printe
 
 import argparse
 import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[:3]]
 
 import numpy as np
 from contenders import CONTENDERS, ZERO_COST
@@ -32,6 +31,7 @@ from evidence import (
     shifts,
 )
 from matplotlib.figure import Figure
+from page import markdown, rewritten
 from scipy.stats import kendalltau
 
 from pinas_mm.analysis.ranking import RESAMPLES, rank
@@ -122,7 +122,7 @@ class Page:
             ("Kendall tau of parameters with accuracy", by_cost["params"].kendall.shown(3)),
             *self._longer(),
         ]
-        return _markdown(("the benchmark", ""), rows)
+        return markdown(("the benchmark", ""), rows)
 
     def _longer(self) -> list[tuple[str, str]]:
         """What more steps change, of the architectures that were trained again, where any were."""
@@ -161,7 +161,7 @@ class Page:
                     *regrets,
                 )
             )
-        return _markdown(header, rows)
+        return markdown(header, rows)
 
     def _differences(self) -> str:
         first = CONTENDERS[0].name
@@ -176,7 +176,7 @@ class Page:
             for one in self.scored
             if one.contender == ZERO_COST
         ]
-        return _markdown((f"{TITLES[first]} by its probe, less", "Kendall tau"), rows)
+        return markdown((f"{TITLES[first]} by its probe, less", "Kendall tau"), rows)
 
     def _candidates(self) -> str:
         shown = {"trained alone": [self.truth.mean]}
@@ -189,19 +189,19 @@ class Page:
         for title, runs in shown.items():
             ranks = [candidate_ranks(self.truth.archs, values, BLOCKS) for values in runs]
             rows.append((title, *(f"{np.mean([r[key] for r in ranks]):.2f}" for key in ranks[0])))
-        return _markdown(("ranked by", *(f"candidate {key}" for key in ranks[0])), rows)
+        return markdown(("ranked by", *(f"candidate {key}" for key in ranks[0])), rows)
 
     def _shifts(self) -> str:
         rows = [
             (TITLES[name], *(found[measure].shown() for measure in SHIFTS))
             for name, found in shifts(self.results).items()
         ]
-        return _markdown(("supernet", *SHIFTS.values()), rows)
+        return markdown(("supernet", *SHIFTS.values()), rows)
 
     def _noise(self) -> str:
         found = noise(self.results, self.truth, self._resamples)
         rows = [(name, measure.shown(3)) for name, measure in found.items()]
-        return _markdown((f"probe of {CONTENDERS[0].title}", "Kendall tau"), rows)
+        return markdown((f"probe of {CONTENDERS[0].title}", "Kendall tau"), rows)
 
     @styled
     def _draw_taus(self) -> Figure:
@@ -262,30 +262,9 @@ class Page:
         return figure
 
 
-def rewritten(text: str, tables: Mapping[str, str]) -> str:
-    """A page with its tables written anew.
-
-    Raises:
-        UserError: it has a table that there is none of.
-    """
-
-    def table(match: re.Match) -> str:
-        name = match[1]
-        if name not in tables:
-            raise UserError(f"the page has a table {name}: there are {', '.join(tables)}")
-        return f"<!-- table {name} -->\n{tables[name]}\n<!-- end -->"
-
-    return re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", table, text, flags=re.DOTALL)
-
-
 def _number(value: float, digits: int = 3) -> str:
     """For a table; nothing of what is not defined."""
     return "-" if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 @one_line_errors

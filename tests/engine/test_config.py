@@ -79,7 +79,7 @@ def test_options_of_a_config_with_its_own_space_reach_the_network():
         ("model.teacher", "pinas_mm.SelfTeacher", {"type"}),
         ("model.head.pair", "pinas_mm.PiModelHead", {"type"}),
         ("model.paths", "pinas_mm.UniformPaths", {"type", "num_paths"}),
-        ("optim_wrapper.optimizer", "Adam", {"type", "lr", "weight_decay"}),
+        ("optim_wrapper.optimizer", "Adam", {"type", "lr", "weight_decay", "fused"}),
     ],
 )
 def test_another_type_drops_what_it_does_not_take(notices, key, kind, left):

@@ -1,0 +1,180 @@
+#!/usr/bin/env python
+"""Makes the tables of the page on speed from the benchmarks' committed results.
+
+    python benchmarks/speed.py docs/speed.md
+
+Beside the page lie train_step.json, growth.json, evaluate.json, backbone.json, growth_search.json
+and gradient_exchange.json, as the benchmarks of these names write them.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[:2]]
+
+from page import markdown, rewritten, source
+
+from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.files import write_atomically
+
+Results = Mapping[str, Any]
+
+
+def tables(folder: Path) -> dict[str, str]:
+    """Every table, by its benchmark and a name."""
+
+    def read(name: str) -> Results:
+        return json.loads((folder / f"{name}.json").read_text())
+
+    made = dict(
+        step=step(read("train_step")),
+        shares=shares(read("train_step")),
+        growth=growth(read("growth")),
+        evaluate=evaluate(read("evaluate")),
+        backbone=backbone(read("backbone")),
+        trials=trials(read("growth_search")),
+        workers=workers(read("growth_search")),
+        exchange=exchange(read("gradient_exchange")),
+    )
+    sources = dict(
+        step="train_step",
+        growth="growth",
+        evaluate="evaluate",
+        backbone="backbone",
+        trials="growth_search",
+        exchange="gradient_exchange",
+    )
+    for table, name in sources.items():
+        made[table] += f"\n\n{source(read(name))} ([numbers]({name}.json))"
+    return made
+
+
+def step(results: Results) -> str:
+    """Seconds and ratios of a training step."""
+    rows = []
+    for row in results["rows"]:
+        ratios = [row[ratio] for ratio in ("plain_to_ours", "ours_to_floor")]
+        rows.append(
+            [
+                _step_name(row),
+                str(row["rounds"]),
+                *(f"{row[side]['seconds']['min']:.3f}" for side in ("plain", "ours", "floor")),
+                *(f"{ratio['min']:.2f} ({ratio['median']:.2f})" for ratio in ratios),
+                *(f"{row[side]['peak_bytes'] / 2**30:.1f}" for side in ("plain", "ours")),
+            ]
+        )
+    header = ["step", "rounds", "plain, s", "ours, s", "floor, s", "plain / ours", "ours / floor"]
+    return markdown([*header, "plain, GiB", "ours, GiB"], rows)
+
+
+def shares(results: Results) -> str:
+    """Where a step's time goes."""
+    parts = list(dict.fromkeys(part for row in results["rows"] for part in row["shares"]))
+    rows = [
+        [_step_name(row), *(f"{row['shares'].get(part, 0):.0%}" for part in parts)]
+        for row in results["rows"]
+    ]
+    return markdown(["step", *parts], rows)
+
+
+def _step_name(row: Results) -> str:
+    return f"{row['model']}, {row['pixels']} px, batch {row['batch']}, {row['precision']}"
+
+
+def growth(results: Results) -> str:
+    """Milliseconds of a step against one quantity at a time."""
+    rows = []
+    for quantity, row in results["rows"].items():
+        pairs = zip(row["sizes"], row["seconds"], strict=True)
+        times = ", ".join(f"{size}: {1e3 * seconds['min']:.1f}" for size, seconds in pairs)
+        rows.append([quantity, times, f"{row['exponent']:.3f}"])
+    return markdown(["quantity", "ms a step, minima", "exponent"], rows)
+
+
+def evaluate(results: Results) -> str:
+    """Architectures together against each by itself."""
+    rows = []
+    for row in results["rows"]:
+        alone, together = (row["seconds"][side] for side in ("alone", "together"))
+        rows.append(
+            [
+                f"{row['row']}, {row['pixels']} px",
+                str(row["archs"]),
+                f"{60 / alone['median']:.1f}",
+                f"{60 * row['archs'] / together['median']:.1f}",
+                f"{row['ratio']['min']:.1f} ({row['ratio']['median']:.1f})",
+                f"{row['blocks']:.0f} %",
+                f"{row['kept_bytes'] / 2**20:.0f}",
+            ]
+        )
+    header = ["supernet", "architectures", "a minute alone", "a minute together", "faster"]
+    return markdown([*header, "blocks run", "kept at most, MiB"], rows)
+
+
+def backbone(results: Results) -> str:
+    """Milliseconds of a forward pass and ratios to the faster peer."""
+    cells = results["cells"]
+    names = list(dict.fromkeys(n for cell in cells for row in cell["ms"].values() for n in row))
+    rows = [
+        [
+            f"{cell['dtype']} {cell['batch']} x {cell['height']} x {cell['width']}",
+            form,
+            *(f"{row[name]['min']:.1f} ({row[name]['median']:.1f})" for name in names),
+            f"{cell['ratios'][form]:.2f}",
+        ]
+        for cell in cells
+        for form, row in cell["ms"].items()
+    ]
+    return markdown(["images", "form", *names, "faster"], rows)
+
+
+def trials(results: Results) -> str:
+    """Milliseconds of sampler and record a trial."""
+    rows = results["figures"]["trials"]
+    after = list(rows[0]["after"])
+    made = []
+    for row in rows:
+        times = [row["after"][number] for number in after]
+        cells = [
+            f"{1e3 * t['processor']['median']:.1f} ({1e3 * t['wall']['median']:.0f})" for t in times
+        ]
+        made.append([row["sampler"], str(row["objectives"]), *cells, f"{row['exponent']:.2f}"])
+    heads = [f"after {int(number):,} trials" for number in after]
+    return markdown(["sampler", "objectives", *heads, "exponent"], made)
+
+
+def workers(results: Results) -> str:
+    """Trials a second of processes that share a record."""
+    rows = results["figures"]["workers"]
+    cells = [
+        [str(r["workers"]), f"{r['rate']:.2f}", f"{r['times']:.1f}", f"{r['least']:.1f}"]
+        for r in rows
+    ]
+    return markdown(["workers", "trials a second", "times one worker's", "least"], cells)
+
+
+def exchange(results: Results) -> str:
+    """Bytes that a process sends for a step's gradients."""
+    rows = [
+        [name, f"{statistics.mean(sent) / 2**20:.0f}"] for name, sent in results["bytes"].items()
+    ]
+    return markdown(["wrapper", "MiB a step"], rows)
+
+
+@one_line_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("page", type=Path, help="Markdown file to write the tables into")
+    page = parser.parse_args().page
+    write_atomically(page, rewritten(page.read_text(), tables(page.parent)).encode())
+
+
+if __name__ == "__main__":
+    main()
