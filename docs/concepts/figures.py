@@ -14,7 +14,7 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
-from pinas_mm.algorithms.heads import InfoNCEHead, PiModelHead
+from pinas_mm.algorithms.heads import InfoNCEHead, PiModelHead, embedding_spread
 from pinas_mm.algorithms.teacher import MeanTeacher
 from pinas_mm.analysis.feature_shift import one_minus_cosine
 from pinas_mm.models import PiNASSupernet
@@ -52,7 +52,6 @@ def small_supernet() -> PiNASSupernet:
     torch.manual_seed(0)
     space = {**config.demo_space.to_dict(), "depths": (2, 2, 2, 2)}
     supernet = PiNASSupernet(space=SearchSpace.build(space))
-    supernet.init_weights()
     for module in supernet.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
@@ -133,23 +132,26 @@ def draw_teacher(steps: int = 300) -> Figure:
     return figure
 
 
-def draw_queue(size: int = 4096) -> Figure:
-    """Losses of a pair by its similarity: InfoNCE with a queue, squared distance without."""
+def draw_queue(images: int = 256, size: int = 4096) -> Figure:
+    """Losses of embeddings on which student and teacher agree, the more alike all images' are."""
     torch.manual_seed(0)
-    heads = {
-        f"InfoNCE, {size:,} random negatives": InfoNCEHead(dim=128, queue_size=size),
-        "squared distance, no negatives": PiModelHead(),
-    }
-    query = F.normalize(torch.randn(1, 128), dim=1)
-    other = torch.randn(1, 128)
-    other = F.normalize(other - (other @ query.T) * query, dim=1)
-    similarity = torch.linspace(-1, 1, 81)[:, None]
-    keys = similarity * query + (1 - similarity**2).clamp_min(0).sqrt() * other
+    common, own, others = torch.randn(1, 128), torch.randn(images, 128), torch.randn(size, 128)
+    negatives, alone = InfoNCEHead(dim=128, queue_size=size), PiModelHead()
+    lines: dict[str, list[float]] = {f"InfoNCE, {size:,} negatives": [], "squared distance": []}
+    spreads = []
+    for share in torch.linspace(0, 1, 41):
+        batch, queue = (
+            F.normalize((1 - share) * each + share * common, dim=1) for each in (own, others)
+        )
+        negatives.queue.copy_(queue.T)
+        for losses, head in zip(lines.values(), (negatives, alone), strict=True):
+            losses.append(float(head(batch, batch)))
+        spreads.append(float(embedding_spread(batch)))
     figure = Figure((9, 2.8), layout="constrained")
     axes = figure.subplots()
-    for (name, head), color in zip(heads.items(), (B, A), strict=True):
-        axes.plot(similarity, [float(head(query, key[None])) for key in keys], color=color, label=name)
-    axes.set(xlabel="cosine of the student's and the teacher's embedding", ylabel="loss")
+    for (name, losses), color in zip(lines.items(), (B, A), strict=True):
+        axes.plot(spreads, losses, color=color, lw=2, label=name)
+    axes.set(xlabel="spread of the images' embeddings (0: all equal)", ylabel="loss")
     axes.legend(frameon=False)
     return figure
 
@@ -164,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the pictures")
     out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
     for name, draw in FIGURES.items():
         draw().savefig(out / f"{name}.png", dpi=120, metadata={"Software": None})
 
