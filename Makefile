@@ -1,15 +1,18 @@
 # The commands of the README. VENV and PYTHON can be set: make demo PYTHON=/usr/bin/python3.11
 VENV ?= .venv
+PYTHON ?= python3
+DOCS ?= $(VENV)-docs
 SEED ?= 0
 RUN = $(VENV)/bin/python
 
-.PHONY: help install demo demo-full demo-task test test-gpu lint
+.PHONY: help install demo demo-full demo-task docs test test-gpu lint
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
 	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
+	@echo "make docs       the documentation, into site/"
 	@echo "make test       the tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
 	@echo "make lint       ruff"
@@ -25,6 +28,14 @@ demo-full: install
 
 demo-task: install
 	@$(RUN) tools/demo_task.py --seed $(SEED)
+
+# Docstrings are read, not imported: this needs neither the stack nor a compiler.
+docs: $(DOCS)/.installed
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS)/.installed: requirements/docs.txt
+	@$(PYTHON) -m venv $(DOCS) && $(DOCS)/bin/pip install --quiet -r $<
+	@touch $@
 
 test: install lint
 	@$(RUN) -m pytest -n $(shell nproc) --dist worksteal
