@@ -7,7 +7,8 @@ from conftest import CONFIGS, NAMES
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from pinas_mm.engine.config import CfgOptions, read_config
+from pinas_mm.commands.options import CfgOptions
+from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 

@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import AmpOptimWrapper
 
 from pinas_mm.algorithms import PiNAS
+from pinas_mm.commands.options import add_run_options, load_config
 from pinas_mm.engine import SafeCheckpointHook, launch
-from pinas_mm.engine.config import add_run_options, load_config
 from pinas_mm.errors import UserError
 
 
