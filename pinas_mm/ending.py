@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from pinas_mm.errors import UserError
@@ -38,8 +38,9 @@ def let_rank_0_speak() -> None:
         time.sleep(PATIENCE)
 
 
-def interruptible(kept: str | Callable[[], str]) -> Callable[[Callable[[], None]], Callable]:
-    """Ends a tool with one line and status 130 on Ctrl-C.
+@contextlib.contextmanager
+def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
+    """Ends a ``with`` block or a decorated function with one line and status 130 on Ctrl-C.
 
     Args:
         kept: what is kept and how to go on, or what says so when it is asked.
@@ -47,31 +48,23 @@ def interruptible(kept: str | Callable[[], str]) -> Callable[[Callable[[], None]
     Raises:
         UserError: instead of what PyTorch raises where another process does not answer.
     """
-
-    def decorated(main: Callable[[], None]) -> Callable[[], None]:
-        @functools.wraps(main)
-        def wrapped() -> None:
-            try:
-                main()
-            except KeyboardInterrupt:
-                _say(kept if isinstance(kept, str) else kept())
-                raise SystemExit(INTERRUPTED) from None
-            except RuntimeError as error:
-                if not LOST.search(str(error)):
-                    raise
-                raise UserError(
-                    "another process of the run is dead, or stopped or busy for longer than "
-                    f"env_cfg.dist_cfg.timeout ({str(error).strip().splitlines()[-1]}): "
-                    f"{kept if isinstance(kept, str) else kept()}"
-                ) from error
-
-        return wrapped
-
-    return decorated
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(kept if isinstance(kept, str) else kept())
+        raise SystemExit(INTERRUPTED) from None
+    except RuntimeError as error:
+        if not LOST.search(str(error)):
+            raise
+        raise UserError(
+            "another process of the run is dead, or stopped or busy for longer than "
+            f"env_cfg.dist_cfg.timeout ({str(error).strip().splitlines()[-1]}): "
+            f"{kept if isinstance(kept, str) else kept()}"
+        ) from error
 
 
 def while_loading() -> None:
-    """Does the same for Ctrl-C before a tool's ``main``, while libraries are loaded."""
+    """Does the same for Ctrl-C outside of such a block, while libraries are loaded."""
     sys.excepthook = _hook
 
 

@@ -1,26 +1,52 @@
-"""The configs that come with the package, where ``mim`` and mmpretrain look for them."""
+"""The configs that come with the package, where ``mim``, mmpretrain and mmengine look for them."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import wrapt
 
+PACKAGE = Path(__file__).resolve().parent
 # In a clone these are links to the repository's configs and tools, in a wheel copies.
-MIM = Path(__file__).parent / ".mim"
+MIM = PACKAGE / ".mim"
+# What holds configs/ and tools/: the clone, or what a wheel carries of it.
+REPOSITORY = next(
+    (root for root in (PACKAGE.parent, MIM) if (root / "configs/_base_/pinas.py").is_file()), MIM
+)
+
+# Earlier names of configs, which go on. mim finds a config by its file's name alone, so that no two
+# may share one.
+RENAMED = {
+    "pinas_supernet.py": "imagenet_supernet.py",
+    "pinas_linear.py": "imagenet_linear.py",
+    "pinas_search.py": "imagenet_search.py",
+    "pinas_search_label_free.py": "imagenet_search_label_free.py",
+    "pinas_search_zero_cost.py": "imagenet_search_zero_cost.py",
+    "demo/alone.py": "demo/stand_alone.py",
+}
+
+
+def config_name(name: str) -> str:
+    """Today's name of a config, from the folder ``configs`` or with the way to it."""
+    way, folder, name = name.rpartition("configs/")
+    return f"{way}{folder}{RENAMED.get(name, name)}"
 
 
 def register() -> None:
     """Makes our classifiers known to mmpretrain and our configs to mmengine, once these are loaded.
 
     ``mmpretrain.list_models('pinas*')`` and ``get_model`` find them by name; ``pinas_mm::NAME`` is
-    a base for other configs where the package is installed from a wheel. Without the files, as
-    where links cannot be made, nothing is registered.
+    a base for other configs, from a wheel and from an editable install. Without the files, as where
+    links cannot be made, nothing is registered.
     """
     if _classifiers().is_file():
         wrapt.register_post_import_hook(_tell_mmpretrain, "mmpretrain")
         wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
+        for module in ("mmengine.config.config", "mmengine.hub.hub"):
+            wrapt.register_post_import_hook(_find_ours, module)
 
 
 def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
@@ -29,6 +55,21 @@ def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
 
 def _tell_mmengine(utils: ModuleType) -> None:
     utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+
+
+def _find_ours(module: ModuleType) -> None:
+    """mmengine wants a folder before a config's name, and knows no editable install's place."""
+    for name, ours in (("_get_package_and_cfg_path", _split), ("get_installed_path", _place)):
+        setattr(module, name, functools.partial(ours, getattr(module, name)))
+
+
+def _split(theirs: Callable[[str], tuple[str, str]], name: str) -> tuple[str, str]:
+    package, _, path = name.partition("::")
+    return (package, config_name(path)) if package == PACKAGE.name else theirs(name)
+
+
+def _place(theirs: Callable[[str], str], package: str) -> str:
+    return str(PACKAGE) if package == PACKAGE.name else theirs(package)
 
 
 def _classifiers() -> Path:

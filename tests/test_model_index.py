@@ -1,16 +1,17 @@
 """Our configs where mim, mmpretrain and mmengine look for a package's."""
 
-import os
-import shutil
-import subprocess
-import sys
+from pathlib import Path
 
 import mmpretrain
 import pytest
 import torch
 from conftest import REPOSITORY
+from mmengine.config import Config
 from modelindex.load_model_index import load
 
+from pinas_mm.engine.config import read_config
+from pinas_mm.errors import UserError
+from pinas_mm.model_index import RENAMED
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 
@@ -22,7 +23,6 @@ PUBLISHED = {
     "deeplabv3_pinas-trans-d8_4xb4-160k_ade20k-480x480": [81.27, 45.47],
     "deeplabv3_pinas-trans-d8_4xb2-80k_cityscapes-768x768": [80.70],
 }
-MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
 
 
 @pytest.fixture(scope="module")
@@ -67,42 +67,25 @@ def test_mmpretrain_lists_and_builds_classifiers(models):
     assert set(model.backbone.arch) == {0}
 
 
-CHECK = f"""
-import mmpretrain, pinas_mm
-from mmengine.config import Config
-from mmengine.hub import get_config
-print(pinas_mm.__file__)
-print(mmpretrain.list_models("pinas"))
-print(Config.fromfile("child.py").model.backbone.arch)
-print(get_config("pinas_mm::{MASK_RCNN}").model.backbone.arch)
-"""
+@pytest.mark.parametrize("name", ["spos.py", "demo/pinas_supernet.py", "imagenet_supernet.py"])
+def test_a_config_is_known_by_the_packages_name(name, tmp_path):
+    # As in every editable install, whose place mmengine does not know.
+    file = REPOSITORY / "configs" / name
+    assert Path(read_config(f"pinas_mm::{name}").filename).samefile(file)
+    (tmp_path / "child.py").write_text(f"_base_ = ['pinas_mm::{name}']\nwork_dir = 'mine'\n")
+    child, config = Config.fromfile(tmp_path / "child.py"), Config.fromfile(file)
+    assert child.pop("work_dir") == "mine"
+    assert child.model.type == config.model.type
+    assert child.keys() == config.keys()
 
 
-def test_a_wheel_carries_configs_and_tools(tmp_path):
-    source, site = tmp_path / "source", tmp_path / "site"
-    for folder in ("pinas_mm", "configs", "tools", "requirements"):
-        shutil.copytree(
-            REPOSITORY / folder, source / folder, symlinks=True,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )  # fmt: skip
-    for file in ("pyproject.toml", "model-index.yml"):
-        shutil.copy(REPOSITORY / file, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    options = ["--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
-    subprocess.run([*pip, *options], check=True, capture_output=True, timeout=300)
-    assert (site / "pinas_mm/.mim/tools/train.py").is_file()
-    assert not any(path.is_symlink() for path in (site / "pinas_mm").rglob("*"))
-    (tmp_path / "child.py").write_text(f"_base_ = ['pinas_mm::{MASK_RCNN}']\n")
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    environment.pop("PINAS_DATA", None)  # mmengine tells where configs use it.
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{site / 'pinas_mm/__init__.py'}\n{CLASSIFIERS}\n" in done.stdout
-    assert done.stdout.splitlines()[-2:] == ["pinas_trans"] * 2
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_config_goes_on_under_its_earlier_name(name):
+    file = REPOSITORY / "configs" / RENAMED[name]
+    for known in (f"pinas_mm::{name}", f"configs/{name}", str(REPOSITORY / "configs" / name)):
+        assert Path(read_config(known).filename).samefile(file)
+
+
+def test_a_config_that_is_not_there_is_a_line():
+    with pytest.raises(UserError, match=r"config pinas_mm::no\.py: .*configs/no\.py"):
+        read_config("pinas_mm::no.py")

@@ -25,6 +25,7 @@ FLOORS = (
     ("convert", "export"),
     ("engine",),
     ("demo",),
+    ("commands",),
 )
 # The same inside of search.
 SEARCH = (

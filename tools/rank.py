@@ -1,107 +1,12 @@
 #!/usr/bin/env python
-"""Says how well scores rank architectures, against the results of their training alone.
+"""Says how well scores rank architectures: pinas-rank, in a clone."""
 
-    python tools/rank.py alone.csv work_dirs/search
-    python tools/rank.py alone.csv scores.csv --out ranking.json --picture ranking.png
-
-A table is CSV with a header (arch, a metric, and where known seed, params, macs), or the same as
-JSON or YAML: a list of rows, or a dict by architecture.
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm import ending
-
-ending.while_loading()
-
-from pinas_mm.analysis.ranking import RESAMPLES, TOPS
-from pinas_mm.engine.config import add_cfg_options, read_config, refuse_empty
-from pinas_mm.engine.faults import one_line_errors
-from pinas_mm.engine.run_rank import RankSettings, run_rank
-from pinas_mm.errors import UserError
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("truth", help="table of stand-alone results")
-    parser.add_argument(
-        "scores",
-        nargs="?",
-        help="another table, a search's work dir or database URL, or a supernet's checkpoint or "
-        "work dir, or 'untrained' for one without training (default: the table itself, of which "
-        "--score names a column)",
-    )
-    parser.add_argument("--metric", help="column of the truth, as loss:min where less is better")
-    parser.add_argument("--score", help="column or metric of the scores, the same way")
-    parser.add_argument(
-        "--config",
-        help="config of the search space; for a checkpoint, one with `search`, which scores",
-    )
-    add_cfg_options(parser)
-    parser.add_argument("--work-dir", help="logs of scoring a checkpoint (default: work_dirs/rank)")
-    parser.add_argument("--study-name", default="search", help="of a database URL")
-    parser.add_argument(
-        "--common", action="store_true", help="leave out architectures that one of two tables has"
-    )
-    parser.add_argument(
-        "--size", type=int, default=224, help="image size of the costs of --config's space"
-    )
-    parser.add_argument(
-        "--top", type=int, nargs="+", default=TOPS, metavar="K", help="of the top-k measures"
-    )
-    parser.add_argument(
-        "--resamples", type=int, default=RESAMPLES, help="of the intervals; 0 for none"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
-    parser.add_argument("--out", metavar="FILE", help="all figures, as JSON")
-    parser.add_argument("--picture", metavar="FILE", help="scatter picture, as PNG")
-    return parser.parse_args()
-
-
-def check_args(args: argparse.Namespace) -> None:
-    """What can be refused before any work."""
-    refuse_empty(args)
-    if args.scores is None and args.score is None:
-        raise UserError("which scores? Give a second table, a search or a checkpoint, or --score")
-    for name, least in (("resamples", 0), ("seed", 0), ("size", 1)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name} is {getattr(args, name)}: at least {least} is allowed")
-    if min(args.top) < 1:
-        raise UserError(f"--top is {min(args.top)}: at least 1 is allowed")
-
-
-@one_line_errors
-@ending.interruptible("only files whose names stand above are there; the same command begins anew")
-def main() -> None:
-    args = parse_args()
-    check_args(args)
-    cfg = read_config(args.config, args.cfg_options) if args.config else None
-    if cfg is not None:
-        cfg.work_dir, cfg.launcher = args.work_dir or "work_dirs/rank", "none"
-    run_rank(
-        RankSettings(
-            truth=args.truth,
-            scores=args.scores or args.truth,
-            metric=args.metric,
-            score=args.score,
-            cfg=cfg,
-            study=args.study_name,
-            common=args.common,
-            size=args.size,
-            tops=args.top,
-            resamples=args.resamples,
-            seed=args.seed,
-            out=args.out,
-            picture=args.picture,
-        )
-    )
-
+from pinas_mm.commands.rank import main
 
 if __name__ == "__main__":
     main()

@@ -1,64 +1,12 @@
 #!/usr/bin/env python
-"""Searches a trained supernet for the best architectures; run again, it goes on where it was."""
+"""Searches a trained supernet: pinas-search, in a clone."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm import ending
-
-ending.while_loading()
-
-from pinas_mm.engine.config import RunParser, add_run_options, load_config
-from pinas_mm.engine.faults import one_line_errors
-from pinas_mm.engine.run_search import run_search
-
-SETTINGS = {
-    "trials": dict(type=int, help="architectures to evaluate in all"),
-    "objectives": dict(nargs="+", help="metrics and costs, as accuracy/top1 or loss:min"),
-    "constraints": dict(nargs="+", help="budgets, as 'macs<=5.3G' 'params<=27M' 'latency<=40ms'"),
-    "sampler": dict(help="LaNASSampler, EvolutionSampler, PredictorSampler or one of Optuna's"),
-    "storage": dict(help="database URL that other machines reach (default: WORK_DIR/search.db)"),
-    "study": dict(metavar="NAME", help="name of the study in the storage"),
-    "workers": dict(type=int, help="processes on this machine; they stop where this one is killed"),
-    "keep_workers": dict(
-        action="store_true",
-        default=None,
-        help="they go on, as do a launcher's, where the process that started them is killed",
-    ),
-    "seed": dict(type=int, help="of everything that is drawn"),
-}
-
-
-def parse_args() -> argparse.Namespace:
-    parser = RunParser(description=__doc__)
-    add_run_options(parser)
-    parser.add_argument(
-        "checkpoint",
-        help="trained model, or a work dir for its last checkpoint; 'untrained' for weights drawn "
-        "by the seed, for scores that need no training",
-    )
-    for name, options in SETTINGS.items():
-        flag = "--study-name" if name == "study" else f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, dest=f"search_{name}", **options)
-    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-@one_line_errors
-def main() -> None:
-    args = parse_args()
-    cfg = load_config(args)
-    given = {name: getattr(args, f"search_{name}") for name in SETTINGS}
-    given = {name: value for name, value in given.items() if value is not None}
-    try:
-        run_search(cfg, args.checkpoint, given, sys.argv, args.worker)
-    except KeyboardInterrupt:
-        print(f"interrupted: what is finished is in {cfg.work_dir}; the same command goes on")
-        raise SystemExit(130) from None
-
+from pinas_mm.commands.search import main
 
 if __name__ == "__main__":
     main()

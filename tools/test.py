@@ -1,50 +1,12 @@
 #!/usr/bin/env python
-"""Tests a checkpoint with any config of pinas_mm, mmpretrain, mmdet or mmseg."""
+"""Tests a checkpoint: pinas-test, in a clone."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm import ending
-
-ending.while_loading()
-
-from pinas_mm.engine import launch
-from pinas_mm.engine.config import RunParser, add_run_options, load_config
-from pinas_mm.engine.faults import one_line_errors
-from pinas_mm.files import check_output, write_json
-
-
-def parse_args() -> argparse.Namespace:
-    parser = RunParser(description=__doc__)
-    add_run_options(parser)
-    parser.add_argument("checkpoint", help="checkpoint file, or a work dir for its last one")
-    parser.add_argument("--out", help="file for the metrics, as JSON")
-    parser.add_argument("--show-dir", help="folder for pictures of the predictions")
-    parser.add_argument(
-        "--tta", action="store_true", help="test-time augmentation by the config's tta_pipeline"
-    )
-    return parser.parse_args()
-
-
-@one_line_errors
-@ending.interruptible("nothing was written; the same command begins anew")
-def main() -> None:
-    args = parse_args()
-    cfg = load_config(args)
-    cfg.load_from = args.checkpoint
-    if args.out:
-        check_output(args.out)
-    if args.tta:
-        launch.use_tta(cfg)
-    if args.show_dir:
-        launch.use_show_dir(cfg, args.show_dir)
-    metrics = launch.build_runner(cfg, splits=["test"]).test()
-    if args.out:
-        write_json(args.out, metrics)
-
+from pinas_mm.commands.test import main
 
 if __name__ == "__main__":
     main()

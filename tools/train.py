@@ -1,53 +1,12 @@
 #!/usr/bin/env python
-"""Trains any config of pinas_mm, mmpretrain, mmdet or mmseg."""
+"""Trains any config of pinas_mm, mmpretrain, mmdet or mmseg: pinas-train, in a clone."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pinas_mm import ending
-
-ending.while_loading()
-
-from pinas_mm.engine import launch
-from pinas_mm.engine.config import RunParser, add_run_options, load_config
-from pinas_mm.engine.faults import one_line_errors
-
-
-def parse_args() -> argparse.Namespace:
-    parser = RunParser(description=__doc__)
-    add_run_options(parser)
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        help="go on from a checkpoint; without a value, from the last good one in the work dir",
-    )
-    parser.add_argument("--amp", action="store_true", help="mixed precision")
-    parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
-    )
-    parser.add_argument("--no-validate", action="store_true", help="skip validation")
-    return parser.parse_args()
-
-
-@one_line_errors
-@ending.interruptible(launch.what_training_keeps)
-def main() -> None:
-    args = parse_args()
-    cfg = load_config(args)
-    if args.amp:
-        launch.use_amp(cfg)
-    if args.auto_scale_lr:
-        launch.use_auto_scale_lr(cfg)
-    if args.resume:
-        launch.use_resume(cfg, args.resume)
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    launch.build_runner(cfg).train()
-
+from pinas_mm.commands.train import main
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pinas_mm.engine.config import RunParser, add_run_options, load_config
+from pinas_mm.commands.options import RunParser, add_run_options, load_config
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.files import check_output, write_json

@@ -17,8 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from pinas_mm.demo.scalars import read_scalars
 from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from pinas_mm.model_index import REPOSITORY
 
 
 @dataclasses.dataclass(frozen=True)

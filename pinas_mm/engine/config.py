@@ -1,22 +1,19 @@
-"""From a config's name and options on the command line to a config."""
+"""From a config's name and options to a config that says everything once."""
 
 from __future__ import annotations
 
-import argparse
 import ast
 import copy
 import difflib
 import inspect
-import os
-import re
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from logging import WARNING
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -25,114 +22,16 @@ from mmengine.utils import import_modules_from_strings
 from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_configs
+from pinas_mm.model_index import REPOSITORY, config_name
 from pinas_mm.registry import plain, registered
 from pinas_mm.space import SearchSpace
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 # What is read at the top of a config, beside the runner's own arguments.
 READ = {
     *inspect.signature(Runner).parameters,
     *("auto_scale_lr", "custom_imports", "find_unused_parameters", "model_wrapper_cfg"),
     *("runner_type", "search", "space", "tta_model", "tta_pipeline"),
 }
-
-
-class CfgOptions(DictAction):
-    """mmengine's ``DictAction``, but for values with spaces, and with a line for bad options."""
-
-    SPACE = "\0"
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        """Parses ``key=value`` options.
-
-        Raises:
-            UserError: one has no key or no value.
-        """
-        for option in values:
-            key, sign, value = option.partition("=")
-            if not key.strip() or not sign or not value.strip():
-                raise UserError(
-                    f"{option_string} {option}: give key=value, nested keys joined by dots"
-                )
-        super().__call__(parser, namespace, [value.strip() for value in values], option_string)
-        for key, _, value in (option.partition("=") for option in values):
-            # An architecture's text is no number: 0123 is not 123, nor 1e2 a hundred.
-            if key.rpartition(".")[2] == "arch":
-                getattr(namespace, self.dest)[key] = value.strip()
-
-    def _parse_iterable(self, val: str) -> Any:
-        # mmengine's drops all spaces, those inside a path too.
-        bare = re.sub(r"\s*([,()\[\]])\s*", r"\1", val.strip())
-        try:
-            return self._with_spaces(super()._parse_iterable(bare.replace(" ", self.SPACE)))
-        except AssertionError as error:
-            raise UserError(f"--cfg-options: {val}: {error}".replace(self.SPACE, " ")) from error
-
-    def _with_spaces(self, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)(map(self._with_spaces, value))
-        return value.replace(self.SPACE, " ") if isinstance(value, str) else value
-
-
-class RunParser(argparse.ArgumentParser):
-    """A command line that several processes read: what is wrong with it is said by one, in a line.
-
-    Raises:
-        UserError: instead of an exit.
-    """
-
-    def error(self, message: str) -> NoReturn:
-        """Says where the options are explained."""
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Options that training and testing share, as in the other OpenMMLab repositories."""
-    parser.add_argument("config", help="config file, or a library's own as 'mmdet::name.py'")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go")
-    add_cfg_options(parser)
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-
-
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """The option that overrides settings of a config."""
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=CfgOptions,
-        help="override settings of the config: key=value, nested keys joined by dots",
-    )
-
-
-def refuse_empty(args: argparse.Namespace) -> None:
-    """Refuses an empty text, as of a variable that a shell does not know.
-
-    Raises:
-        UserError: names the option.
-    """
-    for name, value in vars(args).items():
-        if "" in (value if isinstance(value, list) else [value]):
-            raise UserError(
-                f"{name.removeprefix('search_')} is empty: give a value, or leave the option out"
-            )
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """The config with the options of :func:`add_run_options` merged in.
-
-    Raises:
-        UserError: an option is empty; and what :func:`read_config` raises.
-    """
-    refuse_empty(args)
-    cfg = read_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif not cfg.get("work_dir"):
-        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
-    return cfg
 
 
 def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -193,7 +92,7 @@ def _read(name: str) -> Config:
     library, sign, _ = name.partition("::")
     if sign and find_spec(library) is None:  # mmengine would install it.
         raise UserError(f"config {name}: there is no package {library} here")
-    path = next((p for p in (Path(name), REPOSITORY / name) if p.exists()), None)
+    path = next((p for p in (Path(name), REPOSITORY / config_name(name)) if p.exists()), None)
     if not sign and (path is None or path.is_dir()):
         what = "is a folder" if path else "does not exist"
         raise UserError(f"config {name} {what}: give a file, or a library's as 'mmdet::...'")

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from mmengine import registry as roots
 from mmengine.config import Config
@@ -71,19 +71,29 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except Exception as error:
-            if os.environ.get(DEBUG) == "1":
-                raise
-            text = explain(error)
-            if not isinstance(error, UserError):
-                if _has_stepped(error):
-                    raise
-                log = _log(error)
-                text += f" (traceback in {log})" if log else f" ({DEBUG}=1 shows the traceback)"
-            let_rank_0_speak()
-            print(f"error: {text}", file=sys.stderr)
-            raise SystemExit(2) from None
+            fail(error)
 
     return wrapped
+
+
+def fail(error: Exception) -> NoReturn:
+    """Ends the process as :func:`one_line_errors` says; to be called where the error is handled.
+
+    Raises:
+        SystemExit: the line is said.
+        Exception: the error itself, after a step or with ``PINAS_DEBUG=1``.
+    """
+    if os.environ.get(DEBUG) == "1":
+        raise error
+    text = explain(error)
+    if not isinstance(error, UserError):
+        if _has_stepped(error):
+            raise error
+        log = _log(error)
+        text += f" (traceback in {log})" if log else f" ({DEBUG}=1 shows the traceback)"
+    let_rank_0_speak()
+    print(f"error: {text}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def explain(error: BaseException) -> str:

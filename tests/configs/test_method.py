@@ -12,7 +12,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
 from shrink import dicts, shrink
 
-from pinas_mm.engine.config import add_run_options
+from pinas_mm.commands.options import add_run_options
 from pinas_mm.space import SearchSpace
 
 CONFIGS = REPOSITORY / "configs"

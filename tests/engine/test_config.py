@@ -7,7 +7,8 @@ from conftest import CONFIGS, NAMES
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from pinas_mm.engine.config import CfgOptions, read_config
+from pinas_mm.commands.options import CfgOptions
+from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 
@@ -28,7 +29,7 @@ def notices(tmp_path):
 def config(tmp_path):
     """Writes a config that inherits from another one; returns its file."""
 
-    def write(text, base="configs/pinas_supernet.py", name="child.py"):
+    def write(text, base="configs/imagenet_supernet.py", name="child.py"):
         base = base if str(base).startswith("/") else CONFIGS.parents[1] / base
         file = tmp_path / name
         file.write_bytes(f"_base_ = [{str(base)!r}]\n{text}".encode())

@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import AmpOptimWrapper
 
 from pinas_mm.algorithms import PiNAS
+from pinas_mm.commands.options import add_run_options, load_config
 from pinas_mm.engine import SafeCheckpointHook, launch
-from pinas_mm.engine.config import add_run_options, load_config
 from pinas_mm.errors import UserError
 
 
@@ -32,7 +32,7 @@ def test_settings_and_work_dir_are_merged():
 
 def test_configs_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_config(arguments("configs/pinas_supernet.py")).model.type == "pinas_mm.PiNAS"
+    assert load_config(arguments("configs/imagenet_supernet.py")).model.type == "pinas_mm.PiNAS"
     assert (
         "ResNet"
         in load_config(

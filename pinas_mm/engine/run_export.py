@@ -1,0 +1,108 @@
+"""``tools/export.py`` behind its command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from pinas_mm.engine.config import read_config
+from pinas_mm.errors import UserError
+from pinas_mm.export import (
+    Deployable,
+    check_onnx_installed,
+    check_targets,
+    hand_over,
+    read_best,
+    read_space,
+    recompute_statistics,
+    subnet_of,
+    write_onnx,
+    write_subnet,
+    write_torchscript,
+)
+from pinas_mm.models.batch_norm import batch_norms
+from pinas_mm.models.cost import count_costs
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Writes what is asked for and says it.
+
+    Args:
+        args: the options of :mod:`pinas_mm.commands.export`.
+
+    Raises:
+        UserError: anything that the user can mend; before any work what can be.
+    """
+    _check(args)
+    if args.weights:
+        config = args.config and read_config(args.config, args.cfg_options)
+        deployable = Deployable.read(args.weights, config, args.backbone_only)
+        print(f"architecture {deployable.metadata['arch']}")
+    else:
+        deployable = _cut_out(args)
+    for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
+        if path:
+            difference = write(path, deployable, args.size)
+            outputs = ", ".join(deployable.outputs)
+            print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What can be refused before any work."""
+    if args.weights and (args.out or args.model_out or args.supernet or args.calibrate):
+        raise UserError(
+            "--out, --model-out, --supernet and --calibrate belong to --arch and --best: --weights "
+            "are there already, give --onnx or --torchscript"
+        )
+    if args.model_out and not args.config:
+        raise UserError("--model-out needs --config: the config that the search ran with")
+    if args.backbone_only and not (args.weights and args.config):
+        raise UserError("--backbone-only belongs to --weights with --config")
+    if args.onnx:
+        check_onnx_installed()
+    targets = [args.out, args.onnx, args.torchscript]
+    check_targets(targets, [args.weights, args.supernet], args.force, args.model_out)
+
+
+def _cut_out(args: argparse.Namespace) -> Deployable:
+    config = args.config and read_config(args.config, args.cfg_options)
+    calibration = args.calibrate and read_config(args.calibrate, args.cfg_options)
+    found = read_best(args.best, args.rank) if args.best else None
+    supernet = args.supernet or (found.checkpoint if found else None)
+    if not supernet:
+        raise UserError("which supernet? Give --supernet, a checkpoint or a work dir")
+    space, norm_cfg = None, None
+    if config or calibration:
+        space, norm_cfg = read_space(config or calibration)
+    if found and not config:
+        space = found.space
+    arch = found.arch if found else args.arch
+    if args.model_out:
+        if found:
+            found.check_config(config)
+        how = args.batches, calibration, args.force
+        handed = hand_over(args.model_out, supernet, config, arch, *how)
+        backbone, batches = handed.backbone, handed.calibrated
+        print(f"{handed.weights}\n{handed.config}")
+    else:
+        try:
+            backbone = subnet_of(supernet, arch, space, norm_cfg)
+        except UserError as error:
+            hint = "" if space else " (the paper's space was assumed: --config gives another)"
+            raise UserError(f"{error}{hint}") from error
+        batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
+    if args.out:
+        write_subnet(args.out, backbone, supernet, batches)
+    print(f"architecture {backbone.arch}")
+    cost = count_costs(backbone, args.size)
+    print(f"backbone: {cost.cost(backbone.arch)} at {args.size} x {args.size}")
+    if batches:
+        print(f"batch-norm statistics: recomputed on {batches} batches")
+    elif batch_norms(backbone):
+        print(
+            "batch-norm statistics: the supernet's, which mix all paths; recompute them "
+            f"({'--batches' if args.model_out else '--calibrate CONFIG'}) or train the network "
+            "before you use it"
+        )
+    if args.out:
+        print(args.out)
+    return Deployable.of(backbone, calibration or config)
