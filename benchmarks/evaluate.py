@@ -10,7 +10,7 @@ once for each, and both must give the same metrics to the bit. The architectures
 that evolution ends with on a made landscape. Of those alone a few are timed, evenly over all of
 them, since each costs about the same. The sides have a process each and take turns.
 
-classifier: the default supernet under a linear head, as imagenet_search.py has it. detector: the
+classifier: the default supernet under a linear head, as pinas_search.py has it. detector: the
 demo's Mask R-CNN with the demo's operations in as many blocks as the default space has.
 """
 
@@ -60,7 +60,7 @@ def config(row: str, pixels: int, archs: int, folder: str) -> Config:
         cfg.model.model.backbone.space.update(depths=SearchSpace().depths)
         cfg.search.update(search, calibration_batches=3)
     else:
-        cfg = Config.fromfile(REPOSITORY / "configs/imagenet_search.py")
+        cfg = Config.fromfile(REPOSITORY / "configs/pinas_search.py")
         cfg.model.model.data_preprocessor.num_classes = cfg.model.model.head.num_classes = 10
         for loader in (cfg.val_dataloader, cfg.val_cfg.calibration_dataloader):
             loader.update(num_workers=0, batch_size=32)

@@ -3,8 +3,8 @@
 
     python benchmarks/gradient_exchange.py [--out FILE.json] [--steps 5]
 
-The paper's supernet (configs/imagenet_supernet.py) takes real steps in two gloo processes, on
-images of 32 pixels: the bytes of gradients do not depend on the images.
+The paper's supernet (configs/pinas_supernet.py) takes real steps in two gloo processes, on images
+of 32 pixels: the bytes of gradients do not depend on the images.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def sent(rank: int, folder: str, steps: int) -> None:
 
 def _of(name: str, steps: int) -> list[int]:
     torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(REPOSITORY / "configs/imagenet_supernet.py").model)
+    model = MODELS.build(Config.fromfile(REPOSITORY / "configs/pinas_supernet.py").model)
     counts: list[int] = []
     plain = distributed.all_reduce
     if name == "PathDataParallel":

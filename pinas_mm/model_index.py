@@ -17,23 +17,6 @@ REPOSITORY = next(
     (root for root in (PACKAGE.parent, MIM) if (root / "configs/_base_/pinas.py").is_file()), MIM
 )
 
-# Earlier names of configs, which go on. mim finds a config by its file's name alone, so that no two
-# may share one.
-RENAMED = {
-    "pinas_supernet.py": "imagenet_supernet.py",
-    "pinas_linear.py": "imagenet_linear.py",
-    "pinas_search.py": "imagenet_search.py",
-    "pinas_search_label_free.py": "imagenet_search_label_free.py",
-    "pinas_search_zero_cost.py": "imagenet_search_zero_cost.py",
-    "demo/alone.py": "demo/stand_alone.py",
-}
-
-
-def config_name(name: str) -> str:
-    """Today's name of a config, from the folder ``configs`` or with the way to it."""
-    way, folder, name = name.rpartition("configs/")
-    return f"{way}{folder}{RENAMED.get(name, name)}"
-
 
 def register() -> None:
     """Makes our classifiers known to mmpretrain and our configs to mmengine, once these are loaded.
@@ -65,7 +48,7 @@ def _find_ours(module: ModuleType) -> None:
 
 def _split(theirs: Callable[[str], tuple[str, str]], name: str) -> tuple[str, str]:
     package, _, path = name.partition("::")
-    return (package, config_name(path)) if package == PACKAGE.name else theirs(name)
+    return (package, path) if package == PACKAGE.name else theirs(name)
 
 
 def _place(theirs: Callable[[str], str], package: str) -> str:

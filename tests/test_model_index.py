@@ -11,7 +11,6 @@ from modelindex.load_model_index import load
 
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
-from pinas_mm.model_index import RENAMED
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 
@@ -67,7 +66,7 @@ def test_mmpretrain_lists_and_builds_classifiers(models):
     assert set(model.backbone.arch) == {0}
 
 
-@pytest.mark.parametrize("name", ["spos.py", "demo/pinas_supernet.py", "imagenet_supernet.py"])
+@pytest.mark.parametrize("name", ["pinas_supernet.py", "demo/pinas_supernet.py", "spos.py"])
 def test_a_config_is_known_by_the_packages_name(name, tmp_path):
     # As in every editable install, whose place mmengine does not know.
     file = REPOSITORY / "configs" / name
@@ -77,13 +76,6 @@ def test_a_config_is_known_by_the_packages_name(name, tmp_path):
     assert child.pop("work_dir") == "mine"
     assert child.model.type == config.model.type
     assert child.keys() == config.keys()
-
-
-@pytest.mark.parametrize("name", RENAMED)
-def test_a_config_goes_on_under_its_earlier_name(name):
-    file = REPOSITORY / "configs" / RENAMED[name]
-    for known in (f"pinas_mm::{name}", f"configs/{name}", str(REPOSITORY / "configs" / name)):
-        assert Path(read_config(known).filename).samefile(file)
 
 
 def test_a_config_that_is_not_there_is_a_line():

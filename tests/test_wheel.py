@@ -98,19 +98,17 @@ print(pinas_mm.__file__)
 print(mmpretrain.list_models("pinas"))
 print(Config.fromfile("child.py").model.backbone.arch)
 print(get_config("pinas_mm::{MASK_RCNN}").model.backbone.arch)
-print(read_config("demo.py").model.type, read_config("pinas_mm::pinas_supernet.py").model.type)
-print(read_config("configs/spos.py").filename)
+print(read_config("demo.py").model.type, read_config("configs/spos.py").filename)
 """
 
 
 def test_its_configs_are_bases_and_arguments(site, run, tmp_path):
     (tmp_path / "child.py").write_text(f"_base_ = ['pinas_mm::{MASK_RCNN}']\n")
     (tmp_path / "demo.py").write_text("_base_ = ['pinas_mm::demo/pinas_supernet.py']\n")
-    assert run(sys.executable, "-c", CHECK).splitlines()[-6:] == [
+    assert run(sys.executable, "-c", CHECK).splitlines()[-5:] == [
         str(site / "pinas_mm/__init__.py"),
         "['pinas-cls_32xb64_in1k', 'pinas-trans_32xb64_in1k']",
         "pinas_trans",
         "pinas_trans",
-        "pinas_mm.PiNAS pinas_mm.PiNAS",
-        str(site / "pinas_mm/.mim/configs/spos.py"),
+        f"pinas_mm.PiNAS {site / 'pinas_mm/.mim/configs/spos.py'}",
     ]

@@ -13,7 +13,7 @@ supernet = dict(
     out_indices=(0, 1, 2, 3),
     norm_cfg=dict(type="SyncBN", requires_grad=True),
     # A work dir means its last checkpoint; a file can be given as well.
-    init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/imagenet_supernet"),
+    init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/pinas_supernet"),
 )
 # Each architecture's batch-norm statistics are recomputed on 16 batches in each process.
 val_loop = dict(type="pinas_mm.SupernetValLoop", calibration_batches=16, num_archs=8)

@@ -1,5 +1,5 @@
-# configs/imagenet_linear.py, shrunk like the demo's supernet.
-_base_ = ["../imagenet_linear.py", "digits.py"]
+# configs/pinas_linear.py, shrunk like the demo's supernet.
+_base_ = ["../pinas_linear.py", "digits.py"]
 
 space = dict(_delete_=True, **_base_.demo_space)
 

@@ -1,4 +1,4 @@
-# configs/imagenet_search.py on the demo's space and images: 100 of its 256 architectures.
+# configs/pinas_search.py on the demo's space and images: 100 of its 256 architectures.
 _base_ = ["pinas_linear.py"]
 
 search = dict(

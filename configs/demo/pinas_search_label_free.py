@@ -1,4 +1,4 @@
-# configs/imagenet_search_label_free.py on the demo's space and images.
+# configs/pinas_search_label_free.py on the demo's space and images.
 _base_ = ["pinas_supernet.py"]
 
 search = dict(

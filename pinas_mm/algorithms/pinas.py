@@ -90,7 +90,7 @@ class PiNAS(SupernetAlgorithm):
         if mode == "predict":
             raise UserError(
                 "PiNAS predicts nothing: validate it by pinas_mm.RetrievalLoop, or train a "
-                "classifier on it (configs/imagenet_linear.py)"
+                "classifier on it (configs/pinas_linear.py)"
             )
         return self.extract_feat(inputs, arch)
 

@@ -22,7 +22,7 @@ from mmengine.utils import import_modules_from_strings
 from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_configs
-from pinas_mm.model_index import REPOSITORY, config_name
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.registry import plain, registered
 from pinas_mm.space import SearchSpace
 
@@ -92,7 +92,7 @@ def _read(name: str) -> Config:
     library, sign, _ = name.partition("::")
     if sign and find_spec(library) is None:  # mmengine would install it.
         raise UserError(f"config {name}: there is no package {library} here")
-    path = next((p for p in (Path(name), REPOSITORY / config_name(name)) if p.exists()), None)
+    path = next((p for p in (Path(name), REPOSITORY / name) if p.exists()), None)
     if not sign and (path is None or path.is_dir()):
         what = "is a folder" if path else "does not exist"
         raise UserError(f"config {name} {what}: give a file, or a library's as 'mmdet::...'")

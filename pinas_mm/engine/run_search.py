@@ -159,7 +159,7 @@ def _prepared(
 ) -> tuple[SearchSettings, Runner]:
     """The settings, checked as far as they can be before the model is there, and the model."""
     if not cfg.get("search"):
-        raise UserError("the config has no `search`: start from configs/imagenet_search.py")
+        raise UserError("the config has no `search`: start from configs/pinas_search.py")
     cfg.search = {**cfg.search, **search_loaders(cfg), **given}
     # Of its library are the metrics that a score names.
     init_default_scope(cfg.get("default_scope") or "mmpretrain")

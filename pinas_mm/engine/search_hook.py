@@ -27,7 +27,7 @@ class ArchSearchHook(Hook):
     been searched: weights, statistics and random numbers are left as they were.
 
     Args:
-        search: the ``search`` dict of ``configs/imagenet_search.py``.
+        search: the ``search`` dict of ``configs/pinas_search.py``.
         interval: epochs or iterations between two searches; None searches once, at the end. Where
             a checkpoint is due as well, it is written first.
         by_epoch: whether these are epochs; None counts as the training does, iterations in an

@@ -141,7 +141,7 @@ class SearchSettings:
             if field.default is dataclasses.MISSING and name not in read
         ]
         if missing:
-            raise UserError(f"search needs {', '.join(missing)}: see configs/imagenet_search.py")
+            raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
         settings = cls(**read, score_config=options_of(config["score"]))
         for name in COUNTS:
             value = getattr(settings, name)

@@ -1,5 +1,5 @@
-# configs/imagenet_linear.py on the space of small_supernet.py; needs a checkpoint.
-_base_ = ["../../configs/imagenet_linear.py"]
+# configs/pinas_linear.py on the space of small_supernet.py; needs a checkpoint.
+_base_ = ["../../configs/pinas_linear.py"]
 
 small_space = dict(
     candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],

@@ -1,4 +1,4 @@
-# configs/imagenet_search.py on the space and images of small_linear.py.
+# configs/pinas_search.py on the space and images of small_linear.py.
 _base_ = ["small_linear.py"]
 
 search = dict(

@@ -1,4 +1,4 @@
-# configs/imagenet_search_label_free.py on the space and images of small_supernet.py.
+# configs/pinas_search_label_free.py on the space and images of small_supernet.py.
 _base_ = ["small_supernet.py"]
 
 search = dict(

@@ -1,5 +1,5 @@
-# configs/imagenet_supernet.py in seconds: three choice blocks, digits of 32 pixels, steps logged.
-_base_ = ["../../configs/imagenet_supernet.py"]
+# configs/pinas_supernet.py in seconds: three choice blocks, digits of 32 pixels, every step logged.
+_base_ = ["../../configs/pinas_supernet.py"]
 
 small_space = dict(
     candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],

@@ -23,7 +23,7 @@ from pinas_mm.errors import UserError
 
 SETS = {
     "imagenet": "imagenet/pinas-cls_32xb64_in1k.py",
-    "views": "imagenet_supernet.py",
+    "views": "pinas_supernet.py",
     "labels": "spos.py",
     "coco": "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py",
     "boxes": "coco/retinanet_pinas-trans_fpn_syncbn_ms-90k_coco.py",

@@ -29,7 +29,7 @@ def notices(tmp_path):
 def config(tmp_path):
     """Writes a config that inherits from another one; returns its file."""
 
-    def write(text, base="configs/imagenet_supernet.py", name="child.py"):
+    def write(text, base="configs/pinas_supernet.py", name="child.py"):
         base = base if str(base).startswith("/") else CONFIGS.parents[1] / base
         file = tmp_path / name
         file.write_bytes(f"_base_ = [{str(base)!r}]\n{text}".encode())

@@ -32,7 +32,7 @@ def test_settings_and_work_dir_are_merged():
 
 def test_configs_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_config(arguments("configs/imagenet_supernet.py")).model.type == "pinas_mm.PiNAS"
+    assert load_config(arguments("configs/pinas_supernet.py")).model.type == "pinas_mm.PiNAS"
     assert (
         "ResNet"
         in load_config(

@@ -246,7 +246,7 @@ def test_options_that_it_cannot_keep_are_refused():
 
 
 def test_a_step_of_the_papers_supernet_moves_little_more_than_half_of_it():
-    config = Config.fromfile(REPOSITORY / "configs/imagenet_supernet.py").model
+    config = Config.fromfile(REPOSITORY / "configs/pinas_supernet.py").model
     with torch.device("meta"):
         model = MODELS.build({**config, "data_preprocessor": None})
     whole = sum(p.numel() for p in model.parameters() if p.requires_grad)

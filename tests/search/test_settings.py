@@ -13,7 +13,7 @@ from pinas_mm.search.settings import SearchSettings
 NEEDED = dict(score=dict(type="pinas_mm.ProbeScore"), dataloader={}, calibration_dataloader={})
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("[ip]*_search*.py")))
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("**/pinas_search*.py")))
 def test_every_search_config_is_read(path):
     cfg = Config.fromfile(path)
     settings = SearchSettings.parse({**cfg.search, **search_loaders(cfg)})

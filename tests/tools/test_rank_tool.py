@@ -85,7 +85,7 @@ def test_search_is_ranked_on_what_it_evaluated(ranked, truth, open_record, space
     assert found["costs"] == ["params", "macs"]
     assert found["ceiling"]["value"] < 1
     status, _, errors, _ = ranked(
-        truth, tmp_path / "work", "--config", REPOSITORY / "configs/imagenet_search.py"
+        truth, tmp_path / "work", "--config", REPOSITORY / "configs" / "pinas_search.py"
     )
     assert status == 2
     assert "leave --config out" in errors

@@ -306,7 +306,7 @@ def test_config_without_search(tool, checkpoints, tmp_path):
         "4",
     )
     assert status == 2
-    assert "configs/imagenet_search.py" in err
+    assert "configs/pinas_search.py" in err
 
 
 def test_more_trials_than_architectures(search, tmp_path):

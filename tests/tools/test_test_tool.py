@@ -59,7 +59,7 @@ def test_every_test_image_is_drawn(tool, layouts, monkeypatch, tmp_path, name):
 
 
 def test_what_cannot_be_drawn(tool, tmp_path):
-    config = REPOSITORY / "configs/imagenet_supernet.py"
+    config = REPOSITORY / "configs/pinas_supernet.py"
     status, _, err = tool("test.py", config, tmp_path / "any.pth", "--show-dir", tmp_path / "out")
     assert status == 2
     assert err.splitlines()[-1].startswith("error: --show-dir draws predictions of mmpretrain,")

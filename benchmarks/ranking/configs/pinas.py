@@ -1,5 +1,5 @@
 # Pi-NAS on the benchmark's space and images.
-_base_ = ["../../../configs/imagenet_supernet.py", "space.py", "digits.py", "schedule.py"]
+_base_ = ["../../../configs/pinas_supernet.py", "space.py", "digits.py", "schedule.py"]
 
 space = dict(_delete_=True, **_base_.ranking_space)
 

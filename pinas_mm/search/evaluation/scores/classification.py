@@ -24,7 +24,7 @@ class ClassificationScore(FeatureScore):
             kind = f"{type(model).__name__}{f' of {type(inner).__name__}' if inner else ''}"
             raise UserError(
                 f"{type(self).__name__} needs a pinas_mm.SinglePath of an ImageClassifier with a "
-                f"head, not {kind}: train one on the supernet (configs/imagenet_linear.py), or "
+                f"head, not {kind}: train one on the supernet (configs/pinas_linear.py), or "
                 "search without labels by pinas_mm.CrossPathScore"
             )
 

@@ -96,7 +96,7 @@ class CrossPathScore(FeatureScore):
             raise UserError(
                 "CrossPathScore needs a pinas_mm.PiNAS with a CrossPathHead and a "
                 f"ViewsPreprocessor, not {type(model).__name__}: give the self-supervised "
-                "supernet's config and checkpoint (configs/imagenet_supernet.py), or score a "
+                "supernet's config and checkpoint (configs/pinas_supernet.py), or score a "
                 "classifier by pinas_mm.ProbeScore"
             )
 

@@ -95,8 +95,8 @@ class PredictScore(FeatureScore):
         if not isinstance(model, SinglePath):
             raise UserError(
                 f"PredictScore needs a pinas_mm.SinglePath, which trains a whole model on a "
-                f"supernet, not {type(model).__name__}: see configs/imagenet_linear.py and those "
-                "of supernets in detectors and segmentors, or search without labels by "
+                f"supernet, not {type(model).__name__}: see configs/pinas_linear.py and those of "
+                "supernets in detectors and segmentors, or search without labels by "
                 "pinas_mm.CrossPathScore"
             )
         if not self._metrics:

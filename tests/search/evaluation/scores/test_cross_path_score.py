@@ -129,7 +129,7 @@ def test_crops_of_the_pipeline_are_the_views(model):
 
 
 def test_bad_input_is_refused(space):
-    with pytest.raises(UserError, match=r"configs/imagenet_supernet\.py"):
+    with pytest.raises(UserError, match=r"configs/pinas_supernet\.py"):
         CrossPathScore().bind(classifier(space))
     with pytest.raises(UserError, match="at least 1 partner"):
         CrossPathScore(partners=0)

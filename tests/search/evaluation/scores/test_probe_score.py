@@ -33,7 +33,7 @@ def test_equal_to_the_metric(space, scale):
 
 
 def test_bad_input_is_refused(space, build_pinas):
-    with pytest.raises(UserError, match=r"configs/imagenet_linear\.py"):
+    with pytest.raises(UserError, match=r"configs/pinas_linear\.py"):
         ProbeScore().bind(build_pinas())
     with pytest.raises(UserError, match=f"{CLASSES} classes"):
         ProbeScore(topk=(1, 8)).bind(classifier(space))

@@ -12,7 +12,7 @@ model = dict(
         backbone=dict(
             space={{_base_.space}},
             # A work dir means its last checkpoint; a file can be given as well.
-            init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/imagenet_supernet"),
+            init_cfg=dict(type="pinas_mm.FromSupernet", checkpoint="work_dirs/pinas_supernet"),
         )
     ),
     freeze_backbone=True,

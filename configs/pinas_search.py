@@ -1,7 +1,7 @@
 # Search of a supernet by its linear probe: the paper's 1,000 architectures, each scored by top-1 on
 # held-out labelled images after its batch-norm statistics are recomputed on 49 batches.
-# python tools/search.py configs/imagenet_search.py work_dirs/imagenet_linear
-_base_ = ["imagenet_linear.py"]
+# python tools/search.py configs/pinas_search.py work_dirs/pinas_linear
+_base_ = ["pinas_linear.py"]
 
 # Images come from val_dataloader, those for batch-norm statistics from val_cfg or train_dataloader;
 # dataloader and calibration_dataloader here change them for the search.

@@ -1,7 +1,7 @@
 # Search of a supernet without any labels: the cross-path loss of an architecture against random
 # partner paths on held-out images.
-# python tools/search.py configs/imagenet_search_label_free.py work_dirs/imagenet_supernet
-_base_ = ["imagenet_supernet.py"]
+# python tools/search.py configs/pinas_search_label_free.py work_dirs/pinas_supernet
+_base_ = ["pinas_supernet.py"]
 
 # Images come from val_dataloader, those for batch-norm statistics from val_cfg or train_dataloader;
 # dataloader and calibration_dataloader here change them for the search.

@@ -1,7 +1,7 @@
 # Search of a supernet that nobody has trained, by a zero-cost score; it reads neither labels nor
 # training images. A checkpoint in place of "untrained" scores the trained weights.
-# python tools/search.py configs/imagenet_search_zero_cost.py untrained
-_base_ = ["imagenet_supernet.py"]
+# python tools/search.py configs/pinas_search_zero_cost.py untrained
+_base_ = ["pinas_supernet.py"]
 
 search = dict(
     # NASWOTScore, GradNormScore and CostScore give zero_cost/naswot, /grad_norm, /params and /macs.
