@@ -184,6 +184,9 @@ def main() -> None:
         for row in args.rows:
             for pixels in sizes[row]:
                 rows.append(measure(row, pixels, folder, args))
+                if args.out:
+                    # A long row's fault does not cost what others took.
+                    _write(args, rows)
     table = Table(title=f"{args.archs} architectures bred by evolution, minima (medians)")
     for column in ("", "alone, s each", "together, s", "faster", "blocks run"):
         table.add_column(column, justify="right" if column else "left")
@@ -197,10 +200,12 @@ def main() -> None:
             f"{row['blocks']:.0f} %",
         )
     Console().print(table)
-    if args.out:
-        command = " ".join(["benchmarks/evaluate.py", *sys.argv[1:]])
-        facts = dict(command=command, machine=machine(), threads=args.threads, memory=MEMORY)
-        write_json(args.out, dict(**facts, rows=rows, blocks=shares(args.archs)))
+
+
+def _write(args: argparse.Namespace, rows: list[dict]) -> None:
+    command = " ".join(["benchmarks/evaluate.py", *sys.argv[1:]])
+    facts = dict(command=command, machine=machine(), threads=args.threads, memory=MEMORY)
+    write_json(args.out, dict(**facts, rows=rows, blocks=shares(args.archs)))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from pinas_mm.operations.split_attention import SplitAttention
 from pinas_mm.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-FILES = {"demo": "demo/pinas_supernet.py", "default": "pinas_supernet.py"}
+FILES = {"demo": "demo/digits_supernet.py", "default": "pinas_supernet.py"}
 DEMO = 32, 64  # Pixels and batch.
 SIDES = "plain", "ours", "floor"
 WARM_UP = 2

@@ -1,5 +1,6 @@
 """Our configs where mim, mmpretrain and mmengine look for a package's."""
 
+from collections import Counter
 from pathlib import Path
 
 import mmpretrain
@@ -66,7 +67,7 @@ def test_mmpretrain_lists_and_builds_classifiers(models):
     assert set(model.backbone.arch) == {0}
 
 
-@pytest.mark.parametrize("name", ["pinas_supernet.py", "demo/pinas_supernet.py", "spos.py"])
+@pytest.mark.parametrize("name", ["pinas_supernet.py", "demo/digits_supernet.py", "spos.py"])
 def test_a_config_is_known_by_the_packages_name(name, tmp_path):
     # As in every editable install, whose place mmengine does not know.
     file = REPOSITORY / "configs" / name
@@ -76,6 +77,12 @@ def test_a_config_is_known_by_the_packages_name(name, tmp_path):
     assert child.pop("work_dir") == "mine"
     assert child.model.type == config.model.type
     assert child.keys() == config.keys()
+
+
+def test_no_two_configs_share_a_file_name():
+    # By which alone mim finds one.
+    names = Counter(file.name for file in (REPOSITORY / "configs").rglob("*.py"))
+    assert set(names.values()) == {1}
 
 
 def test_a_config_that_is_not_there_is_a_line():

@@ -166,7 +166,7 @@ def train(config: Config, work_dir: Path) -> Runner:
 
 
 def test_it_is_trained_without_labels(demo, folder):
-    config = demo("pinas_supernet.py")
+    config = demo("digits_supernet.py")
     config.model.backbone = SUPERNET
     config.model.neck.in_channels = 32
     runner = train(config, folder / "pinas")
@@ -176,7 +176,7 @@ def test_it_is_trained_without_labels(demo, folder):
 @pytest.fixture(scope="module")
 def labelled(demo, folder):
     """Trained with labels; the config, and the work dir as its checkpoint."""
-    config = demo("pinas_linear.py")
+    config = demo("digits_linear.py")
     config.model.freeze_backbone = False
     config.model.model.backbone = SUPERNET
     config.model.model.head.in_channels = 32

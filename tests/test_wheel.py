@@ -104,7 +104,7 @@ print(read_config("demo.py").model.type, read_config("configs/spos.py").filename
 
 def test_its_configs_are_bases_and_arguments(site, run, tmp_path):
     (tmp_path / "child.py").write_text(f"_base_ = ['pinas_mm::{MASK_RCNN}']\n")
-    (tmp_path / "demo.py").write_text("_base_ = ['pinas_mm::demo/pinas_supernet.py']\n")
+    (tmp_path / "demo.py").write_text("_base_ = ['pinas_mm::demo/digits_supernet.py']\n")
     assert run(sys.executable, "-c", CHECK).splitlines()[-5:] == [
         str(site / "pinas_mm/__init__.py"),
         "['pinas-cls_32xb64_in1k', 'pinas-trans_32xb64_in1k']",

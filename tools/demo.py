@@ -34,10 +34,10 @@ def main() -> None:
     Demo(
         work_dir=args.work_dir,
         seeds=args.seeds,
-        supernet=f"configs/demo/pinas_supernet{'_full' if args.full else ''}.py",
-        linear="configs/demo/pinas_linear.py",
+        supernet=f"configs/demo/digits_supernet{'_full' if args.full else ''}.py",
+        linear="configs/demo/digits_linear.py",
         data=args.data,
-        collapse=None if args.full else "configs/demo/pinas_no_negatives.py",
+        collapse=None if args.full else "configs/demo/digits_no_negatives.py",
         transfer_length=3 if args.full else 1,
         transfer_weights=(transfer.PRETRAINED, *([transfer.RANDOM] if args.full else [])),
     ).run()

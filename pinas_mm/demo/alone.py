@@ -17,7 +17,7 @@ from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, panels, styled
 from pinas_mm.space import SearchSpace
 
-CONFIG = "configs/demo/alone.py"
+CONFIG = "configs/demo/stand_alone.py"
 RANDOM = 8  # architectures drawn at random
 NEAR = 0.1  # largest difference of their multiply-adds from the winner's, as a share of those
 SIDE = 32

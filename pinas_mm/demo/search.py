@@ -15,8 +15,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.record.reading import read_record
 from pinas_mm.search.search import RECORD
 
-PROBE = "configs/demo/pinas_search.py"
-LABEL_FREE = "configs/demo/pinas_search_label_free.py"
+PROBE = "configs/demo/digits_search.py"
+LABEL_FREE = "configs/demo/digits_search_label_free.py"
 TRIALS = 100  # of 256 architectures
 # What makes both draw the same architectures at random, and how many.
 RANDOM, NUMBER = ("--sampler", "RandomSampler"), 60
@@ -80,7 +80,7 @@ def export(folder: Path, environment: dict[str, str]) -> Path:
         *("tools/export.py", "--best", str((folder / "search").resolve())),
         *("--supernet", str((folder / "supernet").resolve())),
         *("--out", str(file.resolve()), "--force"),  # A demo that was broken off made it before.
-        *("--calibrate", "configs/demo/pinas_linear.py"),
+        *("--calibrate", "configs/demo/digits_linear.py"),
     ]
     done = subprocess.run(
         [sys.executable, *command],

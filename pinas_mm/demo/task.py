@@ -105,7 +105,7 @@ class TaskDemo:
                 console.print(str(made))
             supernet = training(
                 f"supernet, seed {self.seed}",
-                "configs/demo/pinas_supernet.py",
+                "configs/demo/digits_supernet.py",
                 self._pre_trained / "supernet",
                 self.seed,
             )
@@ -151,7 +151,7 @@ class TaskDemo:
         source = {SOURCE: (self._pre_trained / "supernet").resolve()}
         folder = self.work_dir / "probe"
         return [
-            training("probe", "configs/demo/pinas_linear.py", folder, self.seed, source),
+            training("probe", "configs/demo/digits_linear.py", folder, self.seed, source),
             search.job(
                 "search by the probe",
                 search.PROBE,

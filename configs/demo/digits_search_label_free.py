@@ -1,5 +1,5 @@
 # configs/pinas_search_label_free.py on the demo's space and images.
-_base_ = ["pinas_supernet.py"]
+_base_ = ["digits_supernet.py"]
 
 search = dict(
     score=dict(type="pinas_mm.CrossPathScore", partners=8),

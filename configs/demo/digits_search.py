@@ -1,5 +1,5 @@
 # configs/pinas_search.py on the demo's space and images: 100 of its 256 architectures.
-_base_ = ["pinas_linear.py"]
+_base_ = ["digits_linear.py"]
 
 search = dict(
     score=dict(type="pinas_mm.ProbeScore", topk=(1, 5)),

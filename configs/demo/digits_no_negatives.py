@@ -1,5 +1,5 @@
 # The demo's supernet without negatives and without teacher: it collapses, as the paper says.
-_base_ = ["pinas_supernet.py"]
+_base_ = ["digits_supernet.py"]
 
 model = dict(
     head=dict(pair=dict(_delete_=True, type="pinas_mm.PiModelHead")),
