@@ -42,6 +42,9 @@ from pinas_mm.export import (
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.models.cost import count_costs
 
+# Height and width in pixels where nobody says.
+SIZE = 224
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -99,8 +102,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--size",
         type=int,
-        default=224,
-        help="image size of the costs printed and of the comparison (default: 224)",
+        help="image size of the costs printed and of the comparison (default: 224, of the costs "
+        "of --best that of the search)",
     )
     return parser.parse_args()
 
@@ -152,8 +155,8 @@ def cut_out(args: argparse.Namespace) -> Deployable:
     if args.out:
         write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
-    cost = count_costs(backbone, args.size)
-    print(f"backbone: {cost.cost(backbone.arch)} at {args.size} x {args.size}")
+    cost = count_costs(backbone, args.size or (found and found.image_size) or SIZE)
+    print(f"backbone: {cost.cost(backbone.arch)} at {' x '.join(map(str, cost.image_size))}")
     if batches:
         print(f"batch-norm statistics: recomputed on {batches} batches")
     elif batch_norms(backbone):
@@ -181,7 +184,7 @@ def main() -> None:
         deployable = cut_out(args)
     for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
         if path:
-            difference = write(path, deployable, args.size)
+            difference = write(path, deployable, args.size or SIZE)
             outputs = ", ".join(deployable.outputs)
             print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
 
