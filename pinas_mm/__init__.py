@@ -19,12 +19,31 @@ from pinas_mm.weights import safe_loading  # noqa: E402
 # Where the names come from that `pinas_mm.` offers.
 _PUBLIC = {
     "Arch": "space",
+    "PiNASBackbone": "models",
+    "PiNASSupernet": "models",
     "SearchSpace": "space",
+    "count_costs": "models.cost",
+    "export_subnet": "engine.api",
     "get_backbone": "weights.get_backbone",
+    "init_model": "engine.api",
+    "read_config": "engine.config",
+    "train": "engine.api",
 }
 _ROOMS = ("algorithms", "data", "engine", "export", "models", "operations", "search", "space")
 
-__all__ = ["Arch", "SearchSpace", "get_backbone"]
+__all__ = [
+    "Arch",
+    "PiNASBackbone",
+    "PiNASSupernet",
+    "SearchSpace",
+    "count_costs",
+    "export_subnet",
+    "get_backbone",
+    "init_model",
+    "read_config",
+    "search",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

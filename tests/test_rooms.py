@@ -38,6 +38,7 @@ SEARCH = (
     ("worker", "workers"),
     ("search",),
     ("display",),
+    ("interactive",),
 )
 FILES = {
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path

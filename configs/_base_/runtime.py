@@ -3,7 +3,8 @@ default_scope = "mmpretrain"
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    # Curves of trainings and validations are over the same iterations.
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     # Three are kept, so that the one being written never replaces the only good one.
     checkpoint=dict(

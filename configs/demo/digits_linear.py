@@ -1,4 +1,5 @@
-# configs/pinas_linear.py, shrunk like the demo's supernet.
+# configs/pinas_linear.py, shrunk like the demo's supernet, work_dirs/pinas_supernet after
+# python tools/train.py configs/demo/pinas_supernet.py
 _base_ = ["../pinas_linear.py", "digits.py"]
 
 space = dict(_delete_=True, **_base_.demo_space)
@@ -6,10 +7,7 @@ space = dict(_delete_=True, **_base_.demo_space)
 model = dict(
     model=dict(
         data_preprocessor=dict(num_classes=10),
-        backbone=dict(
-            space=dict(_delete_=True, **_base_.demo_space),
-            init_cfg=dict(checkpoint="work_dirs/demo/supernet"),
-        ),
+        backbone=dict(space=dict(_delete_=True, **_base_.demo_space)),
         head=dict(num_classes=10, in_channels=64),
     )
 )

@@ -78,8 +78,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--size",
         type=int,
-        default=224,
-        help="image size of the costs printed and of the comparison (default: 224)",
+        help="image size of the costs printed and of the comparison (default: 224, of the costs "
+        "of --best that of the search)",
     )
     return parser.parse_args()
 

@@ -101,14 +101,11 @@ def load_config(args: argparse.Namespace) -> Config:
         UserError: an option is empty; and what :func:`~pinas_mm.engine.config.read_config`
             raises.
     """
-    from pinas_mm.engine.config import read_config
+    from pinas_mm.engine.config import read_config, usual_work_dir
 
     refuse_empty(args)
     cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif not cfg.get("work_dir"):
-        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    cfg.work_dir = args.work_dir or usual_work_dir(cfg)
     return cfg

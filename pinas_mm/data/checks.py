@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pinas_mm.data.loading import check_skipping
+from pinas_mm.data.roots import VARIABLE
 from pinas_mm.errors import UserError
 from pinas_mm.registry import dicts, type_name
 
@@ -28,8 +30,8 @@ def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
             continue
         if _is_missing(Path(root)):
             raise UserError(
-                f"data root {root} of the {split} set is missing or empty: set PINAS_DATA to "
-                "the folder that holds the data sets, or "
+                f"data root {root} of the {split} set is missing or empty: set PINAS_DATA"
+                f"{_now()} to the folder that holds the data sets, or "
                 f"--cfg-options {key or f'{split}_dataloader'}.dataset.data_root=...; "
                 "tools/prepare_digits.py writes small real ones"
             )
@@ -50,6 +52,11 @@ def _parts(dataset: dict) -> Iterator[str]:
     for path in [*paths, dataset.get("ann_file")]:
         if path and "://" not in path:
             yield path
+
+
+def _now() -> str:
+    """What the variable is, where it is set."""
+    return f", now {os.environ[VARIABLE]}," if os.environ.get(VARIABLE) else ""
 
 
 def _is_missing(path: Path) -> bool:

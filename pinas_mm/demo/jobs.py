@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pinas_mm.demo.scalars import read_scalars
+from pinas_mm.demo.scalars import read_scalars, training_rows
 from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
 from pinas_mm.model_index import REPOSITORY
@@ -43,7 +43,7 @@ class Job:
 
     def completed(self) -> float:
         """How much of ``total`` is done, as its log says."""
-        rows = read_scalars(self.work_dir)
+        rows = training_rows(self.work_dir) or read_scalars(self.work_dir)
         return rows[-1].get("epoch", rows[-1]["step"]) if rows else 0
 
 

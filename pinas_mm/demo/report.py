@@ -122,9 +122,8 @@ def draw_curves(curves: dict[str, Path], file: Path) -> None:
         steps = [row["step"] for row in train]
         axes[0].plot(steps, [row["loss"] for row in train], label=name)
         axes[1].plot(steps, [row["spread"] for row in train], label=name)
-        per_epoch = steps[-1] / train[-1]["epoch"]
         axes[2].plot(
-            [row["step"] * per_epoch for row in val],
+            [row["step"] for row in val],
             [row["retrieval/top1"] for row in val],
             marker=".",
             label=name,

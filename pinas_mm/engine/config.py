@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
+from pinas_mm.data.roots import follow_data
 from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_configs
@@ -34,6 +35,17 @@ READ = {
 }
 
 
+def usual_work_dir(cfg: Config) -> str:
+    """Where a run goes that says nothing of it: where its config says, else ``work_dirs/NAME``.
+
+    Raises:
+        UserError: the config says nothing and is of no file.
+    """
+    if not cfg.get("work_dir") and not cfg.filename:
+        raise UserError("the config has neither work_dir nor a file's name: give a work_dir")
+    return cfg.get("work_dir") or str(Path("work_dirs") / Path(cfg.filename).stem)
+
+
 def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """A config that says everything once.
 
@@ -44,7 +56,8 @@ def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> C
             the new type does not take goes, with a notice.
 
     Returns:
-        The config. Its top-level ``space``, if any, is that of its model's networks.
+        The config. Its top-level ``space``, if any, is that of its model's networks; data sets
+        below ``data/`` that are below ``$PINAS_DATA`` are read there.
 
     Raises:
         UserError: there is no such file, or it cannot be read, names file and line; an option
@@ -61,6 +74,7 @@ def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> C
         _link_changed(cfg, before)
         said |= {key.partition(".")[0] for key in options}
     _tell_unread(cfg, said)
+    follow_data(cfg._cfg_dict)
     return cfg
 
 

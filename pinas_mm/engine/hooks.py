@@ -27,6 +27,12 @@ from pinas_mm.weights.checkpoint import check_fits
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 
 
+def dumped_config(runner: Runner) -> Path:
+    """The file that a runner leaves in its work dir: its whole config, options merged in."""
+    name = Path(runner.cfg.filename).name if runner.cfg.filename else f"{runner.timestamp}.py"
+    return Path(runner.work_dir, name)
+
+
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     """The model without its distributed wrapper and without test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):

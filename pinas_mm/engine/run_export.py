@@ -22,6 +22,9 @@ from pinas_mm.export import (
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.models.cost import count_costs
 
+# Height and width in pixels where nobody says.
+SIZE = 224
+
 
 def run_export(args: argparse.Namespace) -> None:
     """Writes what is asked for and says it.
@@ -41,7 +44,7 @@ def run_export(args: argparse.Namespace) -> None:
         deployable = _cut_out(args)
     for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
         if path:
-            difference = write(path, deployable, args.size)
+            difference = write(path, deployable, args.size or SIZE)
             outputs = ", ".join(deployable.outputs)
             print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
 
@@ -93,8 +96,8 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
     if args.out:
         write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
-    cost = count_costs(backbone, args.size)
-    print(f"backbone: {cost.cost(backbone.arch)} at {args.size} x {args.size}")
+    cost = count_costs(backbone, args.size or (found and found.image_size) or SIZE)
+    print(f"backbone: {cost.cost(backbone.arch)} at {' x '.join(map(str, cost.image_size))}")
     if batches:
         print(f"batch-norm statistics: recomputed on {batches} batches")
     elif batch_norms(backbone):

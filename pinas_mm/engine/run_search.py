@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pinas_mm.analysis.unchanged import seed_all
 from pinas_mm.data.annotations import check_data_sets
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.hooks import dumped_config, unwrapped
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import calibration_loader
@@ -28,11 +28,10 @@ from pinas_mm.models.network import loader_type
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import dicts
 from pinas_mm.search.budget.objective import Objective, check_given, cost_names
-from pinas_mm.search.display import Display
+from pinas_mm.search.display import Display, add_pictures
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import ArchScore
-from pinas_mm.search.record.findings import Findings
-from pinas_mm.search.report.report import best_table
+from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
@@ -46,7 +45,7 @@ def run_search(
     given: Mapping[str, Any] | None = None,
     command: Sequence[str] = (),
     worker: int = 0,
-) -> Findings | None:
+) -> ShownFindings | None:
     """Runs a search, or one more worker of it.
 
     Args:
@@ -70,7 +69,7 @@ def run_search(
     # The file, since a work dir's last checkpoint may be another one tomorrow.
     named = checkpoint == UNTRAINED or "://" in str(checkpoint)
     source = checkpoint if named else Path(cfg.load_from).resolve()
-    search = Search(unwrapped(runner.model), settings, work_dir, str(source))
+    search = Search(unwrapped(runner.model), settings, work_dir, str(source), dumped_config(runner))
     launched = bool(worker) or cfg.get("launcher", "none") != "none"
     with stoppable(follows=launched and not settings.keep_workers):
         if worker:
@@ -81,15 +80,18 @@ def run_search(
             barrier()
             return None
         with (
-            helpers(command, settings.workers - 1, work_dir / "workers"),
+            helpers(command, settings.workers - 1, work_dir / "workers", settings.keep_workers),
             Display(search, runner.logger, runner.visualizer) as display,
         ):
             search.run(display)
     search.write()
     barrier()
     findings = search.findings()
+    add_pictures(runner.visualizer, work_dir, findings.states["complete"])
+    # Event files are written by a thread that does not outlive the process.
+    runner.visualizer.close()
     console = Console()
-    console.print(best_table(findings))
+    console.print(findings)
     done = findings.states["complete"] + findings.states["pruned"]
     if done < settings.trials:
         console.print(f"{done} of {settings.trials}: there are no more within the budget")

@@ -10,7 +10,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.hooks import dumped_config, unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
 from pinas_mm.weights.digest import weights_digest
@@ -96,7 +96,7 @@ class ArchSearchHook(Hook):
             self._search(runner, done)
 
     def _search(self, runner: Runner, done: int) -> None:
-        from pinas_mm.search.display import Display
+        from pinas_mm.search.display import Display, add_pictures
         from pinas_mm.search.search import Search
 
         when = f"epoch_{done}" if self._epochs else f"iter_{done}"
@@ -106,15 +106,18 @@ class ArchSearchHook(Hook):
         if is_main_process():
             study = f"{settings.study}_{when}_{weights_digest(model)}"
             settings = dataclasses.replace(settings, study=study)
-        search = Search(model, settings, folder, source)
+        search = Search(model, settings, folder, source, dumped_config(runner))
         if is_main_process():
             # Other searches of the run would write to the same curves.
             with Display(search, runner.logger) as display:
                 search.run(display)
             search.write()
+            # Curves of a training are over its iterations.
+            step = runner.iter if self._epochs else done
             best = search.findings().best(1)
             for name, value in (best[0].metrics if best else {}).items():
-                runner.visualizer.add_scalar(f"search/{name}", value, step=done)
+                runner.visualizer.add_scalar(f"search/{name}", value, step=step)
+            add_pictures(runner.visualizer, folder, step)
         else:
             search.run()
         barrier()

@@ -65,6 +65,11 @@ class Found:
             )
 
     @property
+    def image_size(self) -> list[int] | None:
+        """Height and width of the images that the search counted costs for, where it says so."""
+        return self.source.get("image_size")
+
+    @property
     def checkpoint(self) -> str:
         """The supernet's checkpoint, wherever the folders lie now; may be empty.
 

@@ -143,7 +143,8 @@ def count_costs(
         for name, value in _following(model, size, maps, functions).items():
             fixed[name] += value
     costs = [AdditiveCost(name, fixed[name], tables[name]) for name in names]
-    return CostTable(twin.space, costs, f"{counted} at {size[0]} x {size[1]} pixels")
+    counted += f" at {size[0]} x {size[1]} pixels"
+    return CostTable(twin.space, costs, counted, size)
 
 
 def _following(

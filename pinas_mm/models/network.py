@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -189,14 +189,18 @@ class Network(BaseModule):
         Args:
             x: the images.
             path: a candidate for each choice block, or Nones where there is nothing to choose.
+
+        Raises:
+            UserError: batch norms cannot normalize a single image in training mode.
         """
-        x = self.forward_stem(x)
         outs = []
-        for number in range(self.num_running):
-            x = self.forward_cell(x, number, path[number])
-            stage = self.returned_after(number)
-            if stage is not None:
-                outs.append(self.forward_output(x, stage))
+        with _normalizable(x):
+            x = self.forward_stem(x)
+            for number in range(self.num_running):
+                x = self.forward_cell(x, number, path[number])
+                stage = self.returned_after(number)
+                if stage is not None:
+                    outs.append(self.forward_output(x, stage))
         return tuple(outs)
 
     @property
@@ -290,6 +294,21 @@ class Network(BaseModule):
             with named(f"candidate {choice} ({operation.label}) at block {number}", spec):
                 candidates[choice] = build_candidate(operation, spec, shortcut, self.norm_cfg)
         return self.place(candidates, shortcut)
+
+
+@contextlib.contextmanager
+def _normalizable(x: torch.Tensor) -> Iterator[None]:
+    """What PyTorch says of batches that have one value a channel, for people."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            f"in training mode batch norms cannot normalize images of shape {tuple(x.shape)}, of "
+            "which one value a channel is left: call .eval() on the network first, or give it two "
+            "images or more"
+        ) from error
 
 
 def strict_init(init_cfg: dict | Sequence[dict]) -> list[dict]:

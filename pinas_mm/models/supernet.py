@@ -40,7 +40,7 @@ class PiNASSupernet(Network):
         init_cfg: mmengine's weight initialization.
 
     Example:
-        >>> supernet = PiNASSupernet()
+        >>> supernet = PiNASSupernet().eval()
         >>> supernet(torch.zeros(1, 3, 64, 64), '301-3231-203213-032')[0].shape
         torch.Size([1, 2048, 2, 2])
     """
@@ -130,7 +130,8 @@ class PiNASSupernet(Network):
             (N, 2048, H / 32, W / 32), rounded up.
 
         Raises:
-            UserError: the path is none of the space, or none is given or set.
+            UserError: the path is none of the space, or none is given or set; in training mode
+                batch norms have a single image, which they cannot normalize.
         """
         path = self._path if arch is None else self.space.arch(arch)
         if path is None:

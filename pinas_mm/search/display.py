@@ -6,9 +6,11 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+import mmcv
 from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
 from rich.console import Console
@@ -29,6 +31,7 @@ from rich.text import Text
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.beside import Beside
+from pinas_mm.search.report.shown import FIGURES
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 
@@ -73,7 +76,8 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             _Cut(),
-            console=console or Console(stderr=True),
+            # Without ipywidgets a bar in a notebook is a warning; log lines say as much.
+            console=console or Console(stderr=True, force_jupyter=False),
             # What goes to a file stays there.
             redirect_stdout=sys.stdout.isatty(),
         )
@@ -151,6 +155,19 @@ class Display:
                 for objective, value in zip(found.objectives, best[0].values, strict=True)
             }
             self._visualizer.add_scalars(scalars, step=done)
+
+
+def add_pictures(visualizer: Visualizer, work_dir: Path, step: int) -> None:
+    """Has TensorBoard, and whatever else a run shows itself by, show a report's figures.
+
+    Args:
+        visualizer: mmengine's, of the run.
+        work_dir: of the search, with its report.
+        step: where on their axes.
+    """
+    for name in FIGURES:
+        picture = mmcv.imread(work_dir / "figures" / f"{name}.png", channel_order="rgb")
+        visualizer.add_image(f"search_{name}", picture, step)
 
 
 def _summary(found: Findings, best: list[Evaluated]) -> str:

@@ -21,9 +21,9 @@ from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
 from pinas_mm.search.evaluation.images import load_batches
-from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.settings import SearchSettings, options_of
 from pinas_mm.search.worker import work
@@ -46,6 +46,7 @@ class Search:
         work_dir: where record and report go.
         checkpoint: where the model's weights come from, for the report; of a file its absolute
             path.
+        config: file of the config, for the report's commands; None leaves it out of them.
 
     Attributes:
         evaluator: the :class:`~pinas_mm.search.evaluation.evaluator.Evaluator`.
@@ -57,9 +58,15 @@ class Search:
     """
 
     def __init__(
-        self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
+        self,
+        model: nn.Module,
+        settings: SearchSettings,
+        work_dir: str | Path,
+        checkpoint: str = "",
+        config: str | Path | None = None,
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
+        self.config = config
         file = is_main_process() and Path(checkpoint).is_file()
         self._sha256 = file_sha256(checkpoint) if file else ""
         settings.check(model)
@@ -94,7 +101,7 @@ class Search:
         self,
         progress: Callable[[float], None] = lambda fraction: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Findings | None:
+    ) -> ShownFindings | None:
         """Searches until the record is full; goes on where it ends.
 
         Args:
@@ -117,7 +124,7 @@ class Search:
             )
         return self.findings() if self.record else None
 
-    def findings(self, patience: float | None = None) -> Findings:
+    def findings(self, patience: float | None = None) -> ShownFindings:
         """What is found so far.
 
         Args:
@@ -125,7 +132,10 @@ class Search:
                 ``storage_timeout``.
         """
         sampler = options_of(self.settings.sampler).get("type", "")
-        return self.record.findings(self.checkpoint, str(sampler).rpartition(".")[2], patience)
+        name = str(sampler).rpartition(".")[2]
+        return ShownFindings.of(
+            self.record.findings(self.checkpoint, name, patience), self.cost_table
+        )
 
     def write(self, patience: float | None = None) -> None:
         """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir.
@@ -158,6 +168,7 @@ class Search:
             self.settings.best,
             self._sha256,
             self._facts,
+            self.config,
         )
 
     def _num_classes(self, model: nn.Module) -> int:

@@ -24,7 +24,7 @@ LOOK, LAST = 1.0, 30.0
 
 
 @contextlib.contextmanager
-def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
+def helpers(command: Sequence[str], number: int, logs: Path, go_on: bool = False) -> Iterator[None]:
     """Runs ``number`` more workers beside a ``with`` block and waits for their end.
 
     Each has its share of the cores and, where there are GPUs, one of them in turn. One that dies
@@ -36,6 +36,7 @@ def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
         command: the command line of a worker; ``--worker N`` is appended.
         number: how many.
         logs: folder for their output, ``worker_N.log``.
+        go_on: whether they have been told to go on where this process is killed, for the log.
     """
     threads, whole = max(usable_cores() // (number + 1), 1), process_threads()
     if number:
@@ -47,6 +48,14 @@ def helpers(command: Sequence[str], number: int, logs: Path) -> Iterator[None]:
             environment = {"OMP_NUM_THREADS": str(threads), THREADS: str(whole)}
             process = _start([*command, "--worker", str(index)], index, environment, logs)
             started.append((index, process))
+        if started:
+            pids = ", ".join(str(process.pid) for _, process in started)
+            end = "go on until the search is done" if go_on else "stop"
+            print_log(
+                f"{number} more workers (processes {pids}; {logs}/): where this process is killed "
+                f"they {end}",
+                "current",
+            )
         yield
         for index, process in started:
             if process.wait():

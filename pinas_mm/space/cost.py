@@ -71,12 +71,17 @@ class CostTable:
         space: the search space.
         costs: each under its own name.
         counted: what they are the costs of, in words.
+        image_size: height and width of the images in pixels; None where nobody says.
     """
 
     def __init__(
-        self, space: SearchSpace, costs: Iterable[AdditiveCost], counted: str = "backbone"
+        self,
+        space: SearchSpace,
+        costs: Iterable[AdditiveCost],
+        counted: str = "backbone",
+        image_size: tuple[int, int] | None = None,
     ) -> None:
-        self.space, self.counted = space, counted
+        self.space, self.counted, self.image_size = space, counted, image_size
         self.costs = {cost.name: cost for cost in costs}
 
     def __getitem__(self, name: str) -> AdditiveCost:

@@ -11,14 +11,18 @@ from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.weights.initializers import Pretrained
 
 
-def get_backbone(name: Any, pretrained: str | Path | None = None, **options: Any) -> PiNASBackbone:
+def get_backbone(
+    name: Any = None, pretrained: str | Path | None = None, **options: Any
+) -> PiNASBackbone:
     """An architecture's network, with weights of a file or freshly initialized ones.
 
     Args:
         name: ``'pinas_cls'`` or ``'pinas_trans'``, the published architectures (weights do not come
-            with them), or any architecture that :meth:`SearchSpace.arch` reads.
+            with them), or any architecture that :meth:`SearchSpace.arch` reads; None is that of the
+            file.
         pretrained: a file of ``tools/export.py``, ``tools/convert.py`` or a training; or its
-            http(s) address.
+            http(s) address. Search space, channels and norm layers are the file's, where it says
+            them and the options do not.
         **options: of :class:`~pinas_mm.models.PiNASBackbone`.
 
     Returns:
@@ -32,12 +36,17 @@ def get_backbone(name: Any, pretrained: str | Path | None = None, **options: Any
         >>> backbone = pinas_mm.get_backbone('pinas_trans').eval()
         >>> [tuple(out.shape) for out in backbone(torch.zeros(1, 3, 224, 224))]
         [(1, 256, 56, 56), (1, 512, 28, 28), (1, 1024, 14, 14), (1, 2048, 7, 7)]
+        >>> backbone = pinas_mm.get_backbone(pretrained='winner.pth')
     """
-    backbone = PiNASBackbone(name, **options)
+    load = None if pretrained is None else Pretrained(pretrained)
+    options = {**(load.describe() if load else {}), **options}
+    if name is not None:
+        options["arch"] = name
+    backbone = PiNASBackbone(**options)
     # Not backbone.init_weights(), which logs every parameter.
-    if pretrained is None:
+    if load is None:
         initialize(backbone, backbone.init_cfg)
     else:
-        Pretrained(pretrained)(backbone)
+        load(backbone)
     backbone.is_init = True
     return backbone

@@ -45,6 +45,15 @@ def test_what_is_left_out_is_a_part_of_others():
         assert any(f'"{part.name}"' in path.read_text() for path in part.parent.glob("*.py")), part
 
 
+def test_what_a_config_starts_from_is_written_by_another():
+    written = {f"work_dirs/{path.stem}" for path in CONFIG_FILES}
+    sources = re.compile(r'checkpoint="(work_dirs/[^"]*)"')
+    texts = [path.read_text() for path in CONFIGS.rglob("*.py")]
+    read = {source for text in texts for source in sources.findall(text)}
+    assert read
+    assert read <= written
+
+
 @pytest.mark.parametrize(
     "name", [str(path.relative_to(CONFIGS)) for path in CONFIG_FILES if path not in TASKS]
 )

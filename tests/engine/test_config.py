@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from pinas_mm.commands.options import CfgOptions
+from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
@@ -206,6 +207,37 @@ def test_a_setting_that_nothing_reads_is_said(config, notices, text, said):
     read_config(config(text))
     lines = notices("nothing reads")
     assert [said in line for line in lines] == [True] * bool(said), lines
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "data/coco/", "coco/"),
+        (
+            "mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py",
+            "data/ade/ADEChallengeData2016",
+            "ADEChallengeData2016",
+        ),
+        ("mmpretrain::resnet/resnet50_8xb32_in1k.py", "data/imagenet", "imagenet"),
+    ],
+)
+def test_a_library_s_config_follows_pinas_data(
+    layouts, monkeypatch, tmp_path, notices, name, before, after
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PINAS_DATA", raising=False)
+    assert read_config(name).train_dataloader.dataset.data_root == before
+    monkeypatch.setenv("PINAS_DATA", str(layouts))
+    cfg = read_config(name)
+    assert cfg.train_dataloader.dataset.data_root == f"{layouts}/{after}"
+    (said,) = notices("by PINAS_DATA")
+    assert f"{before.rstrip('/')} of the config is {layouts / after}, by" in said
+    check_data_sets(cfg, ["train", "val"])
+    if "coco" in before:
+        assert cfg.val_evaluator.ann_file.startswith(f"{layouts}/coco/annotations/")
+    # What is here is what the config says.
+    (tmp_path / before).mkdir(parents=True)
+    assert read_config(name).train_dataloader.dataset.data_root == before
 
 
 def test_carriage_returns_in_a_config_are_no_fault(config):

@@ -76,6 +76,11 @@ def test_searches_now_and_then_and_training_does_not_notice(
         assert trials(folder) == 4
         assert json.loads((folder / "best.json").read_text())["best"]
     assert all(torch.equal(searched[name], plain[name]) for name in plain)
+    # All curves are over iterations, of which an epoch has four.
+    (file,) = work_dir.glob("*/vis_data/scalars.json")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {row["step"] for row in rows if any(key.startswith("search/") for key in row)} == {4, 8}
+    assert {row["step"] for row in rows if "retrieval/top1" in row} == {8}
 
 
 @COUNTED

@@ -125,3 +125,14 @@ def passes(file: Path) -> int:
     counts = {m[1]: int(state[name]) for name in state if (m := counter.fullmatch(name))}
     assert len(counts) == 4  # Of five candidates the identity does not stand there.
     return sum(counts.values())
+
+
+def test_python_api(go):
+    work = go("python_api")
+    winner, supernet = load(work / "winner.pth"), load(work / "supernet/epoch_2.pth")
+    best = json.loads((work / "search/best.json").read_text())["best"]
+    assert winner["meta"]["arch"] == best[0]["arch"]
+    assert winner["meta"]["space"] == supernet["meta"]["space"]
+    assert winner["meta"]["calibration_batches"] == 2
+    assert all(row["costs"]["params"] <= 40_000 for row in best)
+    assert (work / "winner.png").read_bytes().startswith(b"\x89PNG")

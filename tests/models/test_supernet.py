@@ -186,3 +186,14 @@ def test_wrong_options_are_refused(space, wrong, said):
 def test_the_default_space_is_the_papers():
     with torch.device("meta"):
         assert PiNASSupernet().space == SearchSpace()
+
+
+@pytest.mark.parametrize("kind", ["supernet", "backbone"])
+def test_a_single_image_in_training_mode_is_told_what_to_do(space, kind):
+    network = PiNASSupernet(space) if kind == "supernet" else PiNASBackbone("13-2", space)
+    arch = ("13-2",) if kind == "supernet" else ()
+    image = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(UserError, match=r"call \.eval\(\) on the network first, or give it two"):
+        network(image, *arch)
+    assert network(torch.zeros(2, 3, 32, 32), *arch)[-1].shape == (2, 32, 4, 4)
+    assert network.eval()(image, *arch)[-1].shape == (1, 32, 4, 4)

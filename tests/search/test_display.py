@@ -7,11 +7,16 @@ import re
 import pytest
 from made_findings import made_findings
 from mmengine.logging import MMLogger
+from mmengine.visualization import Visualizer
+from PIL import Image
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pinas_mm.errors import UserError
 from pinas_mm.search import display
 from pinas_mm.search.display import Display
+from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.shown import FIGURES
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
 
@@ -24,7 +29,7 @@ class Found(Search):
             score=None, dataloader={}, calibration_dataloader={}, trials=9
         )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
-        self._sha256, self._facts = "", {}
+        self._sha256, self._facts, self.config = "", {}, None
 
     def findings(self, patience=None):
         return made_findings(self.space, self.values, "score")
@@ -124,3 +129,18 @@ def test_report_that_cannot_be_written_does_not_end_the_search(show):
     assert "cannot be written" in log.read_text()
     with pytest.raises(UserError, match=r"report in .* cannot be written.*record has"):
         search.write()
+
+
+def test_tensorboard_has_the_reports_figures(space, tmp_path):
+    write_report(made_findings(space, [1.0, 2.0], "score"), tmp_path)
+    backends = [dict(type="TensorboardVisBackend")]
+    visualizer = Visualizer(vis_backends=backends, save_dir=str(tmp_path / "run"))
+    display.add_pictures(visualizer, tmp_path, step=7)
+    visualizer.close()
+    (file,) = tmp_path.rglob("events.*")
+    events = EventAccumulator(str(file.parent)).Reload()
+    shown = {tag: events.Images(tag) for tag in events.Tags()["images"]}
+    assert set(shown) == {f"search_{name}" for name in FIGURES}
+    for tag, (image,) in shown.items():
+        with Image.open(tmp_path / "figures" / f"{tag.removeprefix('search_')}.png") as figure:
+            assert (image.width, image.height, image.step) == (*figure.size, 7)

@@ -1,6 +1,7 @@
 """Processes that work on one record: they end with the one that started them, in order."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from pinas_mm.search.workers import helpers
 
 # A worker that says what is done with it, and the process that starts it.
 WORKER = """
@@ -77,3 +80,15 @@ def test_a_worker_ends_with_the_one_that_started_it_or_by_order(family):
     os.kill(other, signal.SIGTERM)
     wait_for(lambda: not alive(other))
     assert kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("go_on", "end"), [(False, "stop"), (True, "go on until the search is done")]
+)
+def test_what_becomes_of_workers_is_said(printed, tmp_path, go_on, end):
+    printed()
+    with helpers(["-c", "pass"], 2, tmp_path, go_on):
+        pass
+    said = printed()
+    assert re.search(rf"2 more workers \(processes \d+, \d+; {re.escape(str(tmp_path))}/\)", said)
+    assert f"where this process is killed they {end}" in said

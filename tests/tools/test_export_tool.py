@@ -55,6 +55,7 @@ def test_best_of_a_search_with_statistics(tool, checkpoint, space, tmp_path):
     work_dir.mkdir()
     best = [dict(rank=rank, arch=arch) for rank, arch in ((1, "31-2"), (2, "00-3"))]
     content = dict(best=best, space=space.to_dict(), checkpoint=str(checkpoint))
+    content["image_size"] = [32, 48]
     (work_dir / "best.json").write_text(json.dumps(content))
     out = tmp_path / "subnet.pth"
     config = CONFIGS / "small_linear.py"
@@ -62,6 +63,8 @@ def test_best_of_a_search_with_statistics(tool, checkpoint, space, tmp_path):
     status, printed, errors = tool("export.py", *arguments, "--out", out)
     assert status == 0, errors
     assert "architecture 00-3\n" in printed
+    # Costs are those that the search saw.
+    assert "multiply-adds at 32 x 48\n" in printed
     assert "batch-norm statistics: recomputed on 2 batches\n" in printed
     check(out, "00-3", space, 2)
 

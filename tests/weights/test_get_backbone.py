@@ -5,6 +5,7 @@ import torch
 
 import pinas_mm
 from pinas_mm.errors import UserError
+from pinas_mm.export import write_subnet
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.space.arch import PUBLISHED
 
@@ -51,3 +52,38 @@ def test_unknown_names_are_refused_with_those_that_are_known(name):
     with pytest.raises(UserError, match=r"no known name \(pinas_cls, pinas_trans\)") as caught:
         pinas_mm.get_backbone(name)
     assert "\n" not in str(caught.value)
+
+
+def written(space, folder):
+    """A file of ``tools/export.py`` of an architecture in gray images, and the network."""
+    backbone = PiNASBackbone("13-2", space, in_channels=1, norm_cfg=dict(type="GN", num_groups=2))
+    source = folder / "supernet.pth"
+    torch.save(dict(state_dict={}), source)
+    write_subnet(folder / "winner.pth", backbone, source)
+    return folder / "winner.pth", backbone
+
+
+@pytest.mark.parametrize("name", ["13-2", [1, 3, 2], None])
+def test_the_file_knows_space_channels_and_norms(space, tmp_path, name):
+    file, wanted = written(space, tmp_path)
+    backbone = pinas_mm.get_backbone(name, file, out_indices=(0,))
+    assert (backbone.arch, backbone.space, backbone.out_indices) == (wanted.arch, space, (0,))
+    assert backbone(torch.zeros(2, 1, 32, 32))[0].shape == (2, 32, 8, 8)
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, wanted.state_dict()[key]), key
+
+
+def test_what_an_option_says_goes_before_the_file(space, tmp_path):
+    file, _ = written(space, tmp_path)
+    with pytest.raises(UserError, match="channels"):
+        pinas_mm.get_backbone("13-2", file, in_channels=3)
+
+
+def test_a_file_that_is_not_there_is_named_before_the_space_is_asked_for():
+    with pytest.raises(UserError, match=r"gone\.pth does not exist"):
+        pinas_mm.get_backbone("2-3-3-3", "gone.pth")
+
+
+def test_neither_name_nor_file():
+    with pytest.raises(UserError, match="PiNASBackbone has no arch"):
+        pinas_mm.get_backbone()

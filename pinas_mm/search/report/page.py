@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -29,15 +30,22 @@ def render_page(
     folder: Path,
     pictures: Mapping[str, str],
     facts: Mapping[str, str],
+    config: str | Path | None = None,
 ) -> str:
     """The page's HTML.
+
+    It names no folder above the working directory, or where the report lies elsewhere, above that
+    which its folder lies in: on other machines there is none of the kind.
 
     Args:
         findings: of the search.
         folder: where the report lies, for the command lines.
-        pictures: SVG elements by name: network, progress, costs, choices.
+        pictures: SVG elements by name: network, progress, costs, choices, and the same ending in
+            ``-narrow`` for telephones.
         facts: what else there is to say of the search, by headings.
+        config: file of the search's config, for the command lines.
     """
+    below = _Below.of(folder)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pinas_mm", "search/report"),
         autoescape=True,
@@ -51,8 +59,10 @@ def render_page(
     return environment.get_template(TEMPLATE).render(
         best=ranked[0] if ranked else None,
         tiles=[(c.name, c.texts[0], bool(c.better)) for c in made] if ranked else [],
-        commands=_commands(ranked[0].arch, folder, findings.checkpoint) if ranked else [],
-        facts=[*_facts(findings), *facts.items()],
+        commands=_commands(ranked[0].arch, findings.checkpoint, below, folder, config)
+        if ranked
+        else [],
+        facts=[*_facts(findings, below), *facts.items()],
         columns=made,
         rows=_rows(ranked, made, findings),
         shortest=min(BEST, len(ranked)),
@@ -76,24 +86,57 @@ def arch_option(arch: Arch) -> str:
     return f"model.backbone.arch={text if plain else str(list(arch)).replace(' ', '')}"
 
 
-def _commands(arch: Arch, folder: Path, checkpoint: str) -> list[tuple[str, str]]:
-    place = shlex.quote(str(folder))
+@dataclasses.dataclass(frozen=True)
+class _Below:
+    """The folder that the page's paths begin in.
+
+    Attributes:
+        start: the folder.
+        name: how the page calls it.
+    """
+
+    start: Path
+    name: str
+
+    @classmethod
+    def of(cls, folder: Path) -> _Below:
+        here, folder = Path.cwd(), folder.resolve()
+        if folder.is_relative_to(here):
+            return cls(here, "the folder that the search was started in")
+        return cls(folder.parent, f"the folder that has {folder.name}/")
+
+    def path(self, given: str | Path) -> str:
+        """A path from there; of what is elsewhere on this machine the name alone."""
+        path = Path(given)
+        if not path.is_absolute():
+            return str(given)
+        return str(path.relative_to(self.start)) if path.is_relative_to(self.start) else path.name
+
+
+def _commands(
+    arch: Arch, checkpoint: str, below: _Below, folder: Path, config: str | Path | None
+) -> list[tuple[str, str]]:
+    place = shlex.quote(below.path(folder.resolve()))
     weights = "model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=best.pth"
     train = f"python tools/train.py CONFIG --cfg-options {shlex.quote(arch_option(arch))}"
     scratch = ("Train it from scratch, by a config with a PiNASBackbone of this space", train)
     if checkpoint == UNTRAINED:
         return [scratch]
+    export = f"python tools/export.py --best {place} --out best.pth"
+    if config is not None:
+        export += f" --calibrate {shlex.quote(below.path(Path(config).resolve()))}"
     return [
         (
-            "Cut the network out of the supernet, with its weights",
-            f"python tools/export.py --best {place} --out best.pth",
+            "Cut the network out of the supernet, with its weights and batch-norm statistics of "
+            f"its own (paths are from {below.name})",
+            export,
         ),
         scratch,
         ("Or transfer it, from these weights", f"{train} {weights}"),
     ]
 
 
-def _facts(findings: Findings) -> list[tuple[str, str]]:
+def _facts(findings: Findings, below: _Below) -> list[tuple[str, str]]:
     space = findings.space
     states = [f"{count:,} {state}" for state, count in findings.states.items() if count]
     states.sort(key=lambda text: not text.endswith("complete"))
@@ -109,7 +152,7 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
         ("Objectives", ", ".join(map(str, findings.objectives))),
         ("Constraints", ", ".join(map(str, findings.constraints)) or "none"),
         ("Sampler", findings.sampler or "not named"),
-        ("Checkpoint", findings.checkpoint or "not named"),
+        ("Checkpoint", below.path(findings.checkpoint) or "not named"),
         ("Trials", ", ".join(states) or "none"),
     ]
     if findings.evaluated:

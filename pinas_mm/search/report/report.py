@@ -9,15 +9,9 @@ from pathlib import Path
 
 from pinas_mm.files import write_atomically
 from pinas_mm.search.record.findings import Findings
-from pinas_mm.search.report.figures import (
-    draw_choices,
-    draw_costs,
-    draw_network,
-    draw_progress,
-    to_png,
-    to_svg,
-)
+from pinas_mm.search.report.figures import to_png, to_svg
 from pinas_mm.search.report.page import render_page
+from pinas_mm.search.report.shown import FIGURES, ShownFindings
 from pinas_mm.search.report.table import best_table
 from pinas_mm.space.cost import CostTable
 
@@ -31,6 +25,7 @@ def write_report(
     number: int = 10,
     sha256: str = "",
     facts: Mapping[str, str] | None = None,
+    config: str | Path | None = None,
 ) -> None:
     """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
 
@@ -45,26 +40,27 @@ def write_report(
         sha256: of the checkpoint's file; by it :func:`~pinas_mm.export.best.read_best` knows the
             file again, here or in a copy of the folders.
         facts: what else the page shall say of the search, by headings.
+        config: file of the config that the search ran with, for the page's commands.
 
     Raises:
         OSError: a file cannot be written.
     """
     folder = Path(folder)
     trials = [e.trial for e in findings.evaluated]
-    figures = {
-        "network": draw_network(findings, cost_table),
-        "progress": draw_progress(findings),
-        "costs": draw_costs(findings),
-        "choices": draw_choices(findings),
-    }
-    pictures = {}
-    for name, figure in figures.items():
-        pictures[name] = to_svg(figure, name, _alt(name, findings), trials)
-        write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
-    write_atomically(
-        folder / "search.html", render_page(findings, folder, pictures, facts or {}).encode()
-    )
+    shown, pictures = ShownFindings.of(findings, cost_table), {}
+    for name in FIGURES:
+        alt = _alt(name, findings)
+        # A page shows one of the two, whichever fits.
+        for narrow in (False, True):
+            figure, key = shown.plot(name, narrow), f"{name}-narrow" if narrow else name
+            pictures[key] = to_svg(figure, key, alt, trials)
+            if not narrow:
+                write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
+    page = render_page(findings, folder, pictures, facts or {}, config)
+    write_atomically(folder / "search.html", page.encode())
     content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
+    if cost_table is not None and cost_table.image_size is not None:
+        content["image_size"] = list(cost_table.image_size)
     text = json.dumps(content, indent=2, allow_nan=False)
     write_atomically(folder / "best.json", f"{text}\n".encode())
     best = findings.best(1)

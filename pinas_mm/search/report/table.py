@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from pinas_mm.search.report.text import plain
 
 # Significant digits of the largest number of a column.
 DIGITS, COST_DIGITS = 5, 4
+ARCHITECTURE = "architecture"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,27 +49,49 @@ def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
     return made
 
 
-def best_table(findings: Findings, number: int = 10) -> Table:
-    """The best architectures for a terminal; of several objectives, ``front`` marks the front."""
+def best_rows(findings: Findings, number: int) -> tuple[str, list[str], list[list[str]]]:
+    """Title, headings and rows of the best architectures' table, all texts."""
     best = findings.best(number)
-    front = {e.trial for e in findings.front()} if len(findings.objectives) > 1 else set()
-    evaluated = len(findings.evaluated)
-    table = Table(title=f"best {len(best)} of {evaluated}" if best else "nothing evaluated yet")
-    table.add_column("rank", justify="right")
-    # An architecture that is broken over two lines cannot be copied.
-    table.add_column("architecture", no_wrap=True, style="bold")
     made = columns(findings, best)
-    for column in made:
-        # A long name goes over several lines, and stays whole.
-        table.add_column(Text(column.name), justify="right", overflow="fold")
-    table.add_column("trial", justify="right")
-    if front:
-        table.add_column("front")
+    several = len(findings.objectives) > 1
+    front = {e.trial for e in findings.front()} if several else set()
+    headings = ["rank", ARCHITECTURE, *(column.name for column in made), "trial"]
+    rows = []
     for index, evaluated in enumerate(best):
         cells = [column.texts[index] for column in made]
-        mark = ["*" if evaluated.trial in front else ""] if front else []
-        table.add_row(str(index + 1), str(evaluated.arch), *cells, str(evaluated.trial), *mark)
+        mark = ["*" if evaluated.trial in front else ""] if several else []
+        rows.append([str(index + 1), str(evaluated.arch), *cells, str(evaluated.trial), *mark])
+    title = f"best {len(best)} of {len(findings.evaluated)}" if best else "nothing evaluated yet"
+    return title, [*headings, *(["front"] if several else [])], rows
+
+
+def best_table(findings: Findings, number: int = 10) -> Table:
+    """The best architectures for a terminal; of several objectives, ``front`` marks the front."""
+    title, headings, rows = best_rows(findings, number)
+    table = Table(title=title)
+    for heading in headings:
+        if heading == ARCHITECTURE:
+            # One that is broken over two lines cannot be copied.
+            table.add_column(heading, no_wrap=True, style="bold")
+        else:
+            # A long name goes over several lines, and stays whole.
+            table.add_column(Text(heading), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
+
+
+def best_html(findings: Findings, number: int = 10) -> str:
+    """The same for a notebook."""
+    title, headings, rows = best_rows(findings, number)
+
+    def line(tag: str, texts: Sequence[str]) -> Markup:
+        cells = (Markup("<{0}>{1}</{0}>").format(Markup(tag), text) for text in texts)
+        return Markup("<tr>{}</tr>").format(Markup("").join(cells))
+
+    return Markup("<table><caption>{}</caption><thead>{}</thead><tbody>{}</tbody></table>").format(
+        title, line("th", headings), Markup("").join(line("td", row) for row in rows)
+    )
 
 
 def _value(findings: Findings, row: Evaluated, name: str) -> float | None:

@@ -15,6 +15,8 @@ from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report import figures
 from pinas_mm.search.report.figures.choices import shares
 from pinas_mm.search.report.figures.output import VARIABLES
+from pinas_mm.search.report.figures.style import NARROW, WIDTH
+from pinas_mm.search.report.shown import FIGURES, ShownFindings
 from pinas_mm.space import SearchSpace
 
 SPACES = {
@@ -30,14 +32,9 @@ SPACES = {
 }
 
 
-def drawn(findings):
-    table = count_costs(findings.space, 32)
-    return {
-        "progress": figures.draw_progress(findings),
-        "costs": figures.draw_costs(findings),
-        "choices": figures.draw_choices(findings),
-        "network": figures.draw_network(findings, table),
-    }
+def drawn(findings, narrow=False):
+    shown = ShownFindings.of(findings, count_costs(findings.space, 32))
+    return {name: shown.plot(name, narrow) for name in FIGURES}
 
 
 def texts(figure) -> list:
@@ -66,13 +63,16 @@ def assert_readable(figure):
         boxes.append((text, box))
 
 
+@pytest.mark.parametrize("narrow", [False, True], ids=["broad", "narrow"])
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-def test_texts_are_whole_and_apart(space):
+def test_texts_are_whole_and_apart(space, narrow):
     number = min(space.size, 25)
     values = np.random.default_rng(0).normal(60, 5, number).round(2).tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for figure in drawn(made_findings(space, values, "accuracy/top1", latency=True)).values():
+        findings = made_findings(space, values, "accuracy/top1", latency=True)
+        for figure in drawn(findings, narrow).values():
+            assert figure.get_figwidth() == (NARROW if narrow else WIDTH)
             assert_readable(figure)
             assert len(figures.to_png(figure)) > 5_000
 

@@ -115,9 +115,10 @@ def test_scripts_run_and_nothing_is_fetched(ask):
       ready: document.body.dataset.ready,
       fetched: performance.getEntriesByType("resource").map((entry) => entry.name),
       broken: [...document.images].filter((image) => !image.naturalWidth).length,
-      pictures: [...document.querySelectorAll("figure svg")].map((svg) => [
-        svg.getBoundingClientRect().width > 500, svg.getBoundingClientRect().height > 100,
-        svg.getAttribute("aria-label").length > 20]),
+      pictures: [...document.querySelectorAll("figure svg")].filter((svg) => svg.checkVisibility())
+        .map((svg) => [
+          svg.getBoundingClientRect().width > 500, svg.getBoundingClientRect().height > 100,
+          svg.getAttribute("aria-label").length > 20]),
       twice: [...document.querySelectorAll("[id]")].length
         - new Set([...document.querySelectorAll("[id]")].map((e) => e.id)).size,
       tools: !document.querySelector(".tools").hidden,
@@ -130,6 +131,42 @@ def test_scripts_run_and_nothing_is_fetched(ask):
     assert answer["twice"] == 0
     assert answer["tools"]
     assert answer["wide"]
+
+
+def test_a_telephone_has_figures_and_commands_whole(page, browse, tmp_path):
+    # A headless window is never as narrow; a frame in it is.
+    inner = tmp_path / "inner.html"
+    measure = """<script>
+    addEventListener("load", () => {
+      const shown = (what) =>
+        [...document.querySelectorAll(what)].filter((e) => e.checkVisibility());
+      const cut = (e) =>
+        e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth;
+      document.body.dataset.answer = JSON.stringify({
+        width: innerWidth,
+        wide: document.documentElement.scrollWidth,
+        figures: shown("figure").map(cut),
+        pictures: shown("figure svg").map((svg) => [
+          svg.closest("div").className, svg.getBoundingClientRect().width > 300]),
+        commands: shown("pre").map(cut),
+      });
+      parent.postMessage(document.body.dataset.answer, "*");
+    });</script></body>"""
+    inner.write_text(page.read_text().replace("</body>", measure))
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        '<body><iframe src="inner.html" style="width: 390px; height: 800px; border: 0"></iframe>'
+        "<script>addEventListener('message', (event) => {"
+        " document.body.dataset.answer = event.data; });</script></body>"
+    )
+    answer = re.search(r'data-answer="([^"]*)"', browse(outer, "--dump-dom"))
+    found = json.loads(answer.group(1).replace("&quot;", '"'))
+    assert found["width"] == 390
+    assert found["wide"] <= 390
+    assert found["figures"] == [False] * 4
+    assert found["pictures"] == [["narrow", True]] * 4
+    assert len(found["commands"]) == 3
+    assert not any(found["commands"])
 
 
 def test_table_is_there_before_and_sorts_by_click(report, ask):

@@ -43,7 +43,7 @@ def test_all_files_are_there(space, tmp_path):
     write_report(findings, tmp_path / "new" / "folder", count_costs(space, 32), number=2)
     written = files(tmp_path / "new" / "folder")
     assert set(written) == FILES
-    assert json.loads(written["best.json"]) == findings.to_dict(2)
+    assert json.loads(written["best.json"]) == findings.to_dict(2) | {"image_size": [32, 32]}
     assert written["best.txt"].decode() == f"{findings.evaluated[1].arch}\n"
     for name in FILES:
         if name.endswith("png"):
@@ -112,6 +112,32 @@ def test_names_cannot_break_the_page(space, tmp_path):
     assert "&lt;script&gt;alert" in page
     # The command line is quoted for the shell, then for the page.
     assert "a folder&#39;&#34;&#39;&#34;&#39;s&#39; --out" in page
+
+
+@pytest.mark.parametrize(
+    ("start", "place"), [(".", "runs/search"), ("runs/search", "."), ("elsewhere", "search")]
+)
+def test_the_pages_commands_run_from_where_it_says(space, tmp_path, monkeypatch, start, place):
+    (tmp_path / start).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / start)
+    folder = tmp_path / "runs" / "search"
+    findings = made_findings(space, [1.0], "score")
+    findings = dataclasses.replace(findings, checkpoint=str(tmp_path / "runs/supernet/epoch_1.pth"))
+    write_report(findings, folder, config=folder / "small.py")
+    page = (folder / "search.html").read_text()
+    config = str(Path(place) / "small.py")
+    command = f"python tools/export.py --best {place} --out best.pth --calibrate {config}"
+    assert f"<pre>{command}</pre>" in page
+    said = "the folder that has search/" if start == "elsewhere" else "the search was started in"
+    assert said in page
+    assert str(tmp_path) not in page
+    checkpoint = {".": "runs/supernet/", "runs/search": "", "elsewhere": "supernet/"}[start]
+    assert f">{checkpoint}epoch_1.pth</dd>" in page
+
+
+def test_no_config_no_calibration(space, tmp_path):
+    write_report(made_findings(space, [1.0], "score"), tmp_path)
+    assert "--calibrate" not in (tmp_path / "search.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.figures.style import (
     INK,
     MUTED,
-    WIDTH,
+    Drawing,
     heading,
     ink_on,
     nothing_yet,
@@ -33,25 +34,32 @@ MOST_WRITTEN = 12
 
 
 @styled
-def draw_choices(findings: Findings) -> Figure:
+def draw_choices(findings: Findings, narrow: bool = False) -> Figure:
     """Heat map, blocks by candidates, of the share among the best architectures.
 
     A second one shows how far that is from the share among all that were evaluated; it is left out
     while the best are all there are.
+
+    Args:
+        findings: of a search.
+        narrow: whether the figure is for a telephone; blocks then stand below each other.
     """
     if not findings.evaluated:
-        return nothing_yet()
+        return nothing_yet(narrow)
     space, best = findings.space, best_of(findings)
     chosen = shares([e.arch for e in best], space)
     versus = len(best) < len(findings.evaluated)
     beside = space.num_blocks <= 8 or space.num_candidates > MOST_WRITTEN
-    rows, columns = (1, 1) if not versus else (1, 2) if beside else (2, 1)
+    rows, columns = (1, 1) if not versus else (1, 2) if beside and not narrow else (2, 1)
     height = 1.25 + max(0.34 * space.num_candidates, 0.9)
     if space.num_candidates > MOST_WRITTEN:
         height = 1.25 + 0.19 * space.num_candidates
-    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+    if narrow:
+        height = 2.6 + 0.22 * space.num_blocks
+    figure = Drawing(height * rows, narrow, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    _heat(
+    heat = _upright_heat if narrow else _heat
+    heat(
         axes[0],
         space,
         chosen,
@@ -64,7 +72,7 @@ def draw_choices(findings: Findings) -> Figure:
     if versus:
         excess = chosen - shares([e.arch for e in findings.evaluated], space)
         reach = max(np.nanmax(abs(excess)), 0.05)
-        _heat(
+        heat(
             axes[1],
             space,
             excess,
@@ -106,62 +114,128 @@ def candidate_label(index: int, candidate: Operation) -> str:
 def _heat(
     axis: Axes, space: SearchSpace, values: np.ndarray, title: str, note: str, **colors: object
 ) -> None:
-    """Draws values of shape (blocks, candidates), the stages apart."""
-    starts = np.concatenate([[0], np.cumsum(space.depths)])
-    stages = np.repeat(np.arange(len(space.depths)), space.depths)
-    places = np.arange(space.num_blocks) + GAP * stages
-    below = np.arange(space.num_candidates + 1) - 0.5
+    """Draws values of shape (blocks, candidates), blocks beside each other, the stages apart."""
+    places, between = _places(space), np.arange(space.num_candidates + 1) - 0.5
     crowded = space.num_candidates > MOST_WRITTEN
     # Where each stage is a block, all their names do not fit side by side.
     named = space.num_blocks / len(space.depths) > 2 or len(space.depths) <= (5 if crowded else 8)
-    for stage, depth in enumerate(space.depths):
-        first = starts[stage]
-        edges = places[first] - 0.5 + np.arange(depth + 1)
-        mesh = axis.pcolormesh(
-            edges,
-            below,
-            values[first : first + depth].T,
-            edgecolors=matplotlib.rcParams["figure.facecolor"],
-            linewidth=1,
-            **colors,
-        )
-        axis.annotate(
+    for stage, blocks, edges in _stages(space, places):
+        mesh = axis.pcolormesh(edges, between, values[blocks].T, **_edged(), **colors)
+        _name(
+            axis,
             f"stage {stage + 1}" if named else str(stage + 1),
             ((edges[0] + edges[-1]) / 2, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -22 if max(space.depths) > 1 else -6),
-            textcoords="offset points",
+            ("data", "axes fraction"),
+            (0, -22 if max(space.depths) > 1 else -6),
             ha="center",
             va="top",
-            color=INK,
-            size=8.5,
         )
     if not named:
         axis.set_xlabel("stage", labelpad=12)
     if not crowded:
         _write(axis, places, values, mesh)
+    axis.set_yticks(*_candidates(space), **_label_style(crowded))
+    axis.set_xticks(places, _numbers(space), color=MUTED)
+    axis.set(xlim=_ends(places, 0.55), ylim=_ends(between, 0.05)[::-1])
+    _finish(axis, mesh, title, note, 40 if crowded else 14)
+
+
+def _upright_heat(
+    axis: Axes, space: SearchSpace, values: np.ndarray, title: str, note: str, **colors: object
+) -> None:
+    """The same, blocks below each other."""
+    places, between = _places(space), np.arange(space.num_candidates + 1) - 0.5
+    crowded = space.num_candidates > MOST_WRITTEN
+    for stage, blocks, edges in _stages(space, places):
+        mesh = axis.pcolormesh(between, edges, values[blocks], **_edged(), **colors)
+        _name(
+            axis,
+            f"stage {stage + 1}",
+            (0, (edges[0] + edges[-1]) / 2),
+            ("axes fraction", "data"),
+            (-20 if max(space.depths) > 1 else -6, 0),
+            ha="right",
+            va="center",
+        )
+    if not crowded:
+        _write(axis, places, values, mesh, upright=True)
+    label = _label_style(crowded)
+    # As many beside each other as there are candidates, in 200 points.
+    label["size"] = min(label["size"], 200 / space.num_candidates)
+    axis.set_xticks(*_candidates(space), rotation=90, **label)
+    axis.set_yticks(places, _numbers(space), color=MUTED)
+    axis.set(ylim=_ends(places, 0.55)[::-1], xlim=_ends(between, 0.05))
+    _finish(axis, mesh, title, note, 30)
+
+
+def _places(space: SearchSpace) -> np.ndarray:
+    """Where blocks stand, in blocks, shape (blocks,)."""
+    return np.arange(space.num_blocks) + GAP * np.repeat(np.arange(len(space.depths)), space.depths)
+
+
+def _stages(space: SearchSpace, places: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Each stage, its blocks, and the edges of their cells."""
+    first = 0
+    for stage, depth in enumerate(space.depths):
+        yield stage, slice(first, first + depth), places[first] - 0.5 + np.arange(depth + 1)
+        first += depth
+
+
+def _edged() -> dict[str, Any]:
+    return dict(edgecolors=matplotlib.rcParams["figure.facecolor"], linewidth=1)
+
+
+def _ends(values: np.ndarray, more: float) -> tuple[float, float]:
+    return values[0] - more, values[-1] + more
+
+
+def _numbers(space: SearchSpace) -> list[str]:
+    """Blocks' numbers in their stages; none where each stage is one block."""
+    numbers = [str(i + 1) for depth in space.depths for i in range(depth)]
+    return numbers if max(space.depths) > 1 else [""] * len(numbers)
+
+
+def _candidates(space: SearchSpace) -> tuple[range, list[str]]:
     names = [candidate_label(i, candidate) for i, candidate in enumerate(space.candidates)]
-    axis.set_yticks(
-        range(space.num_candidates),
-        names,
-        family="DejaVu Sans Mono",
-        size=7 if crowded else 8.5,
+    return range(space.num_candidates), names
+
+
+def _label_style(crowded: bool) -> dict[str, Any]:
+    return dict(family="DejaVu Sans Mono", size=7 if crowded else 8.5, color=INK)
+
+
+def _name(
+    axis: Axes,
+    text: str,
+    place: tuple[float, float],
+    coordinates: tuple[str, str],
+    offset: tuple[float, float],
+    **options: Any,
+) -> None:
+    axis.annotate(
+        text,
+        place,
+        xycoords=coordinates,
+        xytext=offset,
+        textcoords="offset points",
         color=INK,
+        size=8.5,
+        **options,
     )
-    numbers = [i + 1 for depth in space.depths for i in range(depth)]
-    axis.set_xticks(places, numbers if max(numbers) > 1 else [""] * len(numbers), color=MUTED)
-    axis.set(xlim=(places[0] - 0.55, places[-1] + 0.55), ylim=(below[-1] + 0.05, below[0] - 0.05))
+
+
+def _finish(axis: Axes, mesh: Any, title: str, note: str, aspect: int) -> None:
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     heading(axis, title, note)
-    bar = axis.figure.colorbar(
-        mesh, ax=axis, pad=0.015, fraction=0.04, aspect=40 if crowded else 14
-    )
+    bar = axis.figure.colorbar(mesh, ax=axis, pad=0.015, fraction=0.04, aspect=aspect)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.outline.set_visible(False)
 
 
-def _write(axis: Axes, places: np.ndarray, values: np.ndarray, mesh: object) -> None:
+def _write(
+    axis: Axes, places: np.ndarray, values: np.ndarray, mesh: Any, upright: bool = False
+) -> None:
     signed = bool((values < 0).any())
     for block, candidates in enumerate(values):
         for candidate, value in enumerate(candidates):
@@ -170,6 +244,5 @@ def _write(axis: Axes, places: np.ndarray, values: np.ndarray, mesh: object) -> 
             color = ink_on(mesh.cmap(mesh.norm(value)))
             text = f"{100 * value:+.0f}" if signed and round(100 * value) else f"{100 * value:.0f}"
             text = "0" if text == "-0" else text
-            axis.text(
-                places[block], candidate, text, ha="center", va="center", color=color, size=8.5
-            )
+            place = (candidate, places[block]) if upright else (places[block], candidate)
+            axis.text(*place, text, ha="center", va="center", color=color, size=8.5)

@@ -31,14 +31,18 @@ NEAR = 0.4
 
 
 @styled
-def draw_costs(findings: Findings) -> Figure:
+def draw_costs(findings: Findings, narrow: bool = False) -> Figure:
     """The first metric among the objectives against the other objectives and all known costs.
 
     Points are coloured by the order in which they were evaluated. The front is that of the panel's
     two axes where one objective was searched for, and the search's own where several were.
+
+    Args:
+        findings: of a search.
+        narrow: whether the figure is for a telephone.
     """
     if not findings.evaluated:
-        return nothing_yet()
+        return nothing_yet(narrow)
     main = next(
         (o for o in findings.objectives if o.name not in cost_names()), findings.objectives[0]
     )
@@ -47,17 +51,18 @@ def draw_costs(findings: Findings) -> Figure:
     known = [c for c in cost_names() if all(c in e.costs for e in findings.evaluated)]
     others += [Objective.parse(cost) for cost in known if cost not in named]
     if not others:
-        return nothing_yet()
-    figure, axes = panels(len(others), 3.9, sharey=True)
+        return nothing_yet(narrow)
+    figure, axes = panels(len(others), 3.9, narrow, sharey=True)
     for index, (axis, other) in enumerate(zip(axes, others, strict=True)):
         _panel(axis, findings, main, other, f"points_{index}")
-    for axis in axes[::3]:
+    for axis in axes if narrow else axes[::3]:
         axis.set_ylabel(label(main.name))
     number = len(findings.evaluated)
     bar = figure.colorbar(
         ScalarMappable(Normalize(1, max(number, 2)), ORDER),
         ax=axes,
         label="order of evaluation",
+        location="bottom" if narrow else "right",
         pad=0.015,
         aspect=30,
         ticks=MaxNLocator(6, integer=True),

@@ -17,7 +17,7 @@ from pinas_mm.search.report.figures.style import (
     GRID,
     INK,
     MUTED,
-    WIDTH,
+    Drawing,
     heading,
     ink_on,
     nothing_yet,
@@ -29,10 +29,10 @@ from pinas_mm.space import SYMBOLS, Arch, BlockSpec, SearchSpace
 from pinas_mm.space.cost import CostTable
 
 COLORS = ("#5b86c4", "#e39a5c", "#62ae95", "#a77bb5", "#cdb04a", "#d0707e", "#7d8aa0", "#97a550")
-# Blocks beside each other; more go on in the next row.
-MOST_IN_ROW = 18
+# Blocks beside each other, in a narrow figure too; more go on in the next row.
+MOST_IN_ROW, MOST_IN_NARROW_ROW = 18, 4
 # Widths in units of a block: between stages, of the stem, of a whole row at least.
-GAP, STEM, LEAST = 0.4, 1.6, 10.0
+GAP, STEM, LEAST, NARROW_LEAST = 0.4, 1.6, 10.0, 6.0
 # Heights of the boxes of the highest and the lowest resolution.
 TALL, LOW = 1.0, 0.66
 # Characters of a line in a box.
@@ -53,7 +53,10 @@ class _Box:
 
 @styled
 def draw_network(
-    findings: Findings, cost_table: CostTable | None = None, arch: Arch | None = None
+    findings: Findings,
+    cost_table: CostTable | None = None,
+    arch: Arch | None = None,
+    narrow: bool = False,
 ) -> Figure:
     """Stem, stages and choice blocks of an architecture from left to right.
 
@@ -61,17 +64,18 @@ def draw_network(
         findings: of a search.
         cost_table: of its space; with it bars show each block's multiply-adds.
         arch: what to draw; None is the best.
+        narrow: whether the figure is for a telephone.
     """
     if arch is None:
         if not findings.evaluated:
-            return nothing_yet()
+            return nothing_yet(narrow)
         arch = findings.best(1)[0].arch
     space = findings.space
-    rows = _rows(space, arch)
-    width = max(LEAST, *(row[-1].x + 1.6 for row in rows))
+    rows = _rows(space, arch, MOST_IN_NARROW_ROW if narrow else MOST_IN_ROW)
+    width = max(NARROW_LEAST if narrow else LEAST, *(row[-1].x + 1.6 for row in rows))
     kinds = ["boxes"] if cost_table is None else ["boxes", "bars"]
     heights = [{"boxes": 2.4, "bars": 1.8}[kind] for _ in rows for kind in kinds]
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    figure = Drawing(sum(heights), narrow, layout="constrained")
     axes = figure.subplots(
         len(heights), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
     ).ravel()
@@ -103,9 +107,9 @@ def draw_network(
     return figure
 
 
-def _rows(space: SearchSpace, arch: Arch) -> list[list[_Box]]:
+def _rows(space: SearchSpace, arch: Arch, most: int) -> list[list[_Box]]:
     """All boxes, row by row."""
-    count = -(-space.num_blocks // MOST_IN_ROW)
+    count = -(-space.num_blocks // most)
     per_row = -(-space.num_blocks // count)
     size = space.skeleton.stem_reduction
     sizes = [space.reductions[spec.stage] for spec in space.blocks()]
@@ -167,7 +171,9 @@ def _draw_row(
             axis.text(middle, below, text, ha="center", va="top", size=small, color=MUTED)
         if box.spec.first or index == 0:
             of_stage = [b.x for b in row if b.spec.stage == box.spec.stage]
-            title = f"stage {box.spec.stage + 1}" + ("" if box.spec.first else ", continued")
+            # Over a single block there is no room for more.
+            goes_on = not box.spec.first and len(of_stage) > 1
+            title = f"stage {box.spec.stage + 1}" + (", continued" if goes_on else "")
             left, right = box.x + 0.06, of_stage[-1] + 0.94
             _caption(axis, left, right, title, box.spec.out_channels, box.size, small)
     axis.set_ylim(-0.74, 1.22)

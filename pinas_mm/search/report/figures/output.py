@@ -1,4 +1,4 @@
-"""Figures as bytes: PNG files, and SVG that lies inside a page."""
+"""Figures as SVG that lies inside a page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from pinas_mm.search.report.text import plain
 # The page's style sheet gives these their values.
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", SURFACE: "var(--card)"}
 SHAPES = ("use", "path")
-
-
-@styled
-def to_png(figure: Figure) -> bytes:
-    """A PNG file, the same bytes for the same figure."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
-    return file.getvalue()
 
 
 @styled

@@ -22,15 +22,19 @@ from pinas_mm.search.report.figures.style import (
 
 
 @styled
-def draw_progress(findings: Findings) -> Figure:
+def draw_progress(findings: Findings, narrow: bool = False) -> Figure:
     """Every evaluated architecture in the order of their ends, and the best so far.
 
     One panel an objective.
+
+    Args:
+        findings: of a search.
+        narrow: whether the figure is for a telephone.
     """
     number = len(findings.evaluated)
     if not number:
-        return nothing_yet()
-    figure, axes = panels(len(findings.objectives), 3.3)
+        return nothing_yet(narrow)
+    figure, axes = panels(len(findings.objectives), 3.3, narrow)
     count = np.arange(1, number + 1)
     for index, (axis, objective) in enumerate(zip(axes, findings.objectives, strict=True)):
         values = np.array([e.values[index] for e in findings.evaluated])
@@ -56,7 +60,7 @@ def draw_progress(findings: Findings) -> Figure:
             f"{way}; {shown(objective.name, values[found])} is number {found + 1} of {number}",
         )
         axis.set(xlabel="architectures evaluated", xlim=(0.5 - number * 0.01, number * 1.01 + 0.5))
-        axis.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+        axis.xaxis.set_major_locator(MaxNLocator(6 if narrow else 8, integer=True, min_n_ticks=1))
         scale(axis.yaxis, objective.name)
         axis.grid()
     return figure

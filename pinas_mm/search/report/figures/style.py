@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,8 +19,10 @@ from pinas_mm.search.budget.constraint import readable
 from pinas_mm.search.budget.objective import cost_names
 from pinas_mm.search.report.text import plain
 
-# Inches; the page scales its figures to its own width.
-WIDTH = 11.5
+# Inches; the page scales its figures to its own width, and has narrow ones for telephones.
+WIDTH, NARROW = 11.5, 4.4
+# Characters of a title's and a note's line in a narrow figure.
+TITLE, NOTE = 40, 58
 # The page follows its reader's light or dark scheme in these four.
 INK, MUTED, GRID, SURFACE = "#1b2231", "#5c6678", "#dde2ea", "#fefefe"
 POINT, BEST = "#5b86c4", "#dd5f32"
@@ -78,33 +82,66 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def panels(number: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of ``number`` panels, at most three beside each other, ``height`` inches each."""
-    columns = min(number, 3)
+class Drawing(Figure):
+    """A figure that a notebook shows.
+
+    Args:
+        height: in inches.
+        narrow: whether it is for a telephone.
+        **options: matplotlib's.
+    """
+
+    def __init__(self, height: float, narrow: bool = False, **options: Any) -> None:
+        super().__init__(figsize=(NARROW if narrow else WIDTH, height), **options)
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
+@styled
+def to_png(figure: Figure) -> bytes:
+    """A PNG file, the same bytes for the same figure."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()
+
+
+def panels(
+    number: int, height: float, narrow: bool = False, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``number`` panels, ``height`` inches each: at most three beside each other, in a
+    narrow one all below each other.
+    """
+    columns = 1 if narrow else min(number, 3)
     rows = -(-number // columns)
-    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+    figure = Drawing(height * rows, narrow, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
     for axis in axes[number:]:
         axis.remove()
     return figure, axes[:number]
 
 
-def nothing_yet(height: float = 2.0) -> Figure:
+def nothing_yet(narrow: bool = False) -> Figure:
     """A figure for a search without any evaluated architecture."""
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Drawing(2.0, narrow)
     figure.text(0.5, 0.5, "nothing evaluated yet", ha="center", va="center", color=MUTED, size=12)
     return figure
 
 
 def heading(axis: Axes, title: str, note: str) -> None:
     """A panel's title, and under it a line that says how to read it."""
-    axis.set_title(title, pad=20)
+    lines = 1
+    if axis.figure.get_figwidth() <= NARROW:
+        title, note = textwrap.fill(title, TITLE), textwrap.fill(note, NOTE)
+        lines += note.count("\n")
+    axis.set_title(title, pad=9 + 11 * lines)
     axis.annotate(
         note,
         (0, 1),
         xycoords="axes fraction",
-        xytext=(0, 7),
+        xytext=(0, 5),
         textcoords="offset points",
+        va="bottom",
         color=MUTED,
         size=8.5,
     )
