@@ -34,7 +34,7 @@ def main() -> None:
     os.environ["PINAS_DATA"] = str(args.data)
     # A file and options, as of a tool's command line.
     cfg = pinas_mm.read_config(
-        "configs/demo/pinas_search_label_free.py",
+        "configs/demo/digits_search_label_free.py",
         {
             "train_dataloader.batch_size": 16,
             "train_cfg.max_epochs": args.steps,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from pathlib import Path
 from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction

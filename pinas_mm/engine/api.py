@@ -50,7 +50,7 @@ def train(
         UserError: anything that the user can mend, before the first step.
 
     Example:
-        >>> model = pinas_mm.train('configs/demo/pinas_supernet.py', 'work_dirs/supernet')
+        >>> model = pinas_mm.train('configs/demo/digits_supernet.py', 'work_dirs/supernet')
     """
     cfg = _copied(config)
     cfg.work_dir = str(work_dir or usual_work_dir(cfg))
@@ -75,7 +75,7 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
         UserError: there is no such config or checkpoint, or one does not fit the other.
 
     Example:
-        >>> model = pinas_mm.init_model('configs/demo/pinas_search.py', 'work_dirs/pinas_linear')
+        >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/pinas_linear')
     """
     cfg, path = _copied(config), find_checkpoint(checkpoint)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
