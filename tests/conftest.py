@@ -35,7 +35,7 @@ from pinas_mm.export.subnet import network_config
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
-pytest_plugins = ["records", "supernet_files"]
+pytest_plugins = ["browser", "records", "supernet_files"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "tests" / "configs"

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.demo.scalars import validation_rows
+from pinas_mm.demo.schedule import Work
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, panels, styled
 from pinas_mm.space import SearchSpace
@@ -23,17 +24,22 @@ NEAR = 0.1  # largest difference of their multiply-adds from the winner's, as a 
 SIDE = 32
 
 
+def works() -> list[Work]:
+    """What :func:`trainings` will be, before the winner is known."""
+    return [Work("alone", Config.fromfile(REPOSITORY / CONFIG).train_cfg.max_epochs)] * (RANDOM + 1)
+
+
 def trainings(folder: Path, seed: int) -> list[Job]:
     """Of a seed's winner and of the random ones, from scratch, all in the same way."""
-    cfg = Config.fromfile(REPOSITORY / CONFIG)
     jobs = []
-    for arch in [_winner(folder), *_of_its_cost(folder, seed)]:
+    archs = [_winner(folder), *_of_its_cost(folder, seed)]
+    for arch, work in zip(archs, works(), strict=True):
         work_dir = (folder / "alone" / arch).resolve()
         command = (
             *("tools/train.py", CONFIG, "--work-dir", str(work_dir), "--resume"),
             *("--cfg-options", f"randomness.seed={seed}", f"model.backbone.arch={arch}"),
         )
-        jobs.append(Job(f"{arch} alone, seed {seed}", command, work_dir, cfg.train_cfg.max_epochs))
+        jobs.append(Job(f"{arch} alone, seed {seed}", command, work_dir, work.total, work.kind))
     return jobs
 
 
@@ -80,13 +86,14 @@ def text(found: Mapping[str, dict[str, Any]]) -> str:
 
 
 @styled
-def draw(found: Mapping[str, dict[str, Any]]) -> Figure:
+def draw(found: Mapping[str, dict[str, Any]], narrow: bool = False) -> Figure:
     """Winners and random architectures of their cost, a line a seed.
 
     Args:
         found: as for :func:`text`.
+        narrow: whether the figure is for a telephone.
     """
-    figure, (axis,) = panels(1, 0.5 * len(found) + 1.5)
+    figure, (axis,) = panels(1, 0.5 * len(found) + (2.1 if narrow else 1.5), narrow)
     for place, one in enumerate(found.values()):
         others = list(one["random"].values())
         axis.errorbar(

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from pinas_mm.demo.scalars import read_scalars, training_rows
+from pinas_mm.demo.schedule import Schedule
 from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
 from pinas_mm.model_index import REPOSITORY
+
+# Seconds between two looks at a job, and between two lines where no terminal shows bars.
+LOOK, SAY = 2, 60
+
+
+def measured(*names: str) -> dict[str, Any]:
+    """What a :class:`~pinas_mm.demo.schedule.Schedule` takes of demos that ran before.
+
+    Args:
+        names: files of their findings in ``docs/``; one that the repository has not is left out.
+    """
+    files = [REPOSITORY / "docs" / name for name in names]
+    found = [json.loads(file.read_text()) for file in files if file.is_file()]
+    times = [row for one in found for row in one["times"]]
+    return dict(found[0], times=times) if found else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +50,15 @@ class Job:
         name: shown on the progress bar.
         command: the tool and its arguments, as a user would type them after ``python``.
         work_dir: where it goes; a finished one is not run again.
-        total: epochs or iterations of a training, architectures of a search, for the bar.
+        total: epochs or iterations of a training, architectures of a search.
+        kind: as much of the same kind takes as long; by default of its own.
     """
 
     name: str
     command: tuple[str, ...]
     work_dir: Path
     total: int
+    kind: str = ""
 
     @property
     def done(self) -> bool:
@@ -48,7 +72,12 @@ class Job:
 
 
 def training(
-    name: str, config: str, work_dir: Path, seed: int, options: Mapping[str, object] | None = None
+    name: str,
+    config: str,
+    work_dir: Path,
+    seed: int,
+    options: Mapping[str, object] | None = None,
+    kind: str = "",
 ) -> Job:
     """A training that goes on where it was broken off.
 
@@ -58,6 +87,7 @@ def training(
         work_dir: the training's.
         seed: the training's.
         options: more of its settings.
+        kind: of :class:`Job`.
     """
     cfg = Config.fromfile(REPOSITORY / config).train_cfg
     options = {"randomness.seed": seed, **(options or {})}
@@ -65,19 +95,41 @@ def training(
     work_dir = work_dir.resolve()
     head = ["tools/train.py", config, "--work-dir", str(work_dir), "--resume"]
     total = cfg.get("max_epochs") or cfg.max_iters
-    return Job(name, (*head, "--cfg-options", *settings), work_dir, total)
+    return Job(name, (*head, "--cfg-options", *settings), work_dir, total, kind)
 
 
-def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
+class _Display(Progress):
+    """Bars of the jobs, and under them how long all of it will still take."""
+
+    schedule: Schedule | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """What is shown."""
+        yield from super().get_renderables()
+        if self.schedule is not None:
+            yield Text(self.schedule.line())
+
+
+def run_chains(
+    chains: Sequence[Sequence[Job]],
+    data: Path,
+    schedule: Schedule | None = None,
+    step: str = "",
+) -> None:
     """Runs chains of jobs, as many at a time as there are cores; a chain's jobs in turn.
 
     Args:
         chains: the jobs.
         data: folder that holds the image sets; it becomes PINAS_DATA.
+        schedule: of the demo; it measures the jobs, and its line is shown under the bars, or each
+            minute where there is no terminal.
+        step: of the schedule, whose works the jobs are.
 
     Raises:
         UserError: a job failed; names its log.
     """
+    if schedule is not None:
+        schedule.begin(step, chains)
     cores = usable_cores()
     lanes = min(cores, len(chains))
     environment = dict(
@@ -89,28 +141,40 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
     )
+    shown = dict(console=schedule.console) if schedule else {}
     with (
-        Progress(*columns, TimeRemainingColumn(), refresh_per_second=1) as progress,
+        _Display(*columns, TimeRemainingColumn(), refresh_per_second=1, **shown) as progress,
         concurrent.futures.ThreadPoolExecutor(lanes) as pool,
     ):
+        progress.schedule = schedule
         bars = {job: progress.add_task(job.name, total=job.total) for c in chains for job in c}
+
+        def tell(job: Job, completed: float) -> None:
+            progress.update(bars[job], completed=completed)
+            if schedule is not None:
+                schedule.see(job.name, completed)
 
         def run_chain(chain: Sequence[Job]) -> None:
             for job in chain:
                 if not job.done and not stop.is_set():
-                    _run(
-                        job,
-                        environment,
-                        stop,
-                        lambda n, j=job: progress.update(bars[j], completed=n),
-                    )
+                    measured = schedule.work(job.name, job) if schedule else nullcontext()
+                    with measured:
+                        _run(job, environment, stop, lambda n, j=job: tell(j, n))
                 if job.done:
                     progress.update(bars[job], completed=job.total)
 
-        futures = [pool.submit(run_chain, chain) for chain in chains]
+        waiting = {pool.submit(run_chain, chain) for chain in chains}
+        said = time.monotonic()
         try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
+            while waiting:
+                ended, waiting = concurrent.futures.wait(
+                    waiting, SAY, concurrent.futures.FIRST_COMPLETED
+                )
+                for future in ended:
+                    future.result()
+                if schedule and not progress.console.is_terminal and time.monotonic() - said > SAY:
+                    said = time.monotonic()
+                    schedule.say()
         except BaseException:
             stop.set()
             raise
@@ -132,13 +196,13 @@ def _run(
         try:
             while process.poll() is None and not stop.is_set():
                 tell(job.completed())
-                stop.wait(2)
+                stop.wait(LOOK)
         finally:
             if process.poll() is None:
                 process.terminate()
             process.wait()
     if stop.is_set():
-        return
+        raise concurrent.futures.CancelledError
     if process.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise UserError(

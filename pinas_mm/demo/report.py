@@ -1,20 +1,19 @@
-"""The demo's findings: a table, a picture of the curves, JSON."""
+"""The demo's findings: tables, the figure of the curves, JSON."""
 
 from __future__ import annotations
 
+import importlib
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from pinas_mm.demo.scalars import training_rows, validation_rows
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from pinas_mm.search.report.figures.style import BEST, POINT, heading, panels, styled
 
 ROWS = (
     ("images_per_second", "images a second", "{:.0f}"),
@@ -105,32 +104,53 @@ def mean_findings(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict
     }
 
 
-def draw_curves(curves: dict[str, Path], file: Path) -> None:
+def curves(folder: Path) -> dict[str, Path]:
+    """Work dirs of a seed's pre-training runs by name."""
+    found = {"trained": folder / "supernet"}
+    if (folder / "collapse").is_dir():
+        found["no negatives, no teacher"] = folder / "collapse"
+    return found
+
+
+@styled
+def draw_curves(curves: dict[str, Path], narrow: bool = False) -> Figure:
     """Loss, spread and retrieval over training steps.
 
     Args:
         curves: work dirs of pre-training runs by name.
-        file: the PNG to write.
+        narrow: whether the figure is for a telephone.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
-    titles = "pretext loss", "spread of embeddings (0: collapsed)", "cross-path retrieval, %"
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set(title=title, xlabel="step")
-        axis.grid(alpha=0.3)
-    for name, work_dir in curves.items():
+    figure, axes = panels(3, 3.2, narrow)
+    notes = {
+        "pretext loss": "less is better",
+        "spread of embeddings": "0: collapsed",
+        "cross-path retrieval, %": "more is better",
+    }
+    for axis, (title, note) in zip(axes, notes.items(), strict=True):
+        heading(axis, title, note)
+        axis.set(xlabel="step")
+        axis.grid()
+    for color, (name, work_dir) in zip((BEST, POINT), curves.items(), strict=False):
         train, val = training_rows(work_dir), validation_rows(work_dir)
         steps = [row["step"] for row in train]
-        axes[0].plot(steps, [row["loss"] for row in train], label=name)
-        axes[1].plot(steps, [row["spread"] for row in train], label=name)
+        axes[0].plot(steps, [row["loss"] for row in train], color=color, label=name)
+        axes[1].plot(steps, [row["spread"] for row in train], color=color, label=name)
         axes[2].plot(
             [row["step"] for row in val],
             [row["retrieval/top1"] for row in val],
+            color=color,
             marker=".",
             label=name,
         )
     axes[0].legend()
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
+    return figure
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a demo's numbers depend on."""
+    names = ("pinas_mm", "torch", "numpy", "mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg")
+    names += ("optuna", "sklearn", "matplotlib")
+    return {name: importlib.import_module(name).__version__ for name in names}
 
 
 def pixel_baseline(data_root: Path) -> float:

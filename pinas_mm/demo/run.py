@@ -24,7 +24,9 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import alone, pictures, report, search, transfer
-from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains, training
+from pinas_mm.demo.jobs import REPOSITORY, Job, measured, run_chains, training
+from pinas_mm.demo.schedule import Schedule, Work
+from pinas_mm.demo.sections import demo_page
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
@@ -70,24 +72,57 @@ class Demo:
             found = json.loads(results.read_text())
         else:
             resumed = self.folder(self.seeds[0]).exists()
-            for made in prepare(self.data):
-                console.print(str(made))
-            for seed in self.seeds:
-                self._save_untrained(seed)
-            run_chains(self._trainings(), self.data)
-            run_chains(self._searches(), self.data)
-            for seed in self.seeds:
-                search.export(self.folder(seed), self._environment())
+            times = self.work_dir / "times.json"
+            schedule = Schedule(self.steps(), times, measured("demo.json"), console)
+            with schedule.step("images"):
+                images = []
+                for made in prepare(self.data):
+                    console.print(str(made))
+                    images.append(made.parameters)
+                for seed in self.seeds:
+                    self._save_untrained(seed)
+            run_chains(self._trainings(), self.data, schedule, "training")
+            run_chains(self._searches(), self.data, schedule, "search")
+            with schedule.step("export"):
+                for seed in self.seeds:
+                    search.export(self.folder(seed), self._environment())
             # The longest first, so that no core waits for the last.
-            run_chains([*self._transfers(), *self._random(), *self._alone()], self.data)
-            with _aside(self.work_dir / "pictures.log"):
+            chains = [*self._transfers(), *self._random(), *self._alone()]
+            run_chains(chains, self.data, schedule, "transfer")
+            with schedule.step("pictures"), _aside(self.work_dir / "pictures.log"):
                 drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
                 pictures.contact_sheet(drawn[0], self.work_dir / "transfer.png")
-            found = self._findings()
-            found |= dict(minutes=round((time.monotonic() - start) / 60, 1), resumed=resumed)
+            with schedule.step("findings"):
+                found = self._findings()
+            found |= dict(
+                images=images,
+                minutes=round((time.monotonic() - start) / 60, 1),
+                resumed=resumed,
+                times=schedule.times,
+            )
             write_json(results, found)
+        self._draw(found)
         self._show(console, found)
         return found
+
+    def steps(self) -> dict[str, list[list[Work]]]:
+        """Chains of works of each step, as far as they are known before anything is done."""
+        seeds = len(self.seeds)
+        each = len(self.transfer_weights) * seeds
+        transfers = [transfer.work(task, self.transfer_length) for task in transfer.TASKS]
+        return {
+            "images": [[Work("images", 1)]],
+            "training": self._trainings(),
+            "search": self._searches(),
+            "export": [[Work("export", seeds)]],
+            "transfer": [
+                *([work] for work in transfers for _ in range(each)),
+                *self._random(),
+                *([work] for _ in self.seeds for work in alone.works()),
+            ],
+            "pictures": [[Work("pictures", seeds)]],
+            "findings": [[Work("findings", seeds)]],
+        }
 
     def folder(self, seed: int) -> Path:
         """Work dir of a seed."""
@@ -95,7 +130,15 @@ class Demo:
 
     def _trainings(self) -> list[list[Job]]:
         trained = [
-            [training(f"supernet, seed {s}", self.supernet, self.folder(s) / "supernet", s)]
+            [
+                training(
+                    f"supernet, seed {s}",
+                    self.supernet,
+                    self.folder(s) / "supernet",
+                    s,
+                    kind="supernet",
+                )
+            ]
             for s in self.seeds
         ]
         others = [
@@ -105,7 +148,8 @@ class Demo:
         if self.collapse:
             seed = self.seeds[0]
             folder = self.folder(seed) / "collapse"
-            others.append(training("no negatives, no teacher", self.collapse, folder, seed))
+            name = "no negatives, no teacher"
+            others.append(training(name, self.collapse, folder, seed, kind=name))
         return [*trained, others]
 
     def _searches(self) -> list[list[Job]]:
@@ -132,7 +176,7 @@ class Demo:
         folder = self.folder(seed)
         checkpoint = {"model.model.backbone.init_cfg.checkpoint": (folder / source).resolve()}
         name = f"{name}, seed {seed}"
-        return training(name, self.linear, folder / work_dir, seed, checkpoint)
+        return training(name, self.linear, folder / work_dir, seed, checkpoint, "probe")
 
     def _save_untrained(self, seed: int) -> None:
         """The supernet as it starts, for the comparison."""
@@ -191,6 +235,7 @@ class Demo:
         return dict(
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
             machine=machine(),
+            versions=report.versions(),
             pixels_top1=report.pixel_baseline(self.data / "imagenet"),
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),
@@ -199,6 +244,17 @@ class Demo:
             transfers=transfers,
             transfer_mean=report.mean_findings(list(transfers.values())),
         )
+
+    def _draw(self, found: dict[str, Any]) -> None:
+        """The page, and its figures as files."""
+        folder = self.folder(int(next(iter(found["seeds"]))))
+        figures = {
+            "curves": report.draw_curves(report.curves(folder)),
+            "alone": alone.draw(found["alone"]),
+        }
+        for name, figure in figures.items():
+            write_atomically(self.work_dir / f"{name}.png", to_png(figure))
+        write_atomically(self.work_dir / "index.html", demo_page(self.work_dir, found).encode())
 
     def _show(self, console: Console, found: dict[str, Any]) -> None:
         for seed, run in found["seeds"].items():
@@ -212,22 +268,15 @@ class Demo:
             page = self.folder(int(seed)) / "search" / "search.html"
             console.print(f"{page}; the winner: {self.folder(int(seed)) / 'winner.pth'}")
         console.print(alone.text(found["alone"]), soft_wrap=True)
-        write_atomically(self.work_dir / "alone.png", to_png(alone.draw(found["alone"])))
         number = len(found["seeds"])
         title = f"transfer{f', mean of {number} seeds' if number > 1 else ''}"
         console.print(report.table(found["transfer_mean"], title, report.TRANSFER_ROWS))
-        folder = self.folder(int(next(iter(found["seeds"]))))
-        curves = {"trained": folder / "supernet"}
-        if (folder / "collapse").is_dir():
-            curves["no negatives, no teacher"] = folder / "collapse"
-        picture = self.work_dir / "curves.png"
-        report.draw_curves(curves, picture)
         minutes = f"{found['minutes']} minutes{', resumed' if found.get('resumed') else ''}"
         console.print(
-            f"{minutes}; curves: {picture}; the winner's worth: {self.work_dir / 'alone.png'}; "
-            f"predictions: {self.work_dir / 'transfer.png'}; "
+            f"{minutes}; all of it as a page: {self.work_dir / 'index.html'}; "
             f"findings: {self.work_dir / 'results.json'}; "
-            f"TensorBoard: tensorboard --logdir {self.work_dir}"
+            f"TensorBoard: tensorboard --logdir {self.work_dir}",
+            soft_wrap=True,
         )
 
 

@@ -113,4 +113,4 @@ def job(
         *("tools/search.py", config, str(source.resolve()), "--work-dir", str(work_dir)),
         *("--seed", str(seed), "--trials", str(trials), *options),
     )
-    return Job(name, command, work_dir, trials)
+    return Job(name, command, work_dir, trials, f"search, {Path(config).stem}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import statistics
 import sys
@@ -21,7 +22,10 @@ from pinas_mm.analysis.ranking import Measure, rank
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import search
 from pinas_mm.demo.fine_tune import SUPERNET, TUNED
-from pinas_mm.demo.jobs import REPOSITORY, Job, run_chains, training
+from pinas_mm.demo.jobs import REPOSITORY, Job, measured, run_chains, training
+from pinas_mm.demo.page import Section, figure, html_table, origin, page, searched, words
+from pinas_mm.demo.report import versions
+from pinas_mm.demo.schedule import Schedule, Work
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
 from pinas_mm.search.report.figures import to_png
@@ -101,42 +105,68 @@ class TaskDemo:
             found = json.loads(results.read_text())
         else:
             resumed = (self.work_dir / TASKS[0].name).exists()
-            for made in prepare(self.data):
-                console.print(str(made))
-            supernet = training(
-                f"supernet, seed {self.seed}",
-                "configs/demo/digits_supernet.py",
-                self._pre_trained / "supernet",
-                self.seed,
-            )
-            run_chains([[supernet]], self.data)
-            run_chains([*map(self._searched, TASKS), self._probed()], self.data)
-            run_chains([[self._fine_tuning(task)] for task in TASKS], self.data)
+            before = measured("demo-task.json", "demo.json")
+            schedule = Schedule(self.steps(), self.work_dir / "times.json", before, console)
+            with schedule.step("images"):
+                for made in prepare(self.data):
+                    console.print(str(made))
+            run_chains([[self._supernet()]], self.data, schedule, "training")
+            run_chains(self._searches(), self.data, schedule, "search")
+            chains = [[self._fine_tuning(task)] for task in TASKS]
+            run_chains(chains, self.data, schedule, "fine-tuning")
             found = dict(
                 command=f"tools/demo_task.py {' '.join(sys.argv[1:])}".strip(),
                 machine=machine(),
+                versions=versions(),
                 minutes=round((time.monotonic() - start) / 60, 1),
                 resumed=resumed,
                 tasks={task.name: self._findings(task) for task in TASKS},
+                times=schedule.times,
             )
             write_json(results, found)
         for shown in (table(found), *texts(found)):
             console.print(shown, soft_wrap=True)
         picture = self.work_dir / "task.png"
         write_atomically(picture, to_png(draw(found)))
+        written = self.work_dir / "index.html"
+        write_atomically(written, task_page(self.work_dir, found).encode())
         minutes = f"{found['minutes']} minutes{', resumed' if found['resumed'] else ''}"
-        console.print(f"{minutes}; picture: {picture}; findings: {results}")
+        said = f"{minutes}; all of it as a page: {written}; findings: {results}"
+        console.print(said, soft_wrap=True)
         return found
+
+    def steps(self) -> dict[str, list[list[Work]]]:
+        """Chains of works of each step, as far as they are known before anything is done."""
+        archs = 2 + RANDOM  # One less where both searches have the same winner.
+        return {
+            "images": [[Work("images", 1)]],
+            "training": [[self._supernet()]],
+            "search": self._searches(),
+            "fine-tuning": [[_tuning(task, archs)] for task in TASKS],
+        }
+
+    def _supernet(self) -> Job:
+        return training(
+            f"supernet, seed {self.seed}",
+            "configs/demo/digits_supernet.py",
+            self._pre_trained / "supernet",
+            self.seed,
+            kind="supernet",
+        )
+
+    def _searches(self) -> list[list[Job]]:
+        return [*map(self._searched, TASKS), self._probed()]
 
     @property
     def _pre_trained(self) -> Path:
         return self.demo / f"seed{self.seed}"
 
     def _searched(self, task: Task) -> list[Job]:
+        name = f"{task.name} supernet"
         folder = self.work_dir / task.name / "supernet"
         source = {SOURCE: (self._pre_trained / "supernet").resolve()}
         return [
-            training(f"{task.name} supernet", task.config, folder, self.seed, source),
+            training(name, task.config, folder, self.seed, source, kind=name),
             search.job(
                 f"search by {task.metric}",
                 task.config,
@@ -151,7 +181,9 @@ class TaskDemo:
         source = {SOURCE: (self._pre_trained / "supernet").resolve()}
         folder = self.work_dir / "probe"
         return [
-            training("probe", "configs/demo/digits_linear.py", folder, self.seed, source),
+            training(
+                "probe", "configs/demo/digits_linear.py", folder, self.seed, source, kind="probe"
+            ),
             search.job(
                 "search by the probe",
                 search.PROBE,
@@ -181,8 +213,8 @@ class TaskDemo:
             *("--archs", *archs, "--seeds", *map(str, SEEDS), "--steps", str(task.steps)),
             *("--work-dir", str((folder / "tuned").resolve())),
         )
-        name = f"{len(archs)} {task.name}, fine-tuned"
-        return FineTuning(name, command, folder / "tuned", len(archs) * len(SEEDS))
+        name, work = f"{len(archs)} {task.name}, fine-tuned", _tuning(task, len(archs))
+        return FineTuning(name, command, folder / "tuned", work.total, work.kind)
 
     def _findings(self, task: Task) -> dict[str, Any]:
         """Percent in the supernet and after fine-tuning, by architecture, and who is who."""
@@ -200,6 +232,10 @@ class TaskDemo:
         alike = rank(list(scores.values()), [statistics.fmean(tuned[arch]) for arch in scores])
         kendall = dataclasses.asdict(alike.kendall)
         return dict(archs=archs, supernet=scores, tuned=tuned, kendall=kendall)
+
+
+def _tuning(task: Task, archs: int) -> Work:
+    return Work(f"fine-tuning, {task.name}", archs * len(SEEDS))
 
 
 def table(found: Mapping[str, Any]) -> Table:
@@ -233,9 +269,14 @@ def texts(found: Mapping[str, Any]) -> list[str]:
 
 
 @styled
-def draw(found: Mapping[str, Any]) -> Figure:
-    """The task's metric in the supernet and after fine-tuning, a panel a task."""
-    figure, axes = panels(len(TASKS), 3.4)
+def draw(found: Mapping[str, Any], narrow: bool = False) -> Figure:
+    """The task's metric in the supernet and after fine-tuning, a panel a task.
+
+    Args:
+        found: findings of the demo.
+        narrow: whether the figure is for a telephone.
+    """
+    figure, axes = panels(len(TASKS), 3.4, narrow)
     for axis, task in zip(axes, TASKS, strict=True):
         one = found["tasks"][task.name]
         kinds = {DRAWN: (POINT, "o"), PROBE: (INK, "s"), TASK: (BEST, "D")}
@@ -257,6 +298,41 @@ def draw(found: Mapping[str, Any]) -> Figure:
         axis.grid(alpha=0.3)
     axes[0].legend()
     return figure
+
+
+def task_page(work_dir: Path, found: Mapping[str, Any]) -> str:
+    """The HTML of ``index.html``.
+
+    Args:
+        work_dir: of the demo, which holds the searches' pages.
+        found: its findings, as in ``results.json``.
+    """
+    said = "\n".join(texts(found))
+    searches = {"probe_search": "Search by the probe"}
+    searches |= {f"{task.name}/search": f"Search by {task.title}" for task in TASKS}
+    winners = {task.title: found["tasks"][task.name]["archs"][TASK][0] for task in TASKS}
+    return page(
+        "Pi-NAS, searched by the task's own metric",
+        "Supernets in a detector and in a segmentor; and what their winners are worth beside the "
+        "probe's and beside random architectures, each fine-tuned alone.",
+        [*winners.items(), ("minutes", str(found["minutes"]))],
+        [
+            *(
+                Section(where, title, searched(work_dir, where))
+                for where, title in searches.items()
+            ),
+            Section(
+                "worth",
+                "What the winners are worth",
+                [
+                    html_table(table(found)),
+                    words(said),
+                    figure(functools.partial(draw, found), "worth", said),
+                ],
+            ),
+            *origin(found),
+        ],
+    )
 
 
 def _error(values: Sequence[float]) -> float:

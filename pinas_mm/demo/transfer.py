@@ -11,6 +11,7 @@ from mmengine.config import Config
 from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.demo.pictures import draw_predictions
 from pinas_mm.demo.scalars import validation_rows
+from pinas_mm.demo.schedule import Work
 
 PICTURES = 8  # of each network's predictions
 PRETRAINED, RANDOM = "pre-trained", "random weights"
@@ -66,6 +67,12 @@ def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
     return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
 
 
+def work(task: Task, length: int = 1) -> Work:
+    """What a training of :func:`trainings` will be, before the winner is known."""
+    steps = length * Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+    return Work(task.name, steps)
+
+
 def trainings(folders: Mapping[int, Path], weights: Sequence[str], length: int = 1) -> list[Job]:
     """The fine-tuning of each seed's winner in every task, the longest first.
 
@@ -76,7 +83,7 @@ def trainings(folders: Mapping[int, Path], weights: Sequence[str], length: int =
     """
     jobs = []
     for task in TASKS:
-        steps = length * Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
+        steps = work(task, length).total
         for seed, folder in folders.items():
             jobs += [_job(folder, task, steps, seed, which) for which in weights]
     return jobs
@@ -117,4 +124,4 @@ def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
         *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
     )
     name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
-    return Job(f"{name}, seed {seed}", command, work_dir, steps)
+    return Job(f"{name}, seed {seed}", command, work_dir, steps, task.name)

@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from pinas_mm.long_work import in_words
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.figures.choices import candidate_label
+from pinas_mm.search.report.html import render
 from pinas_mm.search.report.table import Column, columns
-from pinas_mm.search.report.text import plain
 from pinas_mm.space import Arch
 from pinas_mm.weights.checkpoint import UNTRAINED
 
-TEMPLATE = "page.html.jinja"
+TEMPLATE = "search/report/page.html.jinja"
 # Architectures of the short table.
 BEST = 20
 
@@ -46,17 +45,10 @@ def render_page(
         config: file of the search's config, for the command lines.
     """
     below = _Below.of(folder)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pinas_mm", "search/report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: plain(value, keep="\n") if type(value) is str else value,
-    )
     ranked = findings.best()
     made = columns(findings, ranked)
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
         best=ranked[0] if ranked else None,
         tiles=[(c.name, c.texts[0], bool(c.better)) for c in made] if ranked else [],
         commands=_commands(ranked[0].arch, findings.checkpoint, below, folder, config)

@@ -1,27 +1,17 @@
 """The search's page in a real browser without a network."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
 
 import pytest
+from browser import PHONE, WHOLE, assert_alone
 from made_findings import made_findings
 from PIL import Image
 
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.report import write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not installed here: bash tools/install_debian.sh"
-)
-
-# What the browser is asked once the page's own script has run.
-PROBE = """<script>
-window.onerror = (message) => { document.body.dataset.fault = message; };
+# What the page is asked with.
+SCRIPT = """
 const all = document.getElementById("all");
 const column = (number) => [...all.tBodies[0].rows].filter((row) => !row.hidden)
   .map((row) => row.cells[number].dataset.v ?? row.cells[number].textContent);
@@ -32,58 +22,13 @@ const typed = (text) => {
   field.value = text;
   field.dispatchEvent(new Event("input"));
 };
-addEventListener("load", () => {
-  const answer = ACTIONS;
-  document.body.dataset.answer = JSON.stringify(answer);
-});
-</script></body>"""
+"""
 
 
 @pytest.fixture
-def browse(tmp_path):
-    """Runs Chromium without a network: its standard output."""
-
-    def run(page, *arguments) -> str:
-        alone = ["unshare", "-n"]
-        if subprocess.run([*alone, "true"], capture_output=True).returncode:
-            alone = []
-        command = [
-            *alone,
-            CHROMIUM,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--proxy-server=127.0.0.1:9",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=4000",
-            *arguments,
-            f"file://{page}",
-        ]
-        home = {**os.environ, "HOME": str(tmp_path)}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=home)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
-def ask(browse, page, tmp_path):
+def ask(browser, page):
     """Has a browser open the report and evaluate JavaScript in it: the answer."""
-
-    def run(actions: str):
-        probe = PROBE.replace("ACTIONS", actions)
-        probed = tmp_path / "probed.html"
-        probed.write_text(page.read_text().replace("</body>", probe))
-        dom = browse(probed, "--dump-dom")
-        body = re.search(r"<body[^>]*>", dom).group()
-        assert "data-fault" not in body, body
-        answer = re.search(r'data-answer="([^"]*)"', body)
-        assert answer, body
-        return json.loads(answer.group(1).replace("&quot;", '"').replace("&amp;", "&"))
-
-    return run
+    return lambda actions: browser.ask(page, actions, SCRIPT)
 
 
 @pytest.fixture(scope="module")
@@ -102,71 +47,32 @@ def page(report, space, tmp_path_factory):
 
 
 def test_page_names_nothing_outside_itself(page):
-    page = page.read_text()
-    assert not re.search(r"https?:|//cdn|@import|url\(\s*['\"]?(?!#)", page)
-    assert not re.search(r"<(link|iframe|object|embed|base)\b", page)
-    assert all(source.startswith("data:") for source in re.findall(r'\bsrc="([^"]*)', page))
-    assert all(target.startswith(("#", "data:")) for target in re.findall(r'\bhref="([^"]*)', page))
-    assert "default-src 'none'" in page
+    assert_alone(page)
 
 
 def test_scripts_run_and_nothing_is_fetched(ask):
-    answer = ask("""({
-      ready: document.body.dataset.ready,
-      fetched: performance.getEntriesByType("resource").map((entry) => entry.name),
-      broken: [...document.images].filter((image) => !image.naturalWidth).length,
-      pictures: [...document.querySelectorAll("figure svg")].filter((svg) => svg.checkVisibility())
-        .map((svg) => [
-          svg.getBoundingClientRect().width > 500, svg.getBoundingClientRect().height > 100,
-          svg.getAttribute("aria-label").length > 20]),
-      twice: [...document.querySelectorAll("[id]")].length
-        - new Set([...document.querySelectorAll("[id]")].map((e) => e.id)).size,
-      tools: !document.querySelector(".tools").hidden,
-      wide: document.documentElement.scrollWidth <= innerWidth,
-    })""")
-    assert answer["ready"] == "30"
-    assert answer["fetched"] == []
-    assert answer["broken"] == 0
-    assert answer["pictures"] == [[True, True, True]] * 4
-    assert answer["twice"] == 0
-    assert answer["tools"]
-    assert answer["wide"]
-
-
-def test_a_telephone_has_figures_and_commands_whole(page, browse, tmp_path):
-    # A headless window is never as narrow; a frame in it is.
-    inner = tmp_path / "inner.html"
-    measure = """<script>
-    addEventListener("load", () => {
-      const shown = (what) =>
-        [...document.querySelectorAll(what)].filter((e) => e.checkVisibility());
-      const cut = (e) =>
-        e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth;
-      document.body.dataset.answer = JSON.stringify({
-        width: innerWidth,
-        wide: document.documentElement.scrollWidth,
-        figures: shown("figure").map(cut),
-        pictures: shown("figure svg").map((svg) => [
-          svg.closest("div").className, svg.getBoundingClientRect().width > 300]),
-        commands: shown("pre").map(cut),
-      });
-      parent.postMessage(document.body.dataset.answer, "*");
-    });</script></body>"""
-    inner.write_text(page.read_text().replace("</body>", measure))
-    outer = tmp_path / "outer.html"
-    outer.write_text(
-        '<body><iframe src="inner.html" style="width: 390px; height: 800px; border: 0"></iframe>'
-        "<script>addEventListener('message', (event) => {"
-        " document.body.dataset.answer = event.data; });</script></body>"
+    ready, tools, answer = ask(
+        f"""[document.body.dataset.ready, !document.querySelector(".tools").hidden, {WHOLE}]"""
     )
-    answer = re.search(r'data-answer="([^"]*)"', browse(outer, "--dump-dom"))
-    found = json.loads(answer.group(1).replace("&quot;", '"'))
-    assert found["width"] == 390
-    assert found["wide"] <= 390
-    assert found["figures"] == [False] * 4
-    assert found["pictures"] == [["narrow", True]] * 4
-    assert len(found["commands"]) == 3
-    assert not any(found["commands"])
+    assert ready == "30"
+    assert tools
+    assert answer["fetched"] == answer["twice"] == []
+    assert answer["broken"] == 0
+    assert [figure["of"] for figure in answer["figures"]] == ["broad"] * 4
+    assert all(f["width"] > 500 and f["height"] > 100 for f in answer["figures"])
+    assert all(len(figure["alt"]) > 20 for figure in answer["figures"])
+    assert answer["wide"] <= answer["width"]
+
+
+def test_a_telephone_has_figures_and_commands_whole(page, browser):
+    commands = """[...document.querySelectorAll("pre")]
+      .map((e) => e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth)"""
+    answer, commands = browser.ask(page, f"[{WHOLE}, {commands}]", width=PHONE)
+    assert answer["width"] == PHONE
+    assert answer["wide"] <= PHONE
+    assert [figure["of"] for figure in answer["figures"]] == ["narrow"] * 4
+    assert all(300 < figure["width"] < PHONE for figure in answer["figures"])
+    assert commands == [False] * 3
 
 
 def test_table_is_there_before_and_sorts_by_click(report, ask):
@@ -207,19 +113,17 @@ def test_points_tell_what_they_are(report, ask):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_page_of_next_to_nothing(space, browse, tmp_path, number):
+def test_page_of_next_to_nothing(space, browser, tmp_path, number):
     write_report(made_findings(space, [1.0] * number, ["score"]), tmp_path)
-    dom = browse(tmp_path / "search.html", "--dump-dom")
+    dom = browser.open(tmp_path / "search.html", "--dump-dom")
     assert f'data-ready="{number}"' in dom
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_screenshot(page, browse, tmp_path, scheme):
+def test_screenshot(page, browser, tmp_path, scheme):
     file = tmp_path / f"{scheme}.png"
-    options = ["--window-size=1280,1600", f"--screenshot={file}"]
-    if scheme == "dark":
-        options.append("--blink-settings=preferredColorScheme=0")
-    browse(page, *options)
+    options = "--window-size=1280,1600", f"--screenshot={file}"
+    browser.open(page, *options, dark=scheme == "dark")
     with Image.open(file) as image:
         assert image.size == (1280, 1600)
         colors = image.convert("RGB").getcolors(1 << 24)
