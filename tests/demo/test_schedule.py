@@ -31,10 +31,10 @@ def demo(tmp_path):
     return Demo(
         work_dir=tmp_path / "work",
         seeds=(0, 1),
-        supernet="configs/demo/pinas_supernet.py",
-        linear="configs/demo/pinas_linear.py",
+        supernet="configs/demo/digits_supernet.py",
+        linear="configs/demo/digits_linear.py",
         data=tmp_path / "data",
-        collapse="configs/demo/pinas_no_negatives.py",
+        collapse="configs/demo/digits_no_negatives.py",
         transfer_length=3,
         transfer_weights=(transfer.PRETRAINED, transfer.RANDOM),
     )
