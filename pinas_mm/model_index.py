@@ -16,11 +16,11 @@ def register() -> None:
 
     ``mmpretrain.list_models('pinas*')`` and ``get_model`` find them by name; ``pinas_mm::NAME`` is
     a base for other configs where the package is installed from a wheel. Without the files, as
-    where links cannot be made, nothing is registered.
+    where links cannot be made, nothing of ours is registered.
     """
     if _classifiers().is_file():
         wrapt.register_post_import_hook(_tell_mmpretrain, "mmpretrain")
-        wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
+    wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
 
 
 def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
@@ -28,7 +28,11 @@ def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
 
 
 def _tell_mmengine(utils: ModuleType) -> None:
-    utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+    if _classifiers().is_file():
+        utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+    # By the distribution's name a base in `mmseg::` is not found where a fork brings the module,
+    # and mmengine would install the original over it.
+    utils.MODULE2PACKAGE["mmseg"] = "mmseg"
 
 
 def _classifiers() -> Path:

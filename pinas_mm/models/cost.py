@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from pinas_mm.compat import plain_attention
 from pinas_mm.errors import UserError
 from pinas_mm.models.following import Following, Maps, network_in
 from pinas_mm.models.network import Network
@@ -175,7 +175,7 @@ def _plain_attention() -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with plain_attention():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -1,4 +1,4 @@
-"""Fused SGD for networks of which a step runs a part."""
+"""Fused optimizers, for networks of which a step runs a part and where PyTorch has none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pinas_mm.compat import can_fuse
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIMIZERS
 
@@ -17,7 +18,8 @@ class SGD(torch.optim.SGD):
     none: of a supernet some meet their first gradient when others have momentum already.
 
     Args:
-        params, **options: PyTorch's.
+        params, **options: PyTorch's. Where it cannot fuse, as before 2.4 on CPUs, ``fused=True``
+            is left out.
 
     Raises:
         UserError: ``fused`` and ``dampening``: the first gradient would be damped too.
@@ -30,8 +32,9 @@ class SGD(torch.optim.SGD):
     """
 
     def __init__(self, params: Iterable[Any], **options: Any) -> None:
+        params, options = _possible(torch.optim.SGD, params, options)
         super().__init__(params, **options)
-        if any(group["fused"] and group["dampening"] for group in self.param_groups):
+        if any(_fused(group) and group["dampening"] for group in self.param_groups):
             raise UserError("pinas_mm.SGD has fused=True and a dampening: leave out one of them")
 
     def _init_group(
@@ -42,10 +45,39 @@ class SGD(torch.optim.SGD):
         momentum_buffer_list: list[torch.Tensor | None],
     ) -> bool:
         sparse = super()._init_group(group, params, grads, momentum_buffer_list)
-        if group["fused"]:
+        if _fused(group):
             # From zero the first step's momentum is the gradient, as in PyTorch's other ways.
             momentum_buffer_list[:] = [
                 torch.zeros_like(parameter) if buffer is None else buffer
                 for parameter, buffer in zip(params, momentum_buffer_list, strict=False)
             ]
         return sparse
+
+
+@OPTIMIZERS.register_module()
+class AdamW(torch.optim.AdamW):
+    """PyTorch's, whose ``fused=True`` is left out where it cannot, as before 2.4 on CPUs.
+
+    Args:
+        params, **options: PyTorch's.
+    """
+
+    def __init__(self, params: Iterable[Any], **options: Any) -> None:
+        params, options = _possible(torch.optim.AdamW, params, options)
+        super().__init__(params, **options)
+
+
+def _fused(group: dict[str, Any]) -> bool:
+    return bool(group.get("fused"))
+
+
+def _possible(
+    optimizer: type[torch.optim.Optimizer], params: Iterable[Any], options: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Parameters and options, without ``fused`` where it cannot be."""
+    groups = list(params)
+    inner = [group["params"] if isinstance(group, dict) else group for group in groups]
+    tensors = [one for part in inner for one in ([part] if torch.is_tensor(part) else part)]
+    if options.get("fused") and not can_fuse(optimizer, {one.device.type for one in tensors}):
+        options = {name: value for name, value in options.items() if name != "fused"}
+    return groups, options
