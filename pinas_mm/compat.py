@@ -54,13 +54,22 @@ def can_fuse(optimizer: type[torch.optim.Optimizer], devices: Collection[str]) -
     return takes and (TORCH >= (2, 4) or set(devices) == {"cuda"})
 
 
-def plain_attention() -> AbstractContextManager:
+@contextlib.contextmanager
+def plain_attention() -> Iterator[None]:
     """While open, attention is computed as the matrix products that it is."""
-    if TORCH >= (2, 3):
-        from torch.nn.attention import SDPBackend, sdpa_kernel
+    if TORCH < (2, 3):
+        with torch.backends.cuda.sdp_kernel(enable_flash=False, enable_mem_efficient=False):
+            yield
+        return
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        return sdpa_kernel(SDPBackend.MATH)
-    return torch.backends.cuda.sdp_kernel(enable_flash=False, enable_mem_efficient=False)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def allow_recompiles(number: int) -> None:

@@ -23,6 +23,7 @@ names, *sys.argv = sys.argv[1:]
 sys.meta_path[:] = [Hidden(finder, names.split(",")) for finder in sys.meta_path]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+MASK_RCNN = "configs/coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
 SEARCH = "optuna,sklearn,threadpoolctl,jinja2"
 
 
@@ -81,11 +82,7 @@ def test_a_supernet_trains_without_what_a_search_needs(without, tmp_path):
     ("names", "arguments", "extra"),
     [
         (SEARCH, ("search.py", CONFIGS / "small_search.py", "untrained"), "search"),
-        (
-            "mmdet",
-            ("train.py", "configs/coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"),
-            "det",
-        ),
+        ("mmdet", ("train.py", MASK_RCNN), "det"),
         ("mmdet", ("train.py", "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"), "det"),
         ("mmseg", ("train.py", "mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py"), "seg"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pinas_mm.data.digits.scenes import Scene
+from pinas_mm.stack import needs
 
 # Supercategory, then id and name of each of its categories, in COCO's order.
 _CATEGORIES = """
