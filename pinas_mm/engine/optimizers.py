@@ -32,9 +32,11 @@ class SGD(torch.optim.SGD):
     """
 
     def __init__(self, params: Iterable[Any], **options: Any) -> None:
+        asked = options.get("fused")
         params, options = _possible(torch.optim.SGD, params, options)
         super().__init__(params, **options)
-        if any(_fused(group) and group["dampening"] for group in self.param_groups):
+        # Refused where it is not fused too: a config is good for all machines or for none.
+        if any((asked or _fused(group)) and group["dampening"] for group in self.param_groups):
             raise UserError("pinas_mm.SGD has fused=True and a dampening: leave out one of them")
 
     def _init_group(
