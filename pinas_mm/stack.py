@@ -138,10 +138,8 @@ def needs(*modules: str, what: str) -> None:
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        extras = ",".join(sorted({EXTRAS[name] for name in missing}))
         raise UserError(
-            f"{what} needs {' and '.join(missing)}, which is not installed: "
-            f'pip install "pinas_mm[{extras}]"'
+            f"{what} needs {' and '.join(missing)}, which is not installed: {_install(missing)}"
         )
 
 
@@ -151,7 +149,12 @@ def extra_hint(error: BaseException) -> str:
         return ""
     # mmengine's own errors, of bases in `mmdet::`, begin with the name.
     module = (error.name or str(error).partition(" ")[0]).partition(".")[0]
-    return f'; pip install "pinas_mm[{EXTRAS[module]}]"' if module in EXTRAS else ""
+    return f"; {_install([module])}" if module in EXTRAS else ""
+
+
+def _install(modules: list[str]) -> str:
+    extras = ",".join(sorted({EXTRAS[name] for name in modules}))
+    return f'pip install "pinas_mm[{extras}]" (in a clone ".[{extras}]")'
 
 
 def _missing(package: str) -> str:

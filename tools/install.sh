@@ -37,8 +37,10 @@ stop_if_missing() {
 }
 
 [ -x "$venv/bin/python" ] && python=$venv/bin/python
-"$python" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" || {
-  echo "the $stack stack is for Python 3.10 to 3.$newest, $python is $("$python" -V 2>&1): set" \
+has=$("$python" -V 2>/dev/null) || true
+"$python" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" \
+  2>/dev/null || {
+  echo "the $stack stack is for Python 3.10 to 3.$newest, $python is ${has:-none}: set" \
     "PYTHON=/path/to/python3.11" >&2
   exit 2
 }
