@@ -161,7 +161,7 @@ def _missing(package: str) -> str:
     if package == "mmcv":
         return (
             "mmcv is missing, which is compiled for one torch and not a requirement therefore "
-            "(mim install 'mmcv>=2.0.1,<2.2'; for classifiers alone pip install mmcv-lite)"
+            "(mim install 'mmcv>=2.0.1,<2.2', or for classifiers alone pip install mmcv-lite)"
         )
     return f"{package} is missing"
 

@@ -15,6 +15,9 @@ class Hidden:
     def __init__(self, finder, names):
         self.finder, self.names = finder, names
 
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         hidden = name.partition(".")[0] in self.names
         return None if hidden else self.finder.find_spec(name, path, target)
