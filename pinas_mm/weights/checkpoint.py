@@ -60,7 +60,8 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     path = find_checkpoint(path)
     mmap = mmap and not _is_legacy(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        # PyTorch before 2.2 maps files by their names alone.
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # Flipped bytes make the unpickler fail in any way.
         what = refused(error)
         if isinstance(error, pickle.UnpicklingError) and what:
