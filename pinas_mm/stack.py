@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 from pinas_mm.errors import UserError
 
-# What the tests have run with, as constraints/*.txt pin it; another version may import and then
+# What has been built and run, as constraints/*.txt pin it; another version may import and then
 # fail, or compute something else, deep inside a run.
 TESTED = {
     "torch": ("==2.1.*", "==2.8.*"),

@@ -9,6 +9,8 @@ import mmpretrain
 import pytest
 import torch
 from conftest import REPOSITORY
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from modelindex.load_model_index import load
 
 from pinas_mm.models.cost import count_costs
@@ -65,6 +67,13 @@ def test_mmpretrain_lists_and_builds_classifiers(models):
         assert costs.cost(model.backbone.arch).macs == pytest.approx(metadata.flops, rel=1e-4)
     model = mmpretrain.get_model(CLASSIFIERS[0], backbone=dict(arch="000-0000-000000-000"))
     assert set(model.backbone.arch) == {0}
+
+
+def test_bases_of_mmseg_are_found_by_its_module(tmp_path):
+    # Also where a fork brings it, whose distribution has another name.
+    assert MODULE2PACKAGE["mmseg"] == "mmseg"
+    (tmp_path / "child.py").write_text("_base_ = ['mmseg::_base_/default_runtime.py']\n")
+    assert Config.fromfile(tmp_path / "child.py").default_scope == "mmseg"
 
 
 CHECK = f"""

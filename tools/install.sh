@@ -67,11 +67,12 @@ named requirements/{torch,build,runtime,det,seg,search,deploy,tests}.txt >"$list
 say "torch and build tools of the $stack stack"
 pip install --quiet -c "$pins" -r requirements/torch.txt -r requirements/build.txt
 
-# device: cpu, or CUDA's version; key: what a wheel fits.
+# device: cpu, or CUDA's or ROCm's version; key: what a wheel fits.
 read -r device key < <("$venv/bin/python" - "$pins" <<'PY'
 import platform, re, sys, torch
 name, version = re.search(r"^(\S*mmcv)==(\S+)", open(sys.argv[1]).read(), re.M).groups()
-device = f"cuda{torch.version.cuda}" if torch.cuda.is_available() else "cpu"
+build = f"cuda{torch.version.cuda}" if torch.version.cuda else f"rocm{torch.version.hip}"
+device = build if torch.cuda.is_available() else "cpu"
 cards = range(torch.cuda.device_count())
 kinds = sorted({"sm%d%d" % torch.cuda.get_device_capability(card) for card in cards})
 python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -88,7 +89,7 @@ import torch
 from mmcv.ops import get_compiling_cuda_version
 
 built = get_compiling_cuda_version()
-if sys.argv[1] != "cpu" and built == "not available":
+if sys.argv[1].startswith("cuda") and built == "not available":
     sys.exit("its operators are for CPUs alone")
 PY
 }
@@ -99,7 +100,7 @@ ask_for_compilers() {
   "$venv/bin/python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
     missing+=("the headers of $("$venv/bin/python" -V) (Debian: apt-get install python3-dev)")
-  if [ "$device" != cpu ]; then
+  if [[ $device = cuda* ]]; then
     local nvcc=${CUDA_HOME:-${CUDA_PATH:-}}
     nvcc=${nvcc:+$nvcc/bin/}nvcc
     local has
