@@ -78,6 +78,9 @@ def _possible(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Parameters and options, without ``fused`` where it cannot be."""
     groups = list(params)
+    for group in groups:
+        if isinstance(group, dict) and not torch.is_tensor(group["params"]):
+            group["params"] = list(group["params"])  # It may be an iterator, which is read once.
     inner = [group["params"] if isinstance(group, dict) else group for group in groups]
     tensors = [one for part in inner for one in ([part] if torch.is_tensor(part) else part)]
     if options.get("fused") and not can_fuse(optimizer, {one.device.type for one in tensors}):
