@@ -1,5 +1,7 @@
-# The commands of the README. VENV and PYTHON can be set: make demo PYTHON=/usr/bin/python3.11
-VENV ?= .venv
+# The commands of the README. STACK (default, classic, forks), VENV and PYTHON can be set:
+# make demo PYTHON=/usr/bin/python3.11
+STACK ?= default
+VENV ?= .venv$(patsubst %,-%,$(filter-out default,$(STACK)))
 PYTHON ?= python3
 DOCS ?= $(VENV)-docs
 SEED ?= 0
@@ -8,7 +10,8 @@ RUN = $(VENV)/bin/python
 .PHONY: help install demo demo-full demo-task docs test test-gpu lint
 
 help:
-	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
+	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
+	@echo "                STACK=classic: torch 2.1, STACK=forks: the onedl packages, for all commands"
 	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
@@ -18,7 +21,7 @@ help:
 	@echo "make lint       ruff"
 
 install:
-	@bash tools/install.sh $(VENV)
+	@STACK=$(STACK) bash tools/install.sh $(VENV)
 
 demo: install
 	@$(RUN) tools/demo.py --seeds $(SEED) --work-dir work_dirs/demo

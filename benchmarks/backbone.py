@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from pinas_mm.engine.mixed_precision import fast_bfloat16
+from pinas_mm.compat import fast_bfloat16
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, write_json
 from pinas_mm.machine import machine

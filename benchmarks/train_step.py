@@ -40,7 +40,7 @@ from shares import named, shares
 from torch import nn
 
 from pinas_mm.algorithms import PiNAS
-from pinas_mm.engine.mixed_precision import fast_bfloat16
+from pinas_mm.compat import fast_bfloat16
 from pinas_mm.files import write_json
 from pinas_mm.machine import machine, usable_cores
 from pinas_mm.operations.split_attention import SplitAttention

@@ -64,7 +64,10 @@ def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
 
 
 def while_loading() -> None:
-    """Does the same for Ctrl-C outside of such a block, while libraries are loaded."""
+    """Does the same for Ctrl-C outside of such a block, while libraries are loaded.
+
+    Of a library that is missing then, a line says how to get it.
+    """
     sys.excepthook = _hook
 
 
@@ -73,6 +76,9 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         _say("nothing was begun")
         sys.stdout.flush()
         os._exit(INTERRUPTED)
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
     sys.__excepthook__(kind, error, trace)
 
 

@@ -76,7 +76,10 @@ def write_json(path: str | Path, content: object) -> None:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -23,13 +23,13 @@ def register() -> None:
 
     ``mmpretrain.list_models('pinas*')`` and ``get_model`` find them by name; ``pinas_mm::NAME`` is
     a base for other configs, from a wheel and from an editable install. Without the files, as where
-    links cannot be made, nothing is registered.
+    links cannot be made, nothing of ours is registered.
     """
     if _classifiers().is_file():
         wrapt.register_post_import_hook(_tell_mmpretrain, "mmpretrain")
-        wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
         for module in ("mmengine.config.config", "mmengine.hub.hub"):
             wrapt.register_post_import_hook(_find_ours, module)
+    wrapt.register_post_import_hook(_tell_mmengine, "mmengine.config.utils")
 
 
 def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
@@ -37,7 +37,11 @@ def _tell_mmpretrain(mmpretrain: ModuleType) -> None:
 
 
 def _tell_mmengine(utils: ModuleType) -> None:
-    utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+    if _classifiers().is_file():
+        utils.MODULE2PACKAGE["pinas_mm"] = "pinas_mm"
+    # By the distribution's name a base in `mmseg::` is not found where a fork brings the module,
+    # and mmengine would install the original over it.
+    utils.MODULE2PACKAGE["mmseg"] = "mmseg"
 
 
 def _find_ours(module: ModuleType) -> None:

@@ -37,7 +37,13 @@ from pinas_mm.space import SearchSpace
 
 pytest_plugins = ["browser", "records", "supernet_files"]
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 CONFIGS = REPOSITORY / "tests" / "configs"
 # mmengine keeps loggers and hubs by name; the names it makes up repeat within a second.
 NAMES = (f"test{number}" for number in itertools.count())

@@ -1,15 +1,12 @@
 """What stands around the code says the same as the code."""
 
 import re
-import tomllib
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import PROJECT, REPOSITORY
 
 import pinas_mm
-
-PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
 def test_there_is_one_version_and_one_license():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from modelindex.load_model_index import load
 
 from pinas_mm.engine.config import read_config
@@ -77,6 +78,13 @@ def test_a_config_is_known_by_the_packages_name(name, tmp_path):
     assert child.pop("work_dir") == "mine"
     assert child.model.type == config.model.type
     assert child.keys() == config.keys()
+
+
+def test_bases_of_mmseg_are_found_by_its_module(tmp_path):
+    # Also where a fork brings it, whose distribution has another name.
+    assert MODULE2PACKAGE["mmseg"] == "mmseg"
+    (tmp_path / "child.py").write_text("_base_ = ['mmseg::_base_/default_runtime.py']\n")
+    assert Config.fromfile(tmp_path / "child.py").default_scope == "mmseg"
 
 
 def test_no_two_configs_share_a_file_name():

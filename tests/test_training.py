@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import CONFIGS, NAMES, REPOSITORY
 
-from pinas_mm.engine.mixed_precision import fast_bfloat16
+from pinas_mm.compat import fast_bfloat16
 from pinas_mm.weights.checkpoint import read_checkpoint
 
 TWO_STEPS = {"train_dataloader.dataset.indices": 8, "train_cfg.max_epochs": 1}

@@ -4,12 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections import Counter
 from configparser import ConfigParser
 
 import pytest
-from conftest import REPOSITORY
+from conftest import PROJECT, REPOSITORY
 from modelindex.load_model_index import load
 
 MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
@@ -63,7 +62,7 @@ def test_its_commands_are_those_of_pyproject(site, run):
     (info,) = site.glob("pinas_mm-*.dist-info")
     points = ConfigParser()
     points.read(info / "entry_points.txt")
-    scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+    scripts = PROJECT["scripts"]
     assert dict(points["console_scripts"]) == scripts
     for name in scripts:
         assert (site / "bin" / name).is_file()

@@ -35,7 +35,7 @@ test_dataloader = dict(
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-4, fused=True),
+    optimizer=dict(type="pinas_mm.AdamW", lr=3e-3, weight_decay=1e-4, fused=True),
 )
 # 62 steps an epoch; both schedulers end where the training does.
 train_cfg = dict(max_epochs=24, val_interval=4)

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
-from mmseg.models import EncoderDecoder
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
 from pinas_mm.convert.layout import Layout, norm_names
 from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.stack import needs
 
 # (convolution, norm) of the source -> the mmcv ConvModule that holds both in ours.
 CONV_MODULES = {
@@ -59,6 +59,9 @@ class DeepLabV3(Kind):
         in_channels: int,
     ) -> nn.Module:
         """The segmentor, with as many classes and channels as the weights have."""
+        needs("mmseg", what=f"converting a {self.name}")
+        from mmseg.models import EncoderDecoder
+
         last = len(space.depths) - 1
         head = dict(
             norm_cfg=dict(type="BN"),

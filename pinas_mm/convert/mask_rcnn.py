@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-import mmdet.models
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
@@ -15,6 +14,7 @@ from torch import nn
 from pinas_mm.convert.kind import Kind
 from pinas_mm.convert.layout import Layout, norm_names
 from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.stack import needs
 
 PREFIXES = "backbone.bottom_up.", "backbone.fpn_", "proposal_generator.", "roi_heads."
 # What detectron2 keeps among the weights and mmdet in its config.
@@ -124,12 +124,15 @@ class MaskRCNN(Kind):
         in_channels: int,
     ) -> nn.Module:
         """The detector, with as many classes and channels as the weights have."""
+        needs("mmdet", what=f"converting a {self.name}")
+        from mmdet.models import MaskRCNN as Detector
+
         strides = [4 * 2**level for level in range(len(space.depths))]
         pyramid = len(state["neck.lateral_convs.0.conv.weight"])
         classes = max(len(state["roi_head.bbox_head.fc_cls.bias"]) - 1, 1)  # Less the background.
         # mmdet's heads name some of their own parts without a scope.
         with DefaultScope.overwrite_default_scope("mmdet"):
-            return mmdet.models.MaskRCNN(
+            return Detector(
                 backbone=dict(
                     type="pinas_mm.PiNASBackbone", arch=arch, space=space, in_channels=in_channels
                 ),

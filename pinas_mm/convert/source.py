@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pinas_mm.compat import safe_globals
 from pinas_mm.errors import UserError
 
 WRAPPERS = ("state_dict", "model")
@@ -51,12 +52,13 @@ def unwrap(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
 def allow_numpy() -> AbstractContextManager:
     """While open, PyTorch's safe reader also builds numpy arrays of numbers, as detectron2 saves.
 
-    Only these types: an array of objects could hold anything.
+    Only these types: an array of objects could hold anything. It takes PyTorch 2.6; older ones
+    refuse such files.
     """
-    reconstruct = np.core.multiarray._reconstruct
+    reconstruct = np.empty(0).__reduce__()[0]
     modules = "numpy.core.multiarray", "numpy._core.multiarray"  # numpy 1 and 2
     dtypes = {type(np.dtype(code)) for code in NUMBERS}
-    return torch.serialization.safe_globals(
+    return safe_globals(
         [(reconstruct, f"{module}._reconstruct") for module in modules]
         + [np.ndarray, np.dtype, *dtypes]
     )

@@ -12,16 +12,17 @@ from pinas_mm.engine.hooks import (
 )
 from pinas_mm.engine.loops import RetrievalLoop, SupernetTestLoop, SupernetValLoop
 from pinas_mm.engine.mixed_precision import AmpOptimWrapper
+from pinas_mm.engine.optimizers import SGD, AdamW
 from pinas_mm.engine.path_data_parallel import PathDataParallel
 from pinas_mm.engine.pictures import PicturesHook
 from pinas_mm.engine.preflight import BestMetricHook
 from pinas_mm.engine.search_hook import ArchSearchHook
-from pinas_mm.engine.sgd import SGD
 from pinas_mm.engine.shift_hook import ShiftHook
 from pinas_mm.engine.wrappers import CPUDistributedDataParallel, SyncBNOnCPUHook
 
 __all__ = [
     "SGD",
+    "AdamW",
     "AmpOptimWrapper",
     "ArchSearchHook",
     "AtomicLocalBackend",

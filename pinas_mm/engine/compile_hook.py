@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from pinas_mm.compat import allow_recompiles
 from pinas_mm.engine.faults import explain
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.models.choice_block import ChoiceBlock
@@ -49,9 +50,7 @@ class CompileBlocksHook(Hook):
         if fault:
             runner.logger.warning(f"blocks are not compiled: {fault}")
             return
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, KINDS)
-        limit = max(torch._dynamo.config.accumulated_recompile_limit, KINDS)
-        torch._dynamo.config.accumulated_recompile_limit = limit
+        allow_recompiles(KINDS)
         # One that cannot be compiled runs as it is.
         torch._dynamo.config.suppress_errors = True
         candidates = [

@@ -24,8 +24,9 @@ from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_configs
 from pinas_mm.model_index import REPOSITORY
-from pinas_mm.registry import plain, registered
+from pinas_mm.registry import dicts, plain, registered
 from pinas_mm.space import SearchSpace
+from pinas_mm.stack import EXTRAS, needs
 
 # What is read at the top of a config, beside the runner's own arguments.
 READ = {
@@ -64,6 +65,7 @@ def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> C
             names nothing that is read; two search spaces are said.
     """
     cfg = _read(str(name))
+    _check_libraries(cfg)
     said = _assigned(cfg.filename)
     link_space(cfg)
     if options:
@@ -105,6 +107,8 @@ def link_space(cfg: Config) -> None:
 def _read(name: str) -> Config:
     library, sign, _ = name.partition("::")
     if sign and find_spec(library) is None:  # mmengine would install it.
+        if library in EXTRAS:
+            needs(library, what=f"config {name}")
         raise UserError(f"config {name}: there is no package {library} here")
     path = next((p for p in (Path(name), REPOSITORY / name) if p.exists()), None)
     if not sign and (path is None or path.is_dir()):
@@ -119,6 +123,13 @@ def _read(name: str) -> Config:
         while cause.__cause__ or (isinstance(cause, ImportError) and cause.__context__):
             cause = cause.__cause__ or cause.__context__
         raise UserError(f"config {_place(error) or name}: {explain(cause)}") from error
+
+
+def _check_libraries(cfg: Config) -> None:
+    """Refuses a config of a library that is not there, of which mmengine would find no part."""
+    scopes = {cfg.get("default_scope")}
+    scopes |= {str(part.get("type")).partition(".")[0] for part in dicts(cfg)}
+    needs(*sorted(scopes & EXTRAS.keys()), what=f"config {cfg.filename}")
 
 
 def _place(error: Exception) -> str | None:

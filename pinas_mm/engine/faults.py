@@ -28,6 +28,7 @@ from torch import nn
 from pinas_mm.ending import let_rank_0_speak
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS, parts, registered
+from pinas_mm.stack import extra_hint
 
 DEBUG = "PINAS_DEBUG"
 LONGEST = 400
@@ -183,7 +184,9 @@ def _module(error: BaseException) -> str | None:
 
 
 def _hint(error: BaseException) -> str:
-    """Nearest names to one that is not known, and what else it may be."""
+    """Nearest names to one that is not known, what is to be installed, and what else it may be."""
+    if extra_hint(error):
+        return extra_hint(error)
     unknown = UNKNOWN.search(str(error))
     if unknown:
         registries = [frame.f_locals.get(name) for frame in _frames(error) for name in REGISTRIES]

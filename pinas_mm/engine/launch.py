@@ -16,10 +16,11 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.compat import fast_bfloat16
 from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.ending import rank
 from pinas_mm.engine.batches import check_loaders
-from pinas_mm.engine.mixed_precision import BFLOAT16, fast_bfloat16
+from pinas_mm.engine.mixed_precision import BFLOAT16
 from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
 from pinas_mm.errors import UserError

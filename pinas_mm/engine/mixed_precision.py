@@ -8,6 +8,7 @@ import torch
 from mmengine.optim import AmpOptimWrapper as GPUAmpOptimWrapper
 from mmengine.optim import OptimWrapper
 
+from pinas_mm.compat import no_scaler
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIM_WRAPPERS
 
@@ -51,9 +52,4 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
             super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
         if self.cast_dtype is torch.bfloat16:
             self._scale_update_param = None
-            self.loss_scaler = torch.amp.GradScaler("cpu" if on_cpu else "cuda", enabled=False)
-
-
-def fast_bfloat16() -> bool:
-    """Whether this CPU multiplies in bfloat16; others compute it in float32, and slower."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            self.loss_scaler = no_scaler("cpu" if on_cpu else "cuda")

@@ -45,6 +45,7 @@ class ArchSearchHook(Hook):
         self, search: dict[str, Any], interval: int | None = None, by_epoch: bool | None = None
     ) -> None:
         # Imported where it is used: Optuna and scikit-learn would slow down every import.
+        from pinas_mm.search import record  # noqa: F401  before the training: what is missing
         from pinas_mm.search.settings import SearchSettings
 
         if interval is not None and interval < 1:

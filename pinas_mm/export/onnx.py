@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
+from pinas_mm.compat import onnx_by_tracing
 from pinas_mm.errors import UserError
 from pinas_mm.export.agreement import largest_difference
 from pinas_mm.export.deployable import INPUT, Deployable
 from pinas_mm.files import write_output
 from pinas_mm.models.folding import fold_batch_norms
+from pinas_mm.stack import needs
 
 # The exporter's own default; every runtime of the last years takes it.
 OPSET = 17
@@ -22,13 +24,7 @@ OPSET = 17
 
 def check_onnx_installed() -> None:
     """Raises :class:`UserError` unless the packages are there that ONNX takes."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs {error.name}, which is missing: pip install -r requirements/deploy.txt"
-        ) from error
+    needs("onnx", "onnxruntime", what="ONNX")
 
 
 def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> float:
@@ -80,7 +76,7 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
             fold_batch_norms(deployable.module, example),
             (example,),
             buffer,
-            dynamo=False,
+            **onnx_by_tracing(),
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=list(deployable.outputs),

@@ -12,6 +12,7 @@ from pinas_mm.models.cost import macs, params
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import COSTS, MODELS, OPERATIONS, PATH_SAMPLERS, SKELETONS
 from pinas_mm.space import paths
+from pinas_mm.stack import needs
 
 # Registered here and not where they are defined, so that search spaces need no torch.
 for _registry, _room, _names in (
@@ -28,6 +29,7 @@ for _cost in (params, macs):
 @MODELS.register_module(name="DeepLabV3ReleaseHead")
 def deeplabv3_head(**options: Any) -> nn.Module:
     """A :class:`~pinas_mm.models.deeplabv3_head.DeepLabV3ReleaseHead`; only this loads mmseg."""
+    needs("mmseg", what="DeepLabV3ReleaseHead")
     from pinas_mm.models.deeplabv3_head import DeepLabV3ReleaseHead
 
     return DeepLabV3ReleaseHead(**options)

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from pinas_mm.compat import plain_attention
 from pinas_mm.errors import UserError
 from pinas_mm.models.following import Following, Maps, network_in
 from pinas_mm.models.network import Network
@@ -49,8 +49,10 @@ def params(part: nn.Module, x: torch.Tensor | Maps) -> float:
 
 
 def macs(part: nn.Module, x: torch.Tensor | Maps) -> float:
-    """Multiply-adds of convolutions and matrix products for one image, as PyTorch counts FLOPs."""
-    with _plain_attention(), FlopCounterMode(display=False) as counter:
+    """Multiply-adds of convolutions and matrix products for one image, as PyTorch counts FLOPs,
+    which counts none of its fused attention's.
+    """
+    with plain_attention(), FlopCounterMode(display=False) as counter:
         part(x)
     images = len(x if isinstance(x, torch.Tensor) else x[0])
     return counter.get_total_flops() // 2 // images
@@ -168,18 +170,6 @@ def _following(
                     "as for a module that is called part(x)"
                 ) from error
     return found
-
-
-@contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention as the matrix products that it is: PyTorch counts none of its fused kernels'."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextlib.contextmanager

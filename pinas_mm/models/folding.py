@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import batch_norms
@@ -122,7 +123,7 @@ class _Uses(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         # An identity is a tensor's only as long as that lives.
         self._kept += [args, kwargs, out]
-        leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+        leaves = tree_flatten((args, kwargs))[0]
         for leaf in {id(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)}:
             self._readers[leaf].append(args)
         if func is torch.ops.aten.convolution.default:

@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.network import Network
@@ -144,6 +144,6 @@ class _Used(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        given = tree_leaves((args, kwargs))
+        given = tree_flatten((args, kwargs))[0]
         self.parameters |= {x for x in given if isinstance(x, nn.Parameter)}
         return func(*args, **(kwargs or {}))

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pinas_mm.compat import autocast_on_cpu, is_compiling
+
 # Channels that oneDNN computes together where a processor has AVX-512.
 BLOCK = 16
 # Pixels of a batch up to which the product of pixels and weights is faster than the convolution.
@@ -55,10 +57,10 @@ def make_pointwise(network: nn.Module) -> None:
 def _product_is_faster(x: torch.Tensor) -> bool:
     return (
         not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
+        and not is_compiling()
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.numel() <= FEW_PIXELS * x.shape[1]
         and x.is_contiguous(memory_format=torch.channels_last)
-        and not torch.is_autocast_enabled("cpu")
+        and not autocast_on_cpu()
     )

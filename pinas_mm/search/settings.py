@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
 import torch
 from mmengine.dist import get_world_size
 from torch import nn
@@ -20,6 +19,9 @@ from pinas_mm.search.evaluation.build import build_evaluator, build_score
 from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
+
+if TYPE_CHECKING:
+    import optuna
 
 COUNTS = (
     *("trials", "batch", "workers", "heartbeat", "grace", "storage_timeout", "best"),
@@ -249,6 +251,8 @@ def _constraints(texts: str | Sequence[str | Constraint]) -> tuple[Constraint, .
 def _pruner(config: str | Mapping[str, Any] | None) -> optuna.pruners.BasePruner | None:
     if config is None:
         return None
+    import optuna
+
     options = options_of(config)
     name = options.pop("type", None)
     known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")

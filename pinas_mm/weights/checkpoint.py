@@ -6,7 +6,6 @@ import functools
 import hashlib
 import os
 import pickle
-import re
 import zipfile
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -18,6 +17,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from pinas_mm.compat import refused
 from pinas_mm.errors import UserError
 
 # In place of a checkpoint, where a search or a ranking takes weights as they are drawn.
@@ -60,12 +60,13 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     path = find_checkpoint(path)
     mmap = mmap and not _is_legacy(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        # PyTorch before 2.2 maps files by their names alone.
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # Flipped bytes make the unpickler fail in any way.
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and found:
+        what = refused(error)
+        if isinstance(error, pickle.UnpicklingError) and what:
             raise UserError(
-                f"checkpoint {path} holds more than tensors and plain values ({found[1]}) and is "
+                f"checkpoint {path} holds more than tensors and plain values ({what}) and is "
                 "not loaded, since that could run code: where you trust it, save its state_dict "
                 "alone"
             ) from error

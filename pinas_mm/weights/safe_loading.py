@@ -14,28 +14,34 @@ from pinas_mm.errors import UserError
 def register() -> None:
     """Restricts them once mmengine is loaded.
 
-    PyTorch's ``load_url``, by which mmengine takes ``http(s)://``, ``torchvision://``,
-    ``open-mmlab://`` and ``mmcls://``, unpickles whatever it downloads unless it is told not to;
-    local files are read with ``weights_only=True`` by PyTorch's default. Of weights of which none
-    is for the module it warns, and the module stays random: here that is an error.
+    What they read, files and addresses of all sorts (``http(s)://``, ``torchvision://``,
+    ``open-mmlab://``, ``mmcls://``, ``s3://``), PyTorch unpickles as it is in some of its versions
+    and some of mmengine's. Of weights of which none is for the module mmengine warns, and the
+    module stays random: here that is an error.
     """
     wrapt.register_post_import_hook(_restrict, "mmengine.runner.checkpoint")
 
 
 def _restrict(checkpoint: ModuleType) -> None:
-    checkpoint.load_url = functools.partial(_load_url, checkpoint.load_url)
+    loader = checkpoint.CheckpointLoader
+    loader.load_checkpoint = functools.partial(_load_checkpoint, loader.load_checkpoint)
     checkpoint.load_state_dict = functools.partial(_load_state_dict, checkpoint.load_state_dict)
 
 
-def _load_url(load_url: Any, url: str, *args: Any, **options: Any) -> Any:
+def _load_checkpoint(load: Any, filename: Any, *args: Any, **options: Any) -> Any:
     from pickle import UnpicklingError
 
+    from pinas_mm.compat import refused, weights_alone
+
     try:
-        return load_url(url, *args, **{**options, "weights_only": True})
+        with weights_alone():
+            return load(filename, *args, **options)
     except UnpicklingError as error:
+        if not refused(error):
+            raise
         raise UserError(
-            f"checkpoint {url} holds more than tensors and plain values and is not loaded, since "
-            "that could run code: where you trust it, download it and save its state_dict alone"
+            f"checkpoint {filename} holds more than tensors and plain values and is not loaded, "
+            "since that could run code: where you trust it, save its state_dict alone"
         ) from error
 
 

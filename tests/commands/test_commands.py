@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-import tomllib
 from importlib import import_module
 
 import pytest
-from conftest import REPOSITORY
+from conftest import PROJECT, REPOSITORY
 
-SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+SCRIPTS = PROJECT["scripts"]
 MODULES = [script.partition(":")[0] for script in SCRIPTS.values()]
 # What --help need not wait for; NumPy is mmengine's, whose options ours are.
 HEAVY = {"torch", "scipy", "sklearn", "mmcv", "mmpretrain", "mmdet", "mmseg"}

@@ -10,6 +10,10 @@ from single_paths import gradients, image_classifier, labelled, single_path
 
 from pinas_mm.engine import CompileBlocksHook
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.nn.Module, "compile"), reason="modules compile in place since PyTorch 2.2"
+)
+
 
 def run(model):
     return SimpleNamespace(model=model, logger=logging.getLogger("compile"))

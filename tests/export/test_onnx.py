@@ -47,7 +47,7 @@ def test_missing_package_is_named_with_the_way_to_get_it(
 ):
     check_onnx_installed()
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"needs {package}, .*pip install -r requirements/deploy"):
+    with pytest.raises(UserError, match=rf"needs {package}, .*pip install .pinas_mm\[deploy\]"):
         write_onnx(tmp_path / "a.onnx", deployable, 32)
     assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pinas_mm.data.digits.scenes import Scene
-from pinas_mm.errors import UserError
+from pinas_mm.stack import needs
 
 # Supercategory, then id and name of each of its categories, in COCO's order.
 _CATEGORIES = """
@@ -49,12 +49,9 @@ class CocoAnnotations:
     """
 
     def __init__(self) -> None:
-        try:
-            from pycocotools import mask
-        except ImportError:
-            raise UserError(
-                "the coco layout needs pycocotools, as mmdet does: pip install pycocotools"
-            ) from None
+        needs("pycocotools", what="the coco layout")
+        from pycocotools import mask
+
         self._mask = mask
         self._categories = categories()
         self._images: list[dict] = []

@@ -8,6 +8,8 @@ import math
 import cv2
 import numpy as np
 
+from pinas_mm.stack import needs
+
 NUM_CLASSES = 10
 VAL_SHARE = 0.2
 
@@ -74,6 +76,7 @@ def load_digits(seed: int) -> dict[str, Digits]:
     Args:
         seed: decides which digit goes where.
     """
+    needs("sklearn", what="reading digits")
     from sklearn import datasets
 
     bunch = datasets.load_digits()

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pinas_mm.stack import needs
+
 TRAIN_SHARE = 2 / 3  # of a photograph's rows, from the top; the rows below are for validation
 _MIN_CROP = 0.4  # smallest crop's height as a share of the largest's
 
@@ -72,6 +74,7 @@ class Photos:
 
 def load_photos() -> dict[str, Photos]:
     """The photographs' regions of ``train`` and ``val``; no pixel is in both."""
+    needs("sklearn", what="reading photographs")
     from sklearn import datasets
 
     bunch = datasets.load_sample_images()

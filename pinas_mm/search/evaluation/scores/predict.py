@@ -10,6 +10,7 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -230,7 +231,7 @@ class PredictScore(FeatureScore):
 def _known() -> list[str]:
     """Metrics of the libraries."""
     names = []
-    for scope in ("mmpretrain", "mmdet", "mmseg"):
+    for scope in filter(find_spec, ("mmpretrain", "mmdet", "mmseg")):
         registry = import_module(f"{scope}.registry").METRICS
         registry.import_from_location()
         names += [f"{scope}.{name}" for name in sorted(registry.module_dict)]

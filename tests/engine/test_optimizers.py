@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pinas_mm.engine import SGD
+from pinas_mm.engine import SGD, AdamW, optimizers
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIMIZERS
 
@@ -49,8 +49,26 @@ def test_what_a_step_does_not_run_stays_and_all_else_moves_as_in_pytorchs(option
     torch.testing.assert_close(again.state_dict()["state"], each.state_dict()["state"])
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [(SGD, torch.optim.SGD), (AdamW, torch.optim.AdamW)])
+def test_where_it_cannot_fuse_it_does_the_same(monkeypatch, ours, theirs):
+    monkeypatch.setattr(optimizers, "can_fuse", lambda kind, devices: False)
+    one, other = layers(), layers()
+    weights = [dict(params=one[0].parameters(), lr=0.2), dict(params=list(one[1:].parameters()))]
+    made = ours(weights, lr=0.1, weight_decay=0.1, fused=True)
+    assert not any(group.get("fused") for group in made.param_groups)
+    groups = [dict(params=other[0].parameters(), lr=0.2), dict(params=other[1:].parameters())]
+    plain = theirs(groups, lr=0.1, weight_decay=0.1)
+    for net, optimizer in ((one, made), (other, plain)):
+        for parameter in net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+
+
 def test_configs_know_it_and_dampening_is_refused():
     config = dict(type="pinas_mm.SGD", params=layers().parameters(), lr=0.1, fused=True)
     assert type(OPTIMIZERS.build(config)) is SGD
+    config = dict(type="pinas_mm.AdamW", params=layers().parameters(), fused=True)
+    assert type(OPTIMIZERS.build(config)) is AdamW
     with pytest.raises(UserError, match="fused=True and a dampening"):
         SGD(layers().parameters(), lr=0.1, momentum=0.9, dampening=0.5, fused=True)
