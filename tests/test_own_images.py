@@ -108,7 +108,7 @@ CLASSES = "cats", "dogs"
 # A network that is small, for images of any size, and the shortest training.
 TINY = {
     "space.depths": "(1,1,1,1)",
-    "space.widths": "(8,8,16,16)",
+    "space.widths": "(16,16,16,16)",
     "space.stem_widths": "(4,4,8)",
     "train_dataloader.batch_size": 4,
     "train_dataloader.num_workers": 0,
