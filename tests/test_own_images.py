@@ -108,7 +108,7 @@ CLASSES = "cats", "dogs"
 # A network that is small, for images of any size, and the shortest training.
 TINY = {
     "space.depths": "(1,1,1,1)",
-    "space.widths": "(8,8,16,16)",
+    "space.widths": "(16,16,16,16)",
     "space.stem_widths": "(4,4,8)",
     "train_dataloader.batch_size": 4,
     "train_dataloader.num_workers": 0,
@@ -178,7 +178,7 @@ def test_configs_for_own_images_go_the_whole_way(
     search = tmp_path / "work_dirs" / "own"
     run("search.py", config, training, "--work-dir", search, "--trials", 2, *small)
     best = json.loads((search / "best.json").read_text())["best"]
-    assert [set(row["metrics"]) for row in best] == [{metric}] * 2
+    assert [metric in row["metrics"] for row in best] == [True] * 2
     # What the page says to run.
     page = html.unescape((search / "search.html").read_text())
     (command,) = re.findall("<pre>python tools/(export.py .*)</pre>", page)
