@@ -128,7 +128,7 @@ def _read(name: str) -> Config:
 def _check_libraries(cfg: Config) -> None:
     """Refuses a config of a library that is not there, of which mmengine would find no part."""
     scopes = {cfg.get("default_scope")}
-    scopes |= {str(part.get("type")).partition(".")[0] for part in dicts(cfg)}
+    scopes |= {str(part.get("type")).partition(".")[0] for part in dicts(dict(cfg.items()))}
     needs(*sorted(scopes & EXTRAS.keys()), what=f"config {cfg.filename}")
 
 
