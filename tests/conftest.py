@@ -23,6 +23,7 @@ import mmcv.cnn.bricks.transformer  # noqa: F401  warns when it is first loaded,
 import mmengine.config.config
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
@@ -47,6 +48,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# What hypothesis draws is the same in every run, however long an example takes.
+settings.register_profile("same", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.load_profile("same")
 # Laying out a config's text, once a checkpoint, takes longer than the steps of a small training.
 mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 
