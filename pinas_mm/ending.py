@@ -38,7 +38,9 @@ def let_rank_0_speak() -> None:
         time.sleep(PATIENCE)
 
 
-def interruptible(kept: str | Callable[[], str]) -> Callable[[Callable[[], None]], Callable]:
+def interruptible(
+    kept: str | Callable[[], str],
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Ends a tool with one line and status 130 on Ctrl-C.
 
     Args:

@@ -71,7 +71,7 @@ class InfoNCEHead(BaseModule):
         dim: int = 128,
         queue_size: int = 49152,
         temperature: float = 0.2,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if dim < 1 or queue_size < 1 or temperature <= 0:
@@ -134,7 +134,9 @@ class CrossPathHead(BaseModule):
         init_cfg: mmengine's weight initialization; unused, the head has no weights.
     """
 
-    def __init__(self, pair: dict, cross: bool = True, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, pair: dict[str, Any], cross: bool = True, init_cfg: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(init_cfg)
         self.pair = MODELS.build(pair) if isinstance(pair, dict) else pair
         self.cross = cross

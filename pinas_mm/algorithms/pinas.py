@@ -43,13 +43,13 @@ class PiNAS(SupernetAlgorithm):
 
     def __init__(
         self,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        paths: dict | None = None,
-        teacher: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        head: dict[str, Any],
+        paths: dict[str, Any] | None = None,
+        teacher: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         paths = dict(type="pinas_mm.CrossPaths") if paths is None else paths
         super().__init__(paths, data_preprocessor, init_cfg)

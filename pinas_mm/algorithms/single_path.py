@@ -57,11 +57,11 @@ class SinglePath(SupernetAlgorithm):
 
     def __init__(
         self,
-        model: dict | nn.Module,
-        paths: dict | None = None,
+        model: dict[str, Any] | nn.Module,
+        paths: dict[str, Any] | None = None,
         freeze_backbone: bool = False,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(model, (dict, nn.Module)):
             raise UserError(f"SinglePath's model is {model!r}: give the config of a model")
@@ -118,7 +118,7 @@ class SinglePath(SupernetAlgorithm):
     def forward(
         self,
         inputs: torch.Tensor,
-        data_samples: list | None = None,
+        data_samples: list[Any] | None = None,
         mode: str = "tensor",
         arch: Any = None,
         step: Step | None = None,
@@ -145,11 +145,11 @@ class SinglePath(SupernetAlgorithm):
         with self.backbone.on(arch):
             return self.model(**batch, mode="loss")
 
-    def val_step(self, data: Any, arch: Any = None) -> list:
+    def val_step(self, data: Any, arch: Any = None) -> list[Any]:
         """Predictions of one architecture."""
         return self.test_step(data, arch)
 
-    def test_step(self, data: Any, arch: Any = None) -> list:
+    def test_step(self, data: Any, arch: Any = None) -> list[Any]:
         """Predictions of one architecture."""
         return self(**self.data_preprocessor(data, False), mode="predict", arch=arch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ MOTION = "parameter/motion"
 
 def parameter_shift(
     model: SupernetAlgorithm,
-    batches: Sequence[dict],
+    batches: Sequence[dict[str, Any]],
     pairs: int,
     seed: int,
     restore: Callable[[], None],
@@ -119,7 +120,9 @@ def with_partners(space: SearchSpace, arch: Arch, number: int, key: Sequence[int
     return [Arch(order[blocks, path % space.counts], space.depths) for path in range(number)]
 
 
-def loss_along(model: SupernetAlgorithm, batch: dict, paths: Sequence[Arch]) -> torch.Tensor:
+def loss_along(
+    model: SupernetAlgorithm, batch: dict[str, Any], paths: Sequence[Arch]
+) -> torch.Tensor:
     """A training step's loss along the first path; the others are its partners where paths are
     coupled. It may move more than gradients: statistics, a teacher, a queue.
 
@@ -141,7 +144,7 @@ def _trained(module: nn.Module) -> list[nn.Parameter]:
 
 def _gradients(
     model: SupernetAlgorithm,
-    batches: Sequence[dict],
+    batches: Sequence[dict[str, Any]],
     paths: Sequence[Arch],
     owned: Sequence[Sequence[nn.Parameter]],
     seed: int,

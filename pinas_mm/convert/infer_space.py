@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -83,7 +84,7 @@ def _strides(
 
 
 def _candidates(
-    rows: list[list[BlockShape]], skeleton: dict, supernet: bool
+    rows: list[list[BlockShape]], skeleton: dict[str, Any], supernet: bool
 ) -> tuple[ResNeStBottleneck, ...] | None:
     """Candidates that give all blocks' operations; None if there are none."""
     widths = skeleton["widths"]
@@ -133,7 +134,7 @@ def _base_widths(family: Sequence[BlockShape], widths: Sequence[int]) -> range:
     return range(max(r.start for r in ranges), min(r.stop for r in ranges))
 
 
-def _candidate(family: Sequence[BlockShape], skeleton: dict) -> ResNeStBottleneck | None:
+def _candidate(family: Sequence[BlockShape], skeleton: dict[str, Any]) -> ResNeStBottleneck | None:
     for base_width in _base_widths(family, skeleton["widths"]):
         candidate = ResNeStBottleneck(family[0].radix, family[0].groups, base_width)
         if _valid((candidate,), skeleton):
@@ -141,7 +142,7 @@ def _candidate(family: Sequence[BlockShape], skeleton: dict) -> ResNeStBottlenec
     return None
 
 
-def _valid(candidates: tuple[ResNeStBottleneck, ...], skeleton: dict) -> bool:
+def _valid(candidates: tuple[ResNeStBottleneck, ...], skeleton: dict[str, Any]) -> bool:
     """Whether groups and radix divide the channels also of stages they were not seen in."""
     try:
         SearchSpace(candidates=candidates, **skeleton)

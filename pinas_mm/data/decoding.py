@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 # mmcv's names: Pillow's mode of the result, None for the file's own, and whether it is turned.
@@ -43,7 +45,7 @@ def decode(
     content: bytes,
     color_type: str = "color",
     annotated_size: Callable[[], Size | None] = lambda: None,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Decodes an image.
 
     Values are 0 to 255: of 16 bits the high byte is taken, of 12 the upper eight. Palettes are

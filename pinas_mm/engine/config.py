@@ -237,7 +237,7 @@ def _spaces(cfg: Config) -> tuple[SearchSpace | None, list[SearchSpace | None]]:
     return built[0], built[1:]
 
 
-def _link_changed(cfg: Config, before: tuple[SearchSpace | None, list]) -> None:
+def _link_changed(cfg: Config, before: tuple[SearchSpace | None, list[Any]]) -> None:
     """After options: what one of the two places says anew, the other says too."""
     top, networks = _spaces(cfg)
     if top == before[0] and networks and networks != before[1] and "space" in cfg:

@@ -46,14 +46,18 @@ class InvalidLossHook(Hook):
     priority = "ABOVE_NORMAL"
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Checks the loss of every iteration; the logger has brought it to the CPU already."""
         loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
             self._stop(runner, f"loss is {loss} at iteration {runner.iter + 1}")
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights: a gradient can be no number where the loss still was one."""
         for name, value in checkpoint["state_dict"].items():
             if not value.isfinite().all():
@@ -99,7 +103,7 @@ class SafeCheckpointHook(Hook):
                     "set model.backbone.space too, or use tools/train.py"
                 )
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replaces what is neither a tensor nor a plain value; says what network it is."""
         for part in ("meta", "message_hub"):
             checkpoint[part] = plain_values(checkpoint[part])
@@ -118,7 +122,7 @@ class SafeCheckpointHook(Hook):
         if isinstance(network, PiNASBackbone):
             checkpoint["meta"]["arch"] = str(network.arch)
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights, restores history buffers."""
         model = unwrapped(runner.model)
         backbone = getattr(model, "backbone", None)
@@ -178,7 +182,7 @@ class LastValidationHook(Hook):
             write_atomically(file, str(runner.iter).encode())
 
 
-def loader_facts(loader: DataLoader) -> dict[str, int | None]:
+def loader_facts(loader: DataLoader[Any]) -> dict[str, int | None]:
     """What decides of which images the batches of a training are."""
     size = getattr(loader.batch_sampler, "batch_size", None)
     return dict(batches=len(loader), batch_size=size, processes=get_world_size())

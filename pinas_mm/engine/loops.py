@@ -46,7 +46,7 @@ class _SupernetLoop:
         runner: Runner,
         dataloader: Any,
         evaluator: Any,
-        calibration_dataloader: dict,
+        calibration_dataloader: dict[str, Any],
         calibration_batches: int = 49,
         archs: Sequence[Any] | None = None,
         num_archs: int = 8,
@@ -70,7 +70,7 @@ class _SupernetLoop:
                 min(num_archs, space.size), np.random.default_rng(runner.seed)
             )
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Metrics averaged over the architectures, and ``_std``, their deviation."""
         stage = "val" if isinstance(self, ValLoop) else "test"
         hook = self.runner.call_hook
@@ -115,7 +115,7 @@ class _SupernetLoop:
             len(self.archs) * len(batches),
         )
 
-        def run(numbered: tuple[int, dict], arch: Arch) -> None:
+        def run(numbered: tuple[int, dict[str, Any]], arch: Arch) -> None:
             # All that predictions go through: neck and heads have batch norms too.
             number, data = numbered
             with autocast(enabled=self.fp16), model.backbone.on(arch):

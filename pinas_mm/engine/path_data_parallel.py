@@ -105,11 +105,11 @@ class PathDataParallel(nn.Module):
         """mmengine's method: the algorithm's step, through this wrapper."""
         return self.module.run_step(self, data, optim_wrapper)
 
-    def val_step(self, data: Any) -> list:
+    def val_step(self, data: Any) -> list[Any]:
         """mmengine's method: the module's."""
         return self.module.val_step(data)
 
-    def test_step(self, data: Any) -> list:
+    def test_step(self, data: Any) -> list[Any]:
         """mmengine's method: the module's."""
         return self.module.test_step(data)
 

@@ -12,6 +12,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
 
 from pinas_mm.data.loading import LoadImage
 from pinas_mm.errors import UserError
@@ -67,7 +68,7 @@ class PicturesHook(Hook):
         root = self._root if Path(path).is_relative_to(self._root) else os.sep
         return self.folder / f"{os.path.relpath(path, root)}.png"
 
-    def _image(self, sample: BaseDataElement) -> np.ndarray:
+    def _image(self, sample: BaseDataElement) -> NDArray[Any]:
         """The image of a prediction, RGB."""
         # Its size says how it was turned when it was loaded for the network.
         height, width = sample.get("ori_shape") or (None, None)

@@ -114,7 +114,7 @@ def _hold(work_dir: Path) -> None:
         )
 
 
-def _check_types(key: str, config: Mapping, scope: str | None) -> None:
+def _check_types(key: str, config: Mapping[str, Any], scope: str | None) -> None:
     """Holds numbers and texts against the annotations of the class that they are for.
 
     Libraries' annotations are not always right: of theirs, only a text for a number is a fault,

@@ -130,7 +130,7 @@ class ResumeHook(Hook):
         for module in unwrapped(runner.model).modules():
             drop_files(module)
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compares what the checkpoint was trained with."""
         meta = checkpoint["meta"]
         loader = runner.train_dataloader
@@ -171,7 +171,11 @@ class ResumeHook(Hook):
             self._states = _random_states()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Says once what is drawn otherwise than in the unbroken run."""
         if not self._states:
@@ -201,7 +205,7 @@ def drop_files(module: nn.Module) -> None:
 
 def _loads_at_random(loop: Any, batches: RemainingBatches) -> bool:
     """Whether the data pipeline draws what it would not have drawn in the unbroken run."""
-    loader: DataLoader = loop.dataloader
+    loader: DataLoader[Any] = loop.dataloader
     whole = isinstance(loop, EpochBasedTrainLoop) and not batches.skipped
     if whole and loader.num_workers and not loader.persistent_workers:
         return False  # mmengine seeds the workers of every epoch alike.

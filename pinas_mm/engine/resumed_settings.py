@@ -27,7 +27,7 @@ class ResumedSettings:
     def __init__(self) -> None:
         self._steps: tuple[int, int] | None = None
 
-    def take(self, runner: Runner, checkpoint: dict) -> None:
+    def take(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compares, says what differs, and changes the checkpoint before mmengine loads it.
 
         Args:
@@ -95,7 +95,7 @@ class ResumedSettings:
         self._say_short(runner, [one for one in schedules if one.param_name == "lr"])
 
     @staticmethod
-    def _say_short(runner: Runner, schedules: list) -> None:
+    def _say_short(runner: Runner, schedules: list[Any]) -> None:
         ends = [
             (one.end, runner.max_epochs if one.by_epoch else runner.max_iters, one.by_epoch)
             for one in schedules
@@ -109,7 +109,7 @@ class ResumedSettings:
             )
 
 
-def _step(schedules: list) -> None:
+def _step(schedules: list[Any]) -> None:
     for one in schedules:
         one.step()
 
@@ -119,7 +119,9 @@ def _by_name(parts: Any) -> dict[str, Any]:
     return dict(parts) if isinstance(parts, Mapping) else {"": parts}
 
 
-def _groups(runner: Runner, checkpoint: dict) -> Iterator[tuple[dict, dict]]:
+def _groups(
+    runner: Runner, checkpoint: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameter groups as the config builds them, each with the checkpoint's."""
     several = isinstance(runner.optim_wrapper, OptimWrapperDict)
     wrappers = dict(runner.optim_wrapper.items()) if several else {"": runner.optim_wrapper}
@@ -141,7 +143,7 @@ def _groups(runner: Runner, checkpoint: dict) -> Iterator[tuple[dict, dict]]:
             yield wrapper.base_param_settings, base
 
 
-def _same_kind(built: list[dict], saved: Any) -> bool:
+def _same_kind(built: list[dict[str, Any]], saved: Any) -> bool:
     def names(group: Mapping[str, Any]) -> set[str]:
         return {name for name in group if not name.startswith("initial_")}
 
@@ -158,7 +160,7 @@ def _same_kind(built: list[dict], saved: Any) -> bool:
     )
 
 
-def _differences(groups: list[tuple[dict, dict]]) -> dict[str, tuple[Any, Any]]:
+def _differences(groups: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, tuple[Any, Any]]:
     """Settings whose values differ: (checkpoint's, config's); of scheduled ones their initial."""
     found: dict[str, tuple[Any, Any]] = {}
     for built, saved in groups:
@@ -172,7 +174,7 @@ def _differences(groups: list[tuple[dict, dict]]) -> dict[str, tuple[Any, Any]]:
 
 
 def _schedule_differences(
-    schedules: Mapping[str, list], saved: Mapping[str, list]
+    schedules: Mapping[str, list[Any]], saved: Mapping[str, list[Any]]
 ) -> dict[str, tuple[Any, Any]]:
     """Settings of schedules that differ: (checkpoint's, config's)."""
     found: dict[str, tuple[Any, Any]] = {}

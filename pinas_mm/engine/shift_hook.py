@@ -64,7 +64,11 @@ class ShiftHook(Hook):
         self._spent = time.monotonic() - self._begin
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Measures where the interval says so."""
         if not self.every_n_train_iters(runner, self.interval):
@@ -109,7 +113,7 @@ def supernet_algorithm(model: Any) -> SupernetAlgorithm:
     return model
 
 
-def training_batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[dict]:
+def training_batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[dict[str, Any]]:
     """Images of the training set, drawn by a seed, as the training loads and collates them.
 
     Args:

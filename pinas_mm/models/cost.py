@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ def count_costs(
     twin = _twin(network)
     fixed = dict.fromkeys(names, 0.0)
     tables = {name: np.full(twin.space.mask.shape, np.nan) for name in names}
-    known: dict[tuple, tuple[dict[str, float], torch.Tensor]] = {}
+    known: dict[tuple[Any, ...], tuple[dict[str, float], torch.Tensor]] = {}
     maps = []
 
     def count(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> dict[str, float]:
@@ -147,7 +148,7 @@ def count_costs(
 
 
 def _following(
-    model: nn.Module, size: tuple[int, int], maps: Maps, functions: Mapping[str, Callable]
+    model: nn.Module, size: tuple[int, int], maps: Maps, functions: Mapping[str, Callable[..., Any]]
 ) -> dict[str, float]:
     """Costs of what follows the network in a model, on feature maps of these shapes."""
     following = Following(model, size, "tensor")

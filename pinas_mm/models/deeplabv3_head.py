@@ -40,7 +40,7 @@ class DeepLabV3ReleaseHead(BaseDecodeHead):
         dilations: Sequence[int] = (1, 12, 24, 36),
         project_dropout_ratio: float = 0.5,
         dropout_ratio: float = 0.1,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -75,7 +75,7 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
     return folded
 
 
-def _layers(module: nn.Module, kind: type, forwards: Sequence[Callable]) -> list[Any]:
+def _layers(module: nn.Module, kind: type, forwards: Sequence[Callable[..., Any]]) -> list[Any]:
     return [m for m in module.modules() if isinstance(m, kind) and type(m).forward in forwards]
 
 

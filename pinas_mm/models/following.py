@@ -142,7 +142,11 @@ class _Used(TorchDispatchMode):
         self.parameters: set[nn.Parameter] = set()
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         given = tree_leaves((args, kwargs))
         self.parameters |= {x for x in given if isinstance(x, nn.Parameter)}

@@ -72,11 +72,11 @@ class Network(BaseModule):
         dilations: Sequence[int] | None,
         out_indices: Sequence[int],
         frozen_stages: int,
-        norm_cfg: dict | None,
+        norm_cfg: dict[str, Any] | None,
         norm_eval: bool,
         with_cp: bool,
         zero_init_last: bool,
-        init_cfg: dict | list | None,
+        init_cfg: dict[str, Any] | list[Any] | None,
     ) -> None:
         super().__init__(strict_init(DEFAULT_INIT if init_cfg is None else init_cfg))
         self.space = SearchSpace.build(space)
@@ -292,7 +292,7 @@ class Network(BaseModule):
         return self.place(candidates, shortcut)
 
 
-def strict_init(init_cfg: dict | Sequence[dict]) -> list[dict]:
+def strict_init(init_cfg: dict[str, Any] | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """With our initializers for those that load; they come last and win, as mmengine has it."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
     loads = [dict(cfg, type=kind) for cfg in cfgs if (kind := loader_type(cfg))]
@@ -303,7 +303,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def loader_type(cfg: dict) -> str | None:
+def loader_type(cfg: dict[str, Any]) -> str | None:
     """The type in LOADERS for an init_cfg that loads weights, whose own type is a text under any
     scope or a class; None for one that draws them.
     """

@@ -53,10 +53,10 @@ class PiNASSupernet(Network):
         dilations: Sequence[int] | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | list | None = None,
+        init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         space = SearchSpace.build(space)
         super().__init__(

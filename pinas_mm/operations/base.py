@@ -87,7 +87,9 @@ class Operation(abc.ABC):
         """
 
     @abc.abstractmethod
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """The module, from (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride),
         rounded up.
 

@@ -57,7 +57,9 @@ class Module(Operation):
         strides = self.stride is not None or spec.stride == 1
         return strides and (self.out_channels is not None or spec.in_channels == spec.out_channels)
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """The registry's module; with ``residual`` as a branch beside the shortcut."""
         from pinas_mm.operations.residual import Residual
         from pinas_mm.registry import MODELS

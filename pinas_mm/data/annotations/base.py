@@ -40,7 +40,7 @@ class Use:
     model: Mapping[str, Any]
     evaluators: Sequence[Mapping[str, Any]]
 
-    def transforms(self, name: str) -> list[dict]:
+    def transforms(self, name: str) -> list[dict[str, Any]]:
         """Configs of the transforms of a class's name, with or without a library's scope."""
         return [node for node in dicts(self.loader) if type_name(node) == name]
 

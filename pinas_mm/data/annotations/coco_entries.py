@@ -121,7 +121,7 @@ def _share_inside(box: Sequence[float], size: tuple[int, int]) -> float:
     return share
 
 
-def _polygon_faults(polygons: list[list], size: tuple[int, int]) -> Iterator[str]:
+def _polygon_faults(polygons: list[list[Any]], size: tuple[int, int]) -> Iterator[str]:
     for polygon in polygons:
         if not all(map(_finite, polygon)):
             wrong = next(value for value in polygon if not _finite(value))

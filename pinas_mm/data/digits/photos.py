@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 TRAIN_SHARE = 2 / 3  # of a photograph's rows, from the top; the rows below are for validation
 _MIN_CROP = 0.4  # smallest crop's height as a share of the largest's
@@ -24,7 +26,7 @@ class Region:
 
     photo: str
     top: int
-    pixels: np.ndarray
+    pixels: NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Photos:
 
     def crop(
         self, rng: np.random.Generator, size: tuple[int, int], contrast: float
-    ) -> tuple[np.ndarray, str, list[int]]:
+    ) -> tuple[NDArray[Any], str, list[int]]:
         """A random crop of a random photograph, resized.
 
         Args:

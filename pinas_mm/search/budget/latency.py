@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -54,7 +55,7 @@ class LatencyTable:
 
     setting: dict[str, Any]
     fixed: float
-    table: np.ndarray
+    table: NDArray[Any]
     load: float | None = None
     spread: float = 0.0
     error: float | None = None
@@ -162,7 +163,7 @@ def measure_latency(
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
     first, done = space.mask.argmax(axis=1), 0
-    measured: dict[tuple, tuple[float, torch.Size, float]] = {}
+    measured: dict[tuple[Any, ...], tuple[float, torch.Size, float]] = {}
     before = load()
     with (
         torch_threads(setting["threads"]),

@@ -62,8 +62,8 @@ class Evaluator:
         self,
         model: nn.Module,
         score: Score,
-        calibration: Batches | Sequence[dict] | None,
-        images: Batches | Sequence[dict],
+        calibration: Batches | Sequence[dict[str, Any]] | None,
+        images: Batches | Sequence[dict[str, Any]],
         memory: int | str = "1G",
     ) -> None:
         self.memory = parse_bytes(memory)

@@ -25,7 +25,7 @@ class Beside:
     """Writes reports, one at a time, in a process that has the lowest claim on the cores."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, *report: Any) -> None:
         """Begins to write a report, unless the one before is still being written.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
@@ -110,7 +111,7 @@ class ArchSampler(BaseSampler):
     def reseed_rng(self) -> None:
         """Optuna's method; proposals depend on seed and trial, so there is nothing to reseed."""
 
-    def fresh(self, choices: np.ndarray, history: History) -> np.ndarray:
+    def fresh(self, choices: NDArray[Any], history: History) -> NDArray[Any]:
         """Those of ``choices``, shape (n, blocks), that may be proposed, each once, in order."""
         kept = {
             row: None for row in map(tuple, np.asarray(choices).tolist()) if row not in history.seen
@@ -118,7 +119,7 @@ class ArchSampler(BaseSampler):
         archs = np.array(list(kept), dtype=np.int64).reshape(-1, self.space.num_blocks)
         return archs[self.budget.feasible(archs)]
 
-    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, number: int, rng: np.random.Generator) -> NDArray[Any]:
         """Random feasible architectures, shape (n, blocks): n is at most ``number``, and small or
         zero where the budget leaves little of the space.
         """
@@ -156,7 +157,7 @@ class ArchSampler(BaseSampler):
 
     def _near(
         self,
-        proposal: np.ndarray,
+        proposal: NDArray[Any],
         seen: frozenset[tuple[int, ...]],
         fixed: dict[int, int],
         rng: np.random.Generator,
@@ -185,7 +186,7 @@ class ArchSampler(BaseSampler):
         return self._first(archs, seen, fixed)
 
     def _first(
-        self, archs: np.ndarray, seen: frozenset[tuple[int, ...]], fixed: dict[int, int]
+        self, archs: NDArray[Any], seen: frozenset[tuple[int, ...]], fixed: dict[int, int]
     ) -> tuple[int, ...] | None:
         """The first of ``archs`` that may be taken, with the fixed candidates put in."""
         archs = np.array(archs, dtype=np.int64)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
@@ -111,7 +113,7 @@ class LaNASSampler(ArchSampler):
             self._learned = key, tree.path(self.exploration)
         return self._learned[1]
 
-    def _candidates(self, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _candidates(self, parents: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Random architectures and children of a leaf's best members; shape (n, blocks)."""
         candidates = self.space.num_candidates
         mothers = parents[rng.integers(len(parents), size=MUTATIONS)]

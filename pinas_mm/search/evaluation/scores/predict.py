@@ -126,20 +126,20 @@ class PredictScore(FeatureScore):
         self.whole = len(calls) != 1 or not same_batch(calls[0], inputs)
 
     def prepare_calibration(
-        self, batch: dict, number: int
-    ) -> tuple[torch.Tensor, tuple[dict, int]]:
+        self, batch: dict[str, Any], number: int
+    ) -> tuple[torch.Tensor, tuple[dict[str, Any], int]]:
         """The same of a labelled batch, for a training step's forward pass."""
         data = calibration_batch(self.model.model, batch)
         data["inputs"] = data["inputs"].to(next(self.backbone.parameters()).dtype)
         return data["inputs"], (data, number)
 
-    def follow(self, feats: tuple[torch.Tensor, ...], targets: tuple[dict, int]) -> None:
+    def follow(self, feats: tuple[torch.Tensor, ...], targets: tuple[dict[str, Any], int]) -> None:
         """Goes on from an architecture's feature maps of a calibration batch."""
         data, number = targets
         with self.backbone.answering(data["inputs"], feats), _alone():
             calibration_pass(self.model.model, data, number)
 
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Targets]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, Targets]:
         """Normalized images in the network's precision, and what predictions are made with."""
         samples = batch.get("data_samples")
         if samples is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,7 +46,7 @@ class ProbeScore(ClassificationScore):
         if classes is not None and classes < max(self.topk):
             raise UserError(f"topk is {list(self.topk)}, the classifier has {classes} classes")
 
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalized images and their labels, shape (N,)."""
         data = self.preprocessed(batch)
         samples = data["data_samples"] or []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from pinas_mm.operations import Operation
 from pinas_mm.search.record.findings import Evaluated, Findings
@@ -89,7 +91,7 @@ def best_of(findings: Findings) -> list[Evaluated]:
     return findings.best(number)
 
 
-def shares(archs: Sequence[Arch], space: SearchSpace) -> np.ndarray:
+def shares(archs: Sequence[Arch], space: SearchSpace) -> NDArray[Any]:
     """Share of architectures with each candidate in each block, shape (blocks, candidates); NaN
     where one may not stand.
     """
@@ -104,7 +106,7 @@ def candidate_label(index: int, candidate: Operation) -> str:
 
 
 def _heat(
-    axis: Axes, space: SearchSpace, values: np.ndarray, title: str, note: str, **colors: object
+    axis: Axes, space: SearchSpace, values: NDArray[Any], title: str, note: str, **colors: object
 ) -> None:
     """Draws values of shape (blocks, candidates), the stages apart."""
     starts = np.concatenate([[0], np.cumsum(space.depths)])
@@ -161,7 +163,7 @@ def _heat(
     bar.outline.set_visible(False)
 
 
-def _write(axis: Axes, places: np.ndarray, values: np.ndarray, mesh: object) -> None:
+def _write(axis: Axes, places: NDArray[Any], values: NDArray[Any], mesh: object) -> None:
     signed = bool((values < 0).any())
     for block, candidates in enumerate(values):
         for candidate, value in enumerate(candidates):

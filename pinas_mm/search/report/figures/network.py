@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -185,7 +186,7 @@ def _in_lines(label: str) -> str:
     return "\n".join(lines[:3])
 
 
-def _box(axis: Axes, x: float, width: float, height: float, color: str | tuple) -> None:
+def _box(axis: Axes, x: float, width: float, height: float, color: str | tuple[Any, ...]) -> None:
     style = "round,pad=0,rounding_size=0.06"
     axis.add_patch(
         FancyBboxPatch((x, -height / 2), width, height, style, fc=color, ec="none", zorder=2)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy import stats
 
 from pinas_mm.analysis.ranking import Ranking
@@ -23,7 +26,7 @@ from pinas_mm.search.report.figures.style import (
 
 @styled
 def draw_ranking(
-    true: np.ndarray, scores: np.ndarray, ranking: Ranking, metric: Objective, score: Objective
+    true: NDArray[Any], scores: NDArray[Any], ranking: Ranking, metric: Objective, score: Objective
 ) -> Figure:
     """Two panels: values, and ranks, of which 1 is the best.
 
