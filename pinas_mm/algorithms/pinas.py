@@ -64,12 +64,12 @@ class PiNAS(SupernetAlgorithm):
 
     def init_weights(self) -> None:
         """Initializes the student; the teacher starts as its copy."""
-        super().init_weights()
+        super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
         self.teacher.copy_student(self.backbone, self.neck)
 
     def forward(
         self,
-        inputs: Sequence[torch.Tensor],
+        inputs: Any,
         data_samples: Any = None,
         mode: str = "tensor",
         arch: Any = None,

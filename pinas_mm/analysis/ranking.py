@@ -177,7 +177,7 @@ def rank(
 
 
 # Measures of a resample, given as how often each architecture is taken.
-Measured = Callable[[np.ndarray], Sequence[float]]
+Measured = Callable[[NDArray[Any]], Sequence[float]]
 
 
 def _correlations(true: NDArray[Any], scored: NDArray[Any]) -> Measured:

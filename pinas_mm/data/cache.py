@@ -12,7 +12,7 @@ from pinas_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class CachedDataset(Dataset):
+class CachedDataset(Dataset[Any]):
     """Keeps what the wrapped dataset's pipeline gives, so that it runs once for each sample.
 
     For pipelines without randomness; random views are made later, on whole batches. Each worker

@@ -27,11 +27,12 @@ from pinas_mm.weights.checkpoint import check_fits
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 
 
-def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+def unwrapped(model: torch.nn.Module) -> Any:
     """The model without its distributed wrapper and without test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+    inner: Any = model
+    while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
+        inner = inner.module
+    return inner
 
 
 @HOOKS.register_module()

@@ -103,7 +103,7 @@ def count_costs(
     fixed = dict.fromkeys(names, 0.0)
     tables = {name: np.full(twin.space.mask.shape, np.nan) for name in names}
     known: dict[tuple[Any, ...], tuple[dict[str, float], torch.Tensor]] = {}
-    maps = []
+    maps: list[torch.Tensor] = []
 
     def count(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> dict[str, float]:
         part = Part(modules, run).eval()
@@ -118,7 +118,7 @@ def count_costs(
         x = torch.zeros(1, twin.in_channels, *size, device="meta")
         x = add(twin.stem_modules, twin.forward_stem, x)
         for number, spec in enumerate(twin.specs):
-            for choice in twin.block(number).choices:
+            for choice in twin.choices_at(number):
                 # A block like another costs the same, unless a user's operation looks at where it
                 # stands; a stage's first has a transition of its own.
                 own = spec.first or not twin.space.candidates[choice].tested
@@ -141,7 +141,7 @@ def count_costs(
     counted = f"backbone with {num_classes} classes" if num_classes else "backbone"
     if model is not None:
         counted = f"whole {type(model).__name__}"
-        for name, value in _following(model, size, maps, functions).items():
+        for name, value in _following(model, size, tuple(maps), functions).items():
             fixed[name] += value
     costs = [AdditiveCost(name, fixed[name], tables[name]) for name in names]
     return CostTable(twin.space, costs, f"{counted} at {size[0]} x {size[1]} pixels")

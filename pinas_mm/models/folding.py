@@ -101,7 +101,7 @@ class _Uses(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # PyTorch's.
         self.makers: dict[int, Sequence[Any]] = {}
         self._readers: dict[int, list[Sequence[Any]]] = defaultdict(list)
         self._kept: list[Any] = []

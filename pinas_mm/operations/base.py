@@ -74,6 +74,8 @@ class Operation(abc.ABC):
         ...                          spec.stride, padding=self.kernel // 2)
     """
 
+    # That subclasses are dataclasses, for type checkers.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     # What the package brings is tested; what a user brings is run once when it is built.
     tested: ClassVar[bool] = False
 

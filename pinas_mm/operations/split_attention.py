@@ -113,7 +113,7 @@ class SplitAttentionBlock(nn.Module):
     def zero_residual(self) -> None:
         """Starts as the shortcut alone, where there is one."""
         if self._adds:
-            nn.init.zeros_(self.bn3.weight)
+            nn.init.zeros_(self.bn3.get_parameter("weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""

@@ -78,7 +78,7 @@ class Display:
             redirect_stdout=sys.stdout.isatty(),
         )
         self._task = self._bar.add_task("", total=search.settings.trials)
-        self._streams: list[tuple[logging.StreamHandler, TextIO]] = []
+        self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
         self._looked = self._reported = time.monotonic()
         self._evaluated = -1
         self._beside = Beside()

@@ -28,6 +28,8 @@ class Skeleton(abc.ABC):
         input_weight: name of the weight whose second dimension is the images' channels.
     """
 
+    # That subclasses are dataclasses, for type checkers.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     depths: ClassVar[tuple[int, ...]]
     widths: ClassVar[tuple[int, ...]]
     strides: ClassVar[tuple[int, ...]]

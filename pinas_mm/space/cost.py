@@ -91,4 +91,5 @@ class CostTable:
     def bounds(self) -> tuple[Cost, Cost]:
         """Smallest and largest parameters, and smallest and largest multiply-adds, of the space."""
         params, macs = self.costs["params"].bounds(), self.costs["macs"].bounds()
-        return tuple(Cost(int(p), int(m)) for p, m in zip(params, macs, strict=True))
+        low, high = (Cost(int(p), int(m)) for p, m in zip(params, macs, strict=True))
+        return low, high

@@ -53,9 +53,10 @@ class SearchSpace:
     """
 
     candidates: tuple[Operation, ...] = PAPER_CANDIDATES
-    depths: tuple[int, ...] = None
-    widths: tuple[int, ...] = None
-    strides: tuple[int, ...] = None
+    # None is what the skeleton has, which they hold from then on.
+    depths: tuple[int, ...] = None  # type: ignore[assignment]
+    widths: tuple[int, ...] = None  # type: ignore[assignment]
+    strides: tuple[int, ...] = None  # type: ignore[assignment]
     expansion: int | None = None
     stem_widths: tuple[int, ...] | None = None
     stem_stride: int | None = None
@@ -86,7 +87,7 @@ class SearchSpace:
     @classmethod
     def build(cls, config: SearchSpace | dict[str, Any] | None) -> SearchSpace:
         """A space from a config dict of the constructor's arguments; None means the default."""
-        if isinstance(config, cls):
+        if isinstance(config, SearchSpace):
             return config
         config = dict(config or {})
         known = [field.name for field in dataclasses.fields(cls)]
@@ -400,4 +401,4 @@ def _positive(name: str, values: Iterable[Any]) -> tuple[int, ...]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1

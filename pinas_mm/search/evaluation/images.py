@@ -171,7 +171,7 @@ def num_images(batch: Mapping[str, Any]) -> int:
     return len(first if crops else inputs)
 
 
-class _Seeded(Dataset):
+class _Seeded(Dataset[Any]):
     """A data set whose samples depend on seed and index alone, in any process and order."""
 
     def __init__(self, dataset: dict[str, Any] | Dataset[Any], seed: int) -> None:

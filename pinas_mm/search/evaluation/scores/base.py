@@ -23,11 +23,11 @@ class Score(abc.ABC):
 
     Attributes:
         names: the metrics it gives; None where they are known only afterwards.
-        model: the model it is bound to.
+        model: the model it is bound to, of a class that :meth:`check` lets pass.
     """
 
     names: tuple[str, ...] | None = None
-    model: nn.Module
+    model: Any
 
     def bind(self, model: nn.Module) -> None:
         """Takes a model.

@@ -31,7 +31,7 @@ from pinas_mm.search.evaluation.scores.base import FeatureScore
 from pinas_mm.search.evaluation.scores.coco import check_annotated, check_truth, is_coco, missed
 
 # Images, the batch as loaded, its data samples.
-Targets = tuple[torch.Tensor, dict, list]
+Targets = tuple[torch.Tensor, dict[str, Any], list[Any]]
 
 
 @dataclasses.dataclass
