@@ -10,6 +10,7 @@ import torch
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.errors import UserError
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
 from pinas_mm.run_state import run_state
 
@@ -99,7 +100,7 @@ class PiNAS(SupernetAlgorithm):
         return self.backbone(inputs, arch)
 
     @property
-    def teacher_networks(self) -> tuple[torch.nn.Module, torch.nn.Module]:
+    def teacher_networks(self) -> tuple[PiNASSupernet, torch.nn.Module]:
         """Backbone and neck that give the keys: the student's where it is its own teacher."""
         owner = self.teacher if hasattr(self.teacher, "backbone") else self
         return owner.backbone, owner.neck

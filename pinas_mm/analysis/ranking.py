@@ -185,8 +185,8 @@ def _correlations(true: NDArray[Any], scored: NDArray[Any]) -> Measured:
     groups = [np.unique(values, return_inverse=True)[1] for values in (true, scored)]
 
     def measure(times: NDArray[Any]) -> list[float]:
-        ranks = [_ranks(group, times) for group in groups]
-        return [*pairs.taus(times), _pearson(*ranks, times), _pearson(true, scored, times)]
+        one, other = (_ranks(group, times) for group in groups)
+        return [*pairs.taus(times), _pearson(one, other, times), _pearson(true, scored, times)]
 
     return measure
 

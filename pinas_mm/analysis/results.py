@@ -191,7 +191,7 @@ def _metric(source: str, columns: list[str], wanted: str | None) -> str:
 
 
 def _number(source: str, place: str, name: str, row: Mapping[str, Any]) -> float:
-    value = row.get(name)
+    value: Any = row.get(name)
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -226,7 +226,10 @@ def _yaml(text: str) -> Iterator[Row]:
     return _rows(yaml.load(text, _Yaml))
 
 
-class _Yaml(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class _Yaml(_Loader):
     """All scalars are texts: an architecture 0123 is no number. A key stands once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:

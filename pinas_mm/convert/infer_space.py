@@ -48,7 +48,7 @@ def infer_space(
     for expansion in (4, math.gcd(*outs)):
         if any(out % expansion for out in outs):
             continue
-        skeleton = dict(
+        skeleton: dict[str, Any] = dict(
             depths=layout.depths,
             widths=tuple(out // expansion for out in outs),
             strides=_strides(state, layout, stem_widths[-1], outs),
@@ -101,8 +101,9 @@ def _candidates(
                     break
             else:
                 families.append([operation])
-    candidates = tuple(_candidate(family, skeleton) for family in families)
-    return candidates if None not in candidates else None
+    candidates = [_candidate(family, skeleton) for family in families]
+    known = tuple(candidate for candidate in candidates if candidate is not None)
+    return known if len(known) == len(candidates) else None
 
 
 def _fit(
@@ -157,7 +158,8 @@ def _arch(rows: list[list[BlockShape]], space: SearchSpace) -> Arch:
             next(
                 number
                 for number, candidate in enumerate(space.candidates)
-                if op.is_candidate(candidate, space.widths[op.stage])
+                if isinstance(candidate, ResNeStBottleneck)
+                and op.is_candidate(candidate, space.widths[op.stage])
             )
             for (op,) in rows
         ]

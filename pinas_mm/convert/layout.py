@@ -89,7 +89,7 @@ def read_layout(names: Iterable[str], supernet: bool) -> Layout:
     """
     pattern = SUPERNET_NAME if supernet else STANDALONE_NAME
     found: Counter[tuple[int, int, int]] = Counter()
-    projected: set[tuple[int, int]] = set()
+    projected = set()
     for name in names:
         match = pattern.fullmatch(name)
         if match:

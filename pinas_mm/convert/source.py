@@ -53,7 +53,8 @@ def allow_numpy() -> AbstractContextManager[None]:
 
     Only these types: an array of objects could hold anything.
     """
-    reconstruct = np.core.multiarray._reconstruct
+    core: Any = np.core.multiarray
+    reconstruct = core._reconstruct
     modules = "numpy.core.multiarray", "numpy._core.multiarray"  # numpy 1 and 2
     dtypes = {type(np.dtype(code)) for code in NUMBERS}
     return torch.serialization.safe_globals(

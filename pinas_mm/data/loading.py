@@ -86,7 +86,8 @@ class LoadImage(LoadImageFromFile):
         except Exception as error:  # Decoders raise whatever they come upon in a broken file.
             reason = _reason(error)
             if self.skip_broken:
-                return self._skip(path, reason)
+                self._skip(path, reason)
+                return None
             raise UserError(
                 f"cannot read image {_shown(path)} ({reason}): repair or delete it, or skip such "
                 "files with ignore_empty=True in the pipeline's pinas_mm.LoadImage"

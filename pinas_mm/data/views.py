@@ -48,14 +48,16 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         self.num_views, self.to_rgb = num_views, to_rgb
         self.augment = Augment(**(augment or {}))
-        mean, std = (torch.tensor(values, dtype=torch.float32).flatten() for values in (mean, std))
-        if len(mean) != len(std) or not (std > 0).all():
+        means, stds = (torch.tensor(v, dtype=torch.float32).flatten() for v in (mean, std))
+        if len(means) != len(stds) or not (stds > 0).all():
             raise UserError(
-                f"data_preprocessor has mean {mean.tolist()} and std {std.tolist()}: give as many "
-                "numbers of each as images have channels, or one, and std above 0"
+                f"data_preprocessor has mean {means.tolist()} and std {stds.tolist()}: give as "
+                "many numbers of each as images have channels, or one, and std above 0"
             )
-        self.register_buffer("mean", mean.view(-1, 1, 1) / 255, False)
-        self.register_buffer("std", std.view(-1, 1, 1) / 255, False)
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", means.view(-1, 1, 1) / 255, False)
+        self.register_buffer("std", stds.view(-1, 1, 1) / 255, False)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Views of a batch.
@@ -123,7 +125,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         # All images at once: one by one a copy to a GPU costs more than its bytes.
         if self._non_blocking and self.mean.is_cuda and not batch.is_cuda:
             batch = batch.pin_memory()
-        batch = batch.to(self.mean.device, non_blocking=self._non_blocking)
+        batch = batch.to(self.mean.device, non_blocking=bool(self._non_blocking))
         channels = batch.shape[1]
         if len(self.mean) not in (1, channels):
             raise UserError(

@@ -103,7 +103,8 @@ def run_chains(chains: Sequence[Sequence[Job]], data: Path) -> None:
                         job,
                         environment,
                         stop,
-                        lambda n, j=job: progress.update(bars[j], completed=n),
+                        # mypy infers no default of a lambda.
+                        lambda n, j=job: progress.update(bars[j], completed=n),  # type: ignore[misc]
                     )
                 if job.done:
                     progress.update(bars[job], completed=job.total)

@@ -120,11 +120,11 @@ def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseMod
     if config.get("data_preprocessor"):
         # As the runner does.
         settings.setdefault("data_preprocessor", config.data_preprocessor)
-    model = revert_sync_batchnorm(MODELS.build(settings))
+    model: Any = revert_sync_batchnorm(MODELS.build(settings))
     prefixes = [f"{n}." for n, m in model.named_modules() if isinstance(m, PiNASBackbone)]
     # Another one, as a teacher's, has no candidates.
     prefix = next((p for p in prefixes if is_supernet(_under(state, p))), prefixes[0])
-    backbone = model.get_submodule(prefix.removesuffix("."))
+    backbone: Any = model.get_submodule(prefix.removesuffix("."))
     load_subnet(backbone, _under(state, prefix), source)
     around = {k: v for k, v in state.items() if not k.startswith(prefix)}
     check_fits(model, around | backbone.state_dict(prefix=prefix), source)

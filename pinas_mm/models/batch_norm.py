@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce
@@ -74,7 +74,7 @@ class Statistics:
     """
 
     def __init__(
-        self, module: nn.Module, run: Callable[[object], object], batches: Iterable[object]
+        self, module: nn.Module, run: Callable[[Any], object], batches: Iterable[Any]
     ) -> None:
         norms = batch_norms(module)
         before = [_buffers(norm) for norm in norms]

@@ -34,7 +34,7 @@ class Use:
 
     key: str
     dataset: Mapping[str, Any]
-    cls: type
+    cls: Any
     loader: Mapping[str, Any]
     heads: Mapping[str, int]
     model: Mapping[str, Any]

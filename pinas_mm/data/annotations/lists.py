@@ -58,9 +58,9 @@ class ImageLists(Annotations):
         if classes:
             allowed.append((len(classes), "the data set's number of classes is"))
         most, whose = min(allowed, default=(None, ""))
-        for number, line in enumerate(lines, 1):
+        for place, line in enumerate(lines, 1):
             name = line.strip()
-            where = f"{path}, line {number}"
+            where = f"{path}, line {place}"
             if not name:
                 if not self._ours:
                     yield f"{where} is blank: delete it"
@@ -77,7 +77,7 @@ class ImageLists(Annotations):
                         f"{where}: label {label} of {name}: allowed are 0 to {most - 1}, since "
                         f"{whose} {most}; correct one of them"
                     )
-            self._lines.append((number, name))
+            self._lines.append((place, name))
 
     def _folders(self, root: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
         if not root.is_dir():

@@ -64,6 +64,7 @@ class Photos:
         height, width = max(int(exact), 1), max(int(exact * aspect), 1)
         y = int(rng.integers(rows - height + 1))
         x = int(rng.integers(columns - width + 1))
+        pixels: NDArray[Any]
         pixels = region.pixels[y : y + height, x : x + width].astype(np.float32)
         method = cv2.INTER_AREA if height > size[0] else cv2.INTER_CUBIC
         pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=method)
