@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class InvalidLossHook(Hook):
         outputs: dict[str, Any] | None = None,
     ) -> None:
         """Checks the loss of every iteration; the logger has brought it to the CPU already."""
-        loss = float(outputs["loss"].detach())
+        loss = float(cast(dict[str, Any], outputs)["loss"].detach())
         if not math.isfinite(loss):
             self._stop(runner, f"loss is {loss} at iteration {runner.iter + 1}")
 
@@ -217,7 +217,7 @@ class TeacherMomentumHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Checks that there is a teacher to schedule."""
-        teacher = getattr(unwrapped(runner.model), "teacher", None)
+        teacher: Any = getattr(unwrapped(runner.model), "teacher", None)
         if not hasattr(teacher, "momentum"):
             raise UserError(
                 "TeacherMomentumHook needs a model with a pinas_mm.MeanTeacher: remove the hook "
@@ -229,6 +229,7 @@ class TeacherMomentumHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets the iteration's momentum."""
         progress = runner.iter / max(runner.max_iters - 1, 1)
-        momentum = self.end - (self.end - self.start) * (math.cos(math.pi * progress) + 1) / 2
+        start = cast(float, self.start)
+        momentum = self.end - (self.end - start) * (math.cos(math.pi * progress) + 1) / 2
         unwrapped(runner.model).teacher.momentum = momentum
         runner.message_hub.update_scalar("train/teacher_momentum", momentum)

@@ -76,7 +76,7 @@ def use_tta(cfg: Config) -> None:
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in dicts(cfg.test_dataloader.dataset):
         if "pipeline" in dataset:
-            dataset.pipeline = cfg.tta_pipeline
+            dataset["pipeline"] = cfg.tta_pipeline
 
 
 def use_show_dir(cfg: Config, folder: str | Path) -> None:
@@ -143,7 +143,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         _for_cpu(cfg)
     if "train" in splits and not rank():
         remove_left_over(cfg.work_dir)
-    runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
+    runner_type: Any = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
     runner = runner_type.from_cfg(cfg)
     if checkpoint and cfg.resume:
         go_on(runner, checkpoint["meta"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,8 +26,11 @@ from pinas_mm.registry import LOOPS
 from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.space import Arch
 
+# It stands before one of mmengine's loops among a class's bases.
+_Loop = ValLoop if TYPE_CHECKING else object
 
-class _SupernetLoop:
+
+class _SupernetLoop(_Loop):
     """Evaluates architectures of a :class:`SinglePath`, each with batch-norm statistics of its own.
 
     The statistics of all architectures are computed first, so that the images to be scored are
@@ -119,7 +122,8 @@ class _SupernetLoop:
             # All that predictions go through: neck and heads have batch norms too.
             number, data = numbered
             with autocast(enabled=self.fp16), model.backbone.on(arch):
-                calibration_pass(model.model, calibration_batch(model.model, data), number)
+                inner = model.model
+                calibration_pass(inner, calibration_batch(inner, data), number)
             progress.step()
 
         numbered = list(enumerate(batches))
@@ -143,14 +147,14 @@ class _SupernetLoop:
 class SupernetValLoop(_SupernetLoop, ValLoop):
     """Validation of a supernet classifier during training."""
 
-    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+    __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 
 
 @LOOPS.register_module()
 class SupernetTestLoop(_SupernetLoop, TestLoop):
     """Test of a supernet classifier."""
 
-    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+    __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 
 
 @LOOPS.register_module()

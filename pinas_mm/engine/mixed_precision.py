@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.optim import AmpOptimWrapper as GPUAmpOptimWrapper
 from mmengine.optim import OptimWrapper
+from torch.amp.grad_scaler import GradScaler
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIM_WRAPPERS
@@ -48,10 +49,10 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
             OptimWrapper.__init__(self, **kwargs)
             self._scale_update_param, self.cast_dtype = None, torch.bfloat16
         else:
-            super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
+            super().__init__(cast(Any, loss_scale), cast(Any, dtype), use_fsdp, **kwargs)
         if self.cast_dtype is torch.bfloat16:
             self._scale_update_param = None
-            self.loss_scaler = torch.amp.GradScaler("cpu" if on_cpu else "cuda", enabled=False)
+            self.loss_scaler: Any = GradScaler("cpu" if on_cpu else "cuda", enabled=False)
 
 
 def fast_bfloat16() -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from pinas_mm.errors import UserError
@@ -38,7 +38,8 @@ class ResumedSettings:
             UserError: it is of another optimizer or of other parameters.
         """
         # As mmengine does after it: only train() has built them.
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        wrapper: Any = runner.optim_wrapper
+        runner.optim_wrapper = runner.build_optim_wrapper(wrapper)
         if runner.param_schedulers is not None:
             runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         groups = list(_groups(runner, checkpoint))
@@ -87,7 +88,7 @@ class ResumedSettings:
                         epochs -= 1
                 for _ in range(epochs):
                     _step(by_epoch)
-            rates = runner.optim_wrapper.get_lr()
+            rates = cast(OptimWrapper, runner.optim_wrapper).get_lr()
             shown = {name: values[0] for name, values in rates.items()}
             runner.logger.info(
                 "resumed: " + ", ".join(f"{name} goes on at {lr:.6g}" for name, lr in shown.items())
@@ -123,12 +124,13 @@ def _groups(
     runner: Runner, checkpoint: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameter groups as the config builds them, each with the checkpoint's."""
-    several = isinstance(runner.optim_wrapper, OptimWrapperDict)
-    wrappers = dict(runner.optim_wrapper.items()) if several else {"": runner.optim_wrapper}
+    built_wrapper: Any = runner.optim_wrapper
+    several = isinstance(built_wrapper, OptimWrapperDict)
+    wrappers = dict(built_wrapper.items()) if several else {"": built_wrapper}
     states = checkpoint["optimizer"] if several else {"": checkpoint["optimizer"]}
     for name, wrapper in wrappers.items():
-        state = states.get(name) if isinstance(states, Mapping) else None
-        saved = state.get("param_groups") if isinstance(state, Mapping) else None
+        state: Any = states.get(name) if isinstance(states, Mapping) else None
+        saved: Any = state.get("param_groups") if isinstance(state, Mapping) else None
         built = wrapper.optimizer.param_groups
         kind = type(wrapper.optimizer).__name__
         if not _same_kind(built, saved):

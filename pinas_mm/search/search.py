@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
-from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
@@ -57,7 +56,7 @@ class Search:
     """
 
     def __init__(
-        self, model: nn.Module, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
+        self, model: Any, settings: SearchSettings, work_dir: str | Path, checkpoint: str = ""
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
         file = is_main_process() and Path(checkpoint).is_file()
@@ -65,7 +64,9 @@ class Search:
         settings.check(model)
         self.objectives, space = settings.objectives, model.backbone.space
         # It knows no budget yet: what it is told wrongly is said before images are read.
-        self.sampler = build_sampler(settings.sampler, space, None, self.objectives, settings.seed)
+        self.sampler: Any = build_sampler(
+            settings.sampler, space, None, self.objectives, settings.seed
+        )
         self._latency: dict[str, Any] | None = None
         self.evaluator = settings.evaluator(model)
         named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
@@ -73,7 +74,7 @@ class Search:
         size, classes = settings.image_size or self.evaluator.image_size, self._num_classes(model)
         # What the predictions of an architecture go through; heads for training cost nothing then.
         whole = isinstance(model, SinglePath) and settings.num_classes is None
-        self._whole = model.model if whole else None
+        self._whole: Any = model.model if whole else None
         self.cost_table = (
             count_costs(self._whole, size, names=names)
             if whole
@@ -160,7 +161,7 @@ class Search:
             self._facts,
         )
 
-    def _num_classes(self, model: nn.Module) -> int:
+    def _num_classes(self, model: Any) -> int:
         if self.settings.num_classes is not None:
             return self.settings.num_classes
         head = getattr(getattr(model, "model", model), "head", None)
@@ -172,7 +173,7 @@ class Search:
         linear = count_costs(network_in(self._whole), size, classes, names=names)
         return all(linear[name].fixed == self.cost_table[name].fixed for name in names)
 
-    def _measured(self, model: nn.Module) -> AdditiveCost:
+    def _measured(self, model: Any) -> AdditiveCost:
         backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
         options.setdefault("in_channels", backbone.in_channels)
@@ -194,7 +195,7 @@ class Search:
         self._facts["Latency"] = fact
         return table.additive()
 
-    def _open_record(self, model: nn.Module) -> Record:
+    def _open_record(self, model: Any) -> Record:
         settings = self.settings
         return Record(
             url=settings.storage or (self.work_dir / RECORD).resolve(),
@@ -210,7 +211,7 @@ class Search:
             patience=settings.storage_timeout,
         )
 
-    def _identity(self, model: nn.Module) -> dict[str, Any]:
+    def _identity(self, model: Any) -> dict[str, Any]:
         """What makes evaluations comparable; budget, sampler and number of trials may differ."""
         settings = self.settings
         objective = any(objective.name == "latency" for objective in self.objectives)

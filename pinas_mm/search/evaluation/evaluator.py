@@ -167,7 +167,8 @@ class Evaluator:
             if not archs:
                 return []
             subnets = self._subnets(archs, recalibrate=self._calibration is not None)
-            calibration = self._calibration if subnets.recalibrated else Batches.of([])
+            given = self._calibration if subnets.recalibrated else None
+            calibration = Batches.of([]) if given is None else given
             steps = _Steps(len(calibration) + len(self._images), progress)
             for number, batch in enumerate(calibration):
                 inputs, targets = self.score.prepare_calibration(batch, number)

@@ -175,7 +175,7 @@ class _Seeded(Dataset[Any]):
     """A data set whose samples depend on seed and index alone, in any process and order."""
 
     def __init__(self, dataset: dict[str, Any] | Dataset[Any], seed: int) -> None:
-        self._dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self._dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if hasattr(self._dataset, "full_init"):
             self._dataset.full_init()
         self._seed = seed

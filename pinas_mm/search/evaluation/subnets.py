@@ -40,7 +40,7 @@ def borrowed(module: nn.Module) -> Iterator[None]:
         for norm, *_ in norms:
             norm.num_batches_tracked = None
         for norm in synchronized:
-            norm.forward = types.MethodType(_BatchNorm.forward, norm)
+            norm.__dict__["forward"] = types.MethodType(_BatchNorm.forward, norm)
         with torch.no_grad():
             yield
     finally:

@@ -51,7 +51,8 @@ class Evaluations:
             self._forget(start)
         anew, fresh, rest = self._settled.split(trials)
         if anew:
-            self._evaluated, self._states = [], Counter()
+            self._evaluated.clear()
+            self._states.clear()
         self._evaluated += self._within(fresh)
         self._states += _counted(fresh, left_out)
         evaluated = [*self._evaluated, *self._within(rest)]

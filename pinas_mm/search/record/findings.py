@@ -69,7 +69,8 @@ class Findings:
         """
         gains = self._gains()
         fronts = pareto_fronts(gains)
-        order = np.lexsort(([e.trial for e in self.evaluated], -gains[:, 0], fronts))
+        trials = np.array([e.trial for e in self.evaluated])
+        order = np.lexsort((trials, -gains[:, 0], fronts))
         return [self.evaluated[i] for i in order[:number]]
 
     def front(self) -> list[Evaluated]:

@@ -63,10 +63,10 @@ def best_table(findings: Findings, number: int = 10) -> Table:
     table.add_column("trial", justify="right")
     if front:
         table.add_column("front")
-    for index, evaluated in enumerate(best):
+    for index, row in enumerate(best):
         cells = [column.texts[index] for column in made]
-        mark = ["*" if evaluated.trial in front else ""] if front else []
-        table.add_row(str(index + 1), str(evaluated.arch), *cells, str(evaluated.trial), *mark)
+        mark = ["*" if row.trial in front else ""] if front else []
+        table.add_row(str(index + 1), str(row.arch), *cells, str(row.trial), *mark)
     return table
 
 
@@ -74,8 +74,8 @@ def _value(findings: Findings, row: Evaluated, name: str) -> float | None:
     for objective, value in zip(findings.objectives, row.values, strict=True):
         if objective.name == name:
             return value
-    value = row.metrics.get(name) if name not in cost_names() else None
-    return row.costs.get(name) if value is None else value
+    metric = row.metrics.get(name) if name not in cost_names() else None
+    return row.costs.get(name) if metric is None else metric
 
 
 def _texts(name: str, values: Sequence[float | None]) -> tuple[str, ...]:

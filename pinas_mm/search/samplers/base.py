@@ -72,7 +72,7 @@ class ArchSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Optuna's method: one categorical parameter a choice block."""
-        return distributions(self.space)
+        return {**distributions(self.space)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -21,7 +21,7 @@ def descriptors(space: SearchSpace) -> NDArray[Any]:
         Shape (candidates, d): numbers that are the same for all candidates are left out.
     """
     kinds = list(dict.fromkeys(type(candidate) for candidate in space.candidates))
-    columns = []
+    columns: list[NDArray[Any]] = []
     for kind in kinds:
         mine = np.array([type(candidate) is kind for candidate in space.candidates])
         own = np.array([c.numbers() for c in space.candidates if type(c) is kind], dtype=float)

@@ -76,7 +76,7 @@ class Partition:
         scores scaled to [0, 1].
         """
         node, steps = self.root, []
-        while node.classifier is not None:
+        while node.good is not None and node.bad is not None:
             good = self._bound(node.good, node, exploration)
             bad = self._bound(node.bad, node, exploration)
             steps.append((node.classifier, good >= bad))

@@ -64,7 +64,7 @@ def check_truth(
             )
 
 
-def missed(sample: BaseDataElement) -> BaseDataElement:
+def missed(sample: Any) -> BaseDataElement:
     """A prediction of one box that hits nothing, of score 0: what COCO's evaluation, which refuses
     empty results, then gives is what it would give for none.
 
@@ -83,6 +83,7 @@ def missed(sample: BaseDataElement) -> BaseDataElement:
 def _same_image(entry: dict[str, Any], sample: BaseDataElement) -> bool:
     """Whether name and size are one image's, as far as both are known; it may be turned."""
     name, path = entry.get("file_name"), sample.get("img_path")
+    size: tuple[Any, Any]
     size, shape = (entry.get("width"), entry.get("height")), sample.get("ori_shape")
     named = not name or not path or Path(name).name == Path(path).name
     return named and (None in size or not shape or sorted(size) == sorted(shape[:2]))

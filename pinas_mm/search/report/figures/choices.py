@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -95,7 +95,7 @@ def shares(archs: Sequence[Arch], space: SearchSpace) -> NDArray[Any]:
     """Share of architectures with each candidate in each block, shape (blocks, candidates); NaN
     where one may not stand.
     """
-    choices = np.array(archs).reshape(-1, space.num_blocks)
+    choices: NDArray[Any] = np.array(archs).reshape(-1, space.num_blocks)
     found = (choices[:, :, None] == np.arange(space.num_candidates)).mean(axis=0)
     return np.where(space.mask, found, np.nan)
 
@@ -106,7 +106,7 @@ def candidate_label(index: int, candidate: Operation) -> str:
 
 
 def _heat(
-    axis: Axes, space: SearchSpace, values: NDArray[Any], title: str, note: str, **colors: object
+    axis: Axes, space: SearchSpace, values: NDArray[Any], title: str, note: str, **colors: Any
 ) -> None:
     """Draws values of shape (blocks, candidates), the stages apart."""
     starts = np.concatenate([[0], np.cumsum(space.depths)])
@@ -151,7 +151,8 @@ def _heat(
         color=INK,
     )
     numbers = [i + 1 for depth in space.depths for i in range(depth)]
-    axis.set_xticks(places, numbers if max(numbers) > 1 else [""] * len(numbers), color=MUTED)
+    texts = map(str, numbers) if max(numbers) > 1 else [""] * len(numbers)
+    axis.set_xticks(places, list(texts), color=MUTED)
     axis.set(xlim=(places[0] - 0.55, places[-1] + 0.55), ylim=(below[-1] + 0.05, below[0] - 0.05))
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -160,10 +161,10 @@ def _heat(
         mesh, ax=axis, pad=0.015, fraction=0.04, aspect=40 if crowded else 14
     )
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bar.outline.set_visible(False)
+    cast(Any, bar.outline).set_visible(False)
 
 
-def _write(axis: Axes, places: NDArray[Any], values: NDArray[Any], mesh: object) -> None:
+def _write(axis: Axes, places: NDArray[Any], values: NDArray[Any], mesh: Any) -> None:
     signed = bool((values < 0).any())
     for block, candidates in enumerate(values):
         for candidate, value in enumerate(candidates):

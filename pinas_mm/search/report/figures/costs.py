@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def draw_costs(findings: Findings) -> Figure:
         aspect=30,
         ticks=MaxNLocator(6, integer=True),
     )
-    bar.outline.set_visible(False)
+    cast(Any, bar.outline).set_visible(False)
     figure.legend(
         handles=[
             Line2D([], [], color=INK, lw=1, marker="o", mfc="none", mew=1, label="Pareto front"),

@@ -144,7 +144,7 @@ def _draw_row(
         channels = stem.stem_channels(space.widths)
         _caption(axis, 0.05, 0.95, "stem", channels, stem.stem_reduction, small)
     for index, box in enumerate(row):
-        color = _color(box.choice, space.num_candidates)
+        color: Any = _color(box.choice, space.num_candidates)
         _box(axis, box.x + 0.06, 0.88, box.height, color)
         candidate = space.candidates[box.choice]
         ink = ink_on(to_rgb(color))

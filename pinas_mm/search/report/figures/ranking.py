@@ -37,7 +37,7 @@ def draw_ranking(
     """
     figure, axes = panels(2, 4.6)
     number, kendall = ranking.number, ranking.kendall
-    style = dict(s=14 if number < MOST_SHAPES else 3, color=POINT, linewidths=0)
+    style: dict[str, Any] = dict(s=14 if number < MOST_SHAPES else 3, color=POINT, linewidths=0)
     style |= dict(alpha=0.75 if number < 300 else 0.35, rasterized=number > MOST_SHAPES)
     names = label(metric.name), label(score.name)
     axes[0].scatter(scores, true, **style)
