@@ -229,7 +229,7 @@ def _yaml(text: str) -> Iterator[Row]:
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-class _Yaml(_Loader):
+class _Yaml(_Loader):  # type: ignore[misc]  # Of two, which PyYAML's build tells.
     """All scalars are texts: an architecture 0123 is no number. A key stands once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:

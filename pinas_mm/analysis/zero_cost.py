@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -161,7 +162,7 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
                     if parameter not in parameters:
                         magnitude = parameter.detach().double().abs()
                         parameters[parameter] = nn.Parameter(magnitude)
-                    module._parameters[name] = parameters[parameter]
+                    cast(dict[str, Any], module._parameters)[name] = parameters[parameter]
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():
                     module._buffers[name] = buffer.double()
@@ -174,7 +175,7 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
             if forward is not None:
                 norm.__dict__["forward"] = forward
         for owner, tensors in held:
-            owner.update(tensors)
+            cast(dict[str, Any], owner).update(tensors)
         for module, mode in modes:
             module.training = mode
 

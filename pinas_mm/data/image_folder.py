@@ -16,7 +16,7 @@ from pinas_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class ImageFolder(ImageNet):
+class ImageFolder(ImageNet):  # type: ignore[misc]  # mmpretrain has no types.
     """mmpretrain's ImageNet for a user's own folders too.
 
     Images are those that ``meta/{split}.txt`` lists, or else all in the folder of the split but

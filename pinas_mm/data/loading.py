@@ -27,7 +27,7 @@ PLACES = 2**20
 
 # The libraries' inferencers look for mmcv's name; with _scope_='pinas_mm' it is ours.
 @TRANSFORMS.register_module(name=["LoadImage", "LoadImageFromFile"])
-class LoadImage(LoadImageFromFile):
+class LoadImage(LoadImageFromFile):  # type: ignore[misc]  # mmcv has no types.
     """mmcv's LoadImageFromFile, with one image for each file (see
     :func:`~pinas_mm.data.decoding.decode`) and strict about broken ones.
 

@@ -179,14 +179,14 @@ def link_space(cfg: Config) -> None:
         return
     for network, space in zip(network_configs(cfg), networks, strict=True):
         if space is None or space == SearchSpace():
-            network.space = copy.deepcopy(cfg.space)
+            network["space"] = copy.deepcopy(cfg.space)
         elif space != top:
             if top != SearchSpace():
                 raise UserError(
-                    f"config {cfg.filename}: space is {top}, that of {network.type} in model is "
+                    f"config {cfg.filename}: space is {top}, that of {network['type']} in model is "
                     f"{space}: say it once, as space = dict(...)"
                 )
-            cfg.space = copy.deepcopy(network.space)
+            cfg.space = copy.deepcopy(network["space"])
 
 
 def _read(name: str) -> Config:
@@ -241,10 +241,10 @@ def _link_changed(cfg: Config, before: tuple[SearchSpace | None, list[Any]]) -> 
     """After options: what one of the two places says anew, the other says too."""
     top, networks = _spaces(cfg)
     if top == before[0] and networks and networks != before[1] and "space" in cfg:
-        cfg.space = copy.deepcopy(network_configs(cfg)[0].space)
+        cfg.space = copy.deepcopy(network_configs(cfg)[0]["space"])
     elif top is not None and networks == before[1]:
         for network in network_configs(cfg):
-            network.space = copy.deepcopy(cfg.space)
+            network["space"] = copy.deepcopy(cfg.space)
     elif top is not None and any(space != top for space in networks):
         raise UserError(
             f"--cfg-options: space is {top}, the model's {networks[0]}: set space alone"

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from mmengine import registry as roots
 from mmengine.config import Config
@@ -185,7 +185,7 @@ def _hint(error: BaseException) -> str:
         known = {
             name
             for cls in [one for one in classes if inspect.isclass(one)][:1]
-            for base in cls.__mro__[:-1]
+            for base in cast(tuple[Any, ...], cls.__mro__[:-1])
             for name in inspect.signature(base.__init__).parameters
         }
         near = _near(argument[1], known - {"self", "args", "kwargs"})

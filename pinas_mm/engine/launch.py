@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -115,7 +115,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     Raises:
         UserError: data, annotations or checkpoint are missing or broken, or the sets too small.
     """
-    check_data_sets(cfg, splits)
+    check_data_sets(cast(Any, cfg), splits)
     cfg.resume = bool(cfg.get("resume")) and "train" in splits
     if cfg.resume and not cfg.get("load_from"):
         use_resume(cfg, "auto")

@@ -27,7 +27,10 @@ from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.space import Arch
 
 # It stands before one of mmengine's loops among a class's bases.
-_Loop = ValLoop if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Loop = ValLoop
+else:
+    _Loop = object
 
 
 class _SupernetLoop(_Loop):
@@ -206,7 +209,7 @@ class RetrievalLoop(BaseLoop):
     @torch.no_grad()
     def _views(self, model: torch.nn.Module) -> list[list[torch.Tensor]]:
         """Batches of two views of this rank's images."""
-        preprocessor = model.data_preprocessor
+        preprocessor: Any = model.data_preprocessor
         wanted = -(-self.num_images // get_world_size())
         batches: list[list[torch.Tensor]] = []
         for index, data in enumerate(self.dataloader):

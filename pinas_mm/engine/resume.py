@@ -158,7 +158,7 @@ class ResumeHook(Hook):
         if isinstance(loop, IterBasedTrainLoop):
             # mmengine takes as many batches as there were, which decodes them.
             done = itertools.repeat(None, loop.iter)
-            loop.dataloader_iterator = itertools.chain(done, loop.dataloader_iterator)
+            vars(loop)["dataloader_iterator"] = itertools.chain(done, loop.dataloader_iterator)
         elif batches.skipped:
             run_iter = loop.run_iter
             loop.run_iter = lambda index, data: run_iter(index + batches.skipped, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -59,7 +59,7 @@ class ShiftHook(Hook):
         """Loads the images."""
         self._begin = time.monotonic()
         model = supernet_algorithm(unwrapped(runner.model))
-        self._data = training_batches(runner.cfg, self.images, self.seed)
+        self._data = training_batches(cast(Any, runner.cfg), self.images, self.seed)
         self._snapshot = Snapshot(model.backbone, runner.iter)
         self._spent = time.monotonic() - self._begin
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
@@ -127,8 +127,9 @@ class Display:
         for handler in self._logger.handlers:
             stream = getattr(handler, "stream", None)
             if console.is_terminal and stream is not None and stream.isatty():
-                handler.setStream(FileProxy(console, stream))
-                self._streams.append((handler, stream))
+                given = cast(logging.StreamHandler[Any], handler)
+                given.setStream(FileProxy(console, stream))
+                self._streams.append((given, stream))
 
     def _look(self) -> None:
         try:

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import is_main_process
@@ -126,7 +126,9 @@ class Search:
                 ``storage_timeout``.
         """
         sampler = options_of(self.settings.sampler).get("type", "")
-        return self.record.findings(self.checkpoint, str(sampler).rpartition(".")[2], patience)
+        return cast(Record, self.record).findings(
+            self.checkpoint, str(sampler).rpartition(".")[2], patience
+        )
 
     def write(self, patience: float | None = None) -> None:
         """Writes ``best.json``, ``best.txt``, ``search.html`` and its pictures to the work dir.

@@ -79,7 +79,8 @@ class Instances:
         """A box and its image's size, where an annotation has both."""
         if not isinstance(annotation, dict) or not _is_id(annotation.get("image_id")):
             return None
-        box, size = annotation.get("bbox"), self.images.get(annotation["image_id"])
+        box: Any = annotation.get("bbox")
+        size = self.images.get(annotation["image_id"])
         return None if size is None or any(_box_faults(box, None)) else (box, size)
 
     def _mask_faults(self, mask: Any, size: tuple[int, int], crowd: bool) -> Iterator[str]:

@@ -54,13 +54,13 @@ class ImageLists(Annotations):
         if lines and lines[0].startswith("\ufeff"):
             yield f"{path} begins with a byte-order mark: save it as UTF-8 without one"
             return
-        allowed = [(number, f"{head} has num_classes") for head, number in self.use.heads.items()]
+        allowed = [(count, f"{head} has num_classes") for head, count in self.use.heads.items()]
         if classes:
             allowed.append((len(classes), "the data set's number of classes is"))
         most, whose = min(allowed, default=(None, ""))
-        for place, line in enumerate(lines, 1):
+        for number, line in enumerate(lines, 1):
             name = line.strip()
-            where = f"{path}, line {place}"
+            where = f"{path}, line {number}"
             if not name:
                 if not self._ours:
                     yield f"{where} is blank: delete it"
@@ -77,7 +77,7 @@ class ImageLists(Annotations):
                         f"{where}: label {label} of {name}: allowed are 0 to {most - 1}, since "
                         f"{whose} {most}; correct one of them"
                     )
-            self._lines.append((place, name))
+            self._lines.append((number, name))
 
     def _folders(self, root: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
         if not root.is_dir():

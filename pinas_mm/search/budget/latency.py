@@ -202,12 +202,13 @@ def measure_latency(
             fixed, done = fixed + timed(following, maps, repeats)[0], done + 1
             told(done / steps)
         cost, errors = AdditiveCost("latency", fixed, table), []
-        for number, arch in enumerate(whole, 1):
-            run = alone = _alone(arch, space, setting, model).to(device)
+        run: Callable[..., Any]
+        for number, one in enumerate(whole, 1):
+            run = alone = _alone(one, space, setting, model).to(device)
             if following is not None:
                 run = functools.partial(following.run, network=alone)
             seconds, *_ = timed(run, images, min(repeats, CHECK_REPEATS))
-            errors.append(abs(float(cost.of([arch])[0]) / seconds - 1))
+            errors.append(abs(float(cost.of(np.array([one]))[0]) / seconds - 1))
             told((done + number) / steps)
     spread = statistics.median(spread for *_, spread in measured.values())
     error = statistics.median(errors) if errors else None
@@ -218,7 +219,9 @@ def _alone(
     arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
 ) -> PiNASBackbone:
     """An architecture's own network, with the model's weights where there is one."""
-    options = {name: setting.get(name) for name in ("in_channels", "strides", "dilations")}
+    options: dict[str, Any] = {
+        name: setting.get(name) for name in ("in_channels", "strides", "dilations")
+    }
     if model is None:
         return PiNASBackbone(arch, space, out_indices=(len(space.depths) - 1,), **options).eval()
     supernet = network_in(model)
@@ -252,7 +255,7 @@ def setting_of(
     """All that a table depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     threads = process_threads() if num_threads is None else num_threads
-    numbers = dict(
+    numbers: dict[str, Any] = dict(
         image_size=size,
         batch_size=batch_size,
         in_channels=in_channels,

@@ -68,7 +68,9 @@ class Evaluator:
     ) -> None:
         self.memory = parse_bytes(memory)
         score.bind(model)
-        self.score, self.backbone, self._model = score, score.backbone, model
+        # Of either kind, which have no method in common.
+        self.score: Any = score
+        self.backbone, self._model = score.backbone, model
         self._images = Batches.of(images)
         self._calibration = None if calibration is None else Batches.of(calibration)
         if not self._images.sizes:

@@ -195,7 +195,7 @@ def _fault_of_result(trial: FrozenTrial, objectives: int) -> str | None:
     return None if trial.datetime_start and trial.datetime_complete else "it has no time"
 
 
-def _is_choice(value: Any, choices: tuple[int, ...]) -> bool:
+def _is_choice(value: Any, choices: tuple[Any, ...]) -> bool:
     return isinstance(value, Real) and value in choices
 
 

@@ -66,9 +66,9 @@ class Beside:
         if self._process is None:
             return
         process, self._process = self._process, None
-        _, said = process.communicate()
+        _, errors = process.communicate()
         if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
+            lines = errors.decode(errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"its process ended with status {process.returncode}"
             raise UserError(f"the report cannot be written now ({said}): the search goes on")
 

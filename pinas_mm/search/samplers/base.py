@@ -62,7 +62,9 @@ class ArchSampler(BaseSampler):
         self._others = RandomSampler(seed)
 
     @abc.abstractmethod
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """The architecture to evaluate next as candidate indices; None means any.
 
         A proposal that is seen or infeasible is replaced by a near one that is not.
@@ -128,13 +130,13 @@ class ArchSampler(BaseSampler):
 
     def _proposals(
         self, study: Study, trial: FrozenTrial, history: History, rng: np.random.Generator
-    ) -> Iterator[Sequence[int] | None]:
+    ) -> Iterator[Sequence[int] | NDArray[Any] | None]:
         """Proposals until one may be taken; the last of them is replaced by a near one."""
         yield self.propose(history, rng)
 
     def _choose(
         self,
-        proposals: Iterator[Sequence[int] | None],
+        proposals: Iterator[Sequence[int] | NDArray[Any] | None],
         seen: frozenset[tuple[int, ...]],
         fixed: dict[int, int],
         rng: np.random.Generator,

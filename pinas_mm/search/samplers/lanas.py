@@ -80,7 +80,9 @@ class LaNASSampler(ArchSampler):
         self.parents, self.greed = parents, greed
         self._learned: tuple[bytes, Path] | None = None
 
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """An architecture of the most promising part; any while there are few results."""
         if len(history) < 2 or len(history) + len(history.pending) < self.startup:
             return None

@@ -76,7 +76,9 @@ class PredictorSampler(ArchSampler):
         # By view: what was fitted to, and the hyperparameters.
         self._fitted: dict[bool, tuple[bytes, NDArray[Any]]] = {}
 
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """The architecture of the largest expected improvement; any while there are few results."""
         started = len(history) + len(history.pending)
         if len(history) < 2 or started < self.startup:

@@ -66,7 +66,8 @@ class FeatureScore(Score):
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of what it scores on."""
-        return tuple(self.prepare(batch, 0)[0].shape[-2:])
+        height, width = self.prepare(batch, 0)[0].shape[-2:]
+        return height, width
 
     @property
     def following(self) -> list[nn.Module]:
@@ -147,7 +148,8 @@ class ArchScore(Score):
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of normalized images."""
-        return tuple(self.inputs(batch).shape[-2:])
+        height, width = self.inputs(batch).shape[-2:]
+        return height, width
 
     def inputs(self, batch: dict[str, Any]) -> torch.Tensor:
         """Normalized images (N, C, H, W) of a loaded batch, in the network's precision."""

@@ -39,7 +39,7 @@ class ClassificationScore(FeatureScore):
         return dict(inputs=data["inputs"].to(dtype), data_samples=data.get("data_samples"))
 
     @property
-    def classifier(self) -> nn.Module:
+    def classifier(self) -> Any:
         """The model inside."""
         return self.model.model
 

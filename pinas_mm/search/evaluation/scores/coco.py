@@ -54,7 +54,8 @@ def check_truth(
                 "instances along: name their annotation file in search.score.metrics, or add "
                 "'instances' to meta_keys of PackDetInputs, with test_mode=True"
             )
-        image, entry = sample.img_id, truth.imgs.get(sample.img_id)
+        image = sample.get("img_id")
+        entry = truth.imgs.get(image)
         if entry is None or not _same_image(entry, sample):
             known = "does not have" if entry is None else f"has {_named(entry)} as"
             raise UserError(

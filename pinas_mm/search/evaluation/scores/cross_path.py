@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -126,7 +126,7 @@ class CrossPathScore(FeatureScore):
         backbone, neck = self.model.teacher_networks
         own = calibration is not None
         subnets = Subnets(backbone, self.paths(), limit, [neck], own)
-        for number, batch in enumerate(calibration if subnets.recalibrated else ()):
+        for number, batch in enumerate((calibration or ()) if subnets.recalibrated else ()):
             inputs, _ = self.prepare_calibration(batch, number)
             subnets.calibrate(inputs, lambda archs, feats: neck(feats))
         batches = []
@@ -140,7 +140,7 @@ class CrossPathScore(FeatureScore):
                     keys[index] = F.normalize(neck(feats)[0], dim=1)
 
             subnets.run(self.views(batch, number, SCORING, 2)[1], end)
-            batches.append(torch.stack(keys))
+            batches.append(torch.stack(cast(list[torch.Tensor], keys)))
         ends = torch.tensor([keys.shape[1] for keys in batches]).cumsum(0).tolist()
         self._bounds = list(zip([0, *ends], ends, strict=False))
         self._keys = torch.cat(batches, dim=1)
@@ -165,7 +165,8 @@ class CrossPathScore(FeatureScore):
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of views."""
-        return tuple(self.prepare_calibration(batch, 0)[0].shape[-2:])
+        height, width = self.prepare_calibration(batch, 0)[0].shape[-2:]
+        return height, width
 
     def prepare_calibration(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, None]:
         """One augmented view."""
@@ -173,7 +174,7 @@ class CrossPathScore(FeatureScore):
 
     def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, _Keys]:
         """The student's view, and the teacher's keys."""
-        keys = _Keys(self._keys, *self._bounds[number])
+        keys = _Keys(cast(torch.Tensor, self._keys), *self._bounds[number])
         return self.views(batch, number, SCORING, 2)[0], keys
 
     def new_tally(self) -> _Tally:

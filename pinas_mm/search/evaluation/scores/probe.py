@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES
@@ -39,7 +38,7 @@ class ProbeScore(ClassificationScore):
             raise UserError(f"topk is {topk}: give whole numbers of at least 1")
         self.names = tuple(f"accuracy/top{k}" for k in self.topk)
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Any) -> None:
         """Raises :class:`UserError` for other models, and where there are fewer classes than k."""
         super().check(model)
         classes = getattr(model.model.head, "num_classes", None)
@@ -73,5 +72,5 @@ class ProbeScore(ClassificationScore):
 
     def metrics(self, tally: _Tally) -> dict[str, float]:
         """Percentages."""
-        shares = (100 * count / tally.images for count in tally.correct.tolist())
-        return dict(zip(self.names, shares, strict=True))
+        shares = (100 * count / tally.images for count in torch.as_tensor(tally.correct).tolist())
+        return dict(zip(self.names or (), shares, strict=True))
