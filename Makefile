@@ -3,16 +3,22 @@ VENV ?= .venv
 SEED ?= 0
 RUN = $(VENV)/bin/python
 
-.PHONY: help install demo demo-full demo-task test test-gpu lint
+# Worksteal: a process that has none left takes tests of another's.
+TESTS = $(RUN) -m pytest -n $(shell nproc) --dist worksteal
+
+.PHONY: help install demo demo-full demo-task test test-all test-gpu coverage lint types
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes)"
 	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
-	@echo "make test       the tests"
+	@echo "make test       the tests but the slow ones"
+	@echo "make test-all   all tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
+	@echo "make coverage   all tests; fails where they take less than 90 % of the branches"
 	@echo "make lint       ruff"
+	@echo "make types      mypy, strict"
 
 install:
 	@bash tools/install.sh $(VENV)
@@ -27,7 +33,13 @@ demo-task: install
 	@$(RUN) tools/demo_task.py --seed $(SEED)
 
 test: install lint
-	@$(RUN) -m pytest -n $(shell nproc) --dist worksteal
+	@$(TESTS) -m "not slow"
+
+test-all: install lint
+	@$(TESTS)
+
+coverage: install
+	@$(TESTS) --cov --cov-report=term
 
 # On a machine with a GPU; the other tests hide it.
 test-gpu: install
@@ -35,3 +47,6 @@ test-gpu: install
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: install
+	@$(RUN) -m mypy
