@@ -52,7 +52,7 @@ class SinglePath(SupernetAlgorithm):
 
     Example:
         >>> model = dict(type='pinas_mm.SinglePath', model=dict(
-        ...     type='mmdet.FCOS', backbone=dict(type='pinas_mm.PiNASSupernet', ...), ...))
+        ...     type='mmdet.FCOS', backbone=dict(type='pinas_mm.PiNASSupernet')))
     """
 
     def __init__(

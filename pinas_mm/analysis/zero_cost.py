@@ -134,7 +134,9 @@ def grad_norm(loss: torch.Tensor, parameters: Iterable[nn.Parameter]) -> float:
         At least 0; more is better.
 
     Example:
-        >>> grad_norm(F.cross_entropy(network(images), labels), network.parameters())
+        >>> score = grad_norm(F.cross_entropy(network(images), labels), network.parameters())
+        >>> score >= 0
+        True
     """
     gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
     return sum(float(g.double().norm()) for g in gradients if g is not None)

@@ -76,8 +76,9 @@ def hand_over(
             search space, the images are not there, the folder cannot be written or holds something.
 
     Example:
-        >>> handed = hand_over('winner', 'work_dirs/fcos', Config.fromfile('fcos.py'), '312')
-        >>> handed.config
+        >>> cfg = Config.fromfile('fcos.py')  # doctest: +SKIP
+        >>> handed = hand_over('winner', 'work_dirs/fcos', cfg, '312')  # doctest: +SKIP
+        >>> handed.config  # doctest: +SKIP
         PosixPath('/home/me/winner/winner.py')
     """
     check_targets([], force=force, folder=str(folder))

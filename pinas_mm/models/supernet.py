@@ -41,7 +41,7 @@ class PiNASSupernet(Network):
         init_cfg: mmengine's weight initialization.
 
     Example:
-        >>> supernet = PiNASSupernet()
+        >>> supernet = PiNASSupernet().eval()
         >>> supernet(torch.zeros(1, 3, 64, 64), '301-3231-203213-032')[0].shape
         torch.Size([1, 2048, 2, 2])
     """

@@ -28,8 +28,9 @@ class Module(Operation):
         name: for pages and figures; None is its type's.
 
     Example:
-        >>> dict(type='pinas_mm.Module', norm_cfg='norm_cfg',
-        ...      cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
+        >>> candidate = dict(
+        ...     type='pinas_mm.Module', norm_cfg='norm_cfg',
+        ...     cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
     """
 
     cfg: dict[str, Any]

@@ -23,7 +23,7 @@ from pinas_mm.search.evaluation.images import load_batches
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
-from pinas_mm.search.samplers import build_sampler
+from pinas_mm.search.samplers import ArchSampler, build_sampler
 from pinas_mm.search.settings import SearchSettings, options_of
 from pinas_mm.search.worker import work
 from pinas_mm.space.cost import AdditiveCost
@@ -64,9 +64,7 @@ class Search:
         settings.check(model)
         self.objectives, space = settings.objectives, model.backbone.space
         # It knows no budget yet: what it is told wrongly is said before images are read.
-        self.sampler: Any = build_sampler(
-            settings.sampler, space, None, self.objectives, settings.seed
-        )
+        self.sampler = build_sampler(settings.sampler, space, None, self.objectives, settings.seed)
         self._latency: dict[str, Any] | None = None
         self.evaluator = settings.evaluator(model)
         named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
@@ -76,7 +74,7 @@ class Search:
         whole = isinstance(model, SinglePath) and settings.num_classes is None
         self._whole: Any = model.model if whole else None
         self.cost_table = (
-            count_costs(self._whole, size, names=names)
+            count_costs(model.model, size, names=names)
             if whole
             else count_costs(model.backbone, size, classes, names=names)
         )
@@ -88,7 +86,7 @@ class Search:
         if settings.latency is not None or LATENCY in named:
             costs.append(self._measured(model))
         self.budget = Budget(space, costs, settings.constraints)
-        self.sampler.budget = self.budget
+        cast(ArchSampler, self.sampler).budget = self.budget
         self.record = self._open_record(model) if is_main_process() else None
 
     def run(

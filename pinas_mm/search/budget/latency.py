@@ -202,12 +202,12 @@ def measure_latency(
             fixed, done = fixed + timed(following, maps, repeats)[0], done + 1
             told(done / steps)
         cost, errors = AdditiveCost("latency", fixed, table), []
-        run: Callable[..., Any]
         for number, one in enumerate(whole, 1):
-            run = alone = _alone(one, space, setting, model).to(device)
+            alone = _alone(one, space, setting, model).to(device)
+            whole_run: Callable[..., Any] = alone
             if following is not None:
-                run = functools.partial(following.run, network=alone)
-            seconds, *_ = timed(run, images, min(repeats, CHECK_REPEATS))
+                whole_run = functools.partial(following.run, network=alone)
+            seconds, *_ = timed(whole_run, images, min(repeats, CHECK_REPEATS))
             errors.append(abs(float(cost.of(np.array([one]))[0]) / seconds - 1))
             told((done + number) / steps)
     spread = statistics.median(spread for *_, spread in measured.values())

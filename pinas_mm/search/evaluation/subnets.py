@@ -137,7 +137,8 @@ class Subnets:
                 end(archs, maps[:-1])
 
         self._train(True)
-        return self.tree.walk((images,), run, ended, _nbytes, self._limit)
+        source: Maps = (images,)
+        return self.tree.walk(source, run, ended, _nbytes, self._limit)
 
     def run(
         self,
@@ -166,7 +167,8 @@ class Subnets:
                 end(archs, maps[:-1])
 
         self._train(False)
-        return self.tree.walk((images,), run, ended, _nbytes, self._limit)
+        source: Maps = (images,)
+        return self.tree.walk(source, run, ended, _nbytes, self._limit)
 
     def drop(self, archs: Iterable[int]) -> None:
         """Leaves out subnets from here on; the others keep their indices and statistics."""

@@ -51,9 +51,10 @@ class StudyLock:
         file: the SQLite file, where it is one.
 
     Example:
-        >>> lock = StudyLock(storage.engine, 'search', Path('search.db'))
+        >>> lock = StudyLock(sqlalchemy.create_engine('sqlite://'), 'search')
         >>> with lock() as connection:
-        ...     connection.execute(...)
+        ...     connection.exec_driver_sql('SELECT 1').scalar()
+        1
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study: str, file: Path | None = None) -> None:

@@ -113,7 +113,7 @@ class PredictScore(FeatureScore):
         images as they are.
         """
         for metric in self._metrics:
-            metric.dataset_meta = images.metainfo or None
+            metric.dataset_meta = cast(Any, images.metainfo or None)
         calls: list[torch.Tensor] = []
         hook = self.backbone.register_forward_pre_hook(lambda _, args: calls.append(args[0]))
         try:
