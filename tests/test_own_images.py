@@ -6,6 +6,8 @@ import torch
 from conftest import CONFIGS, NAMES
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 MODES = {1: ("L", "grayscale"), 4: ("RGBA", "unchanged")}
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # A worker that says what is done with it, and the process that starts it.
 WORKER = """
 import sys, time
