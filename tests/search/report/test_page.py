@@ -15,9 +15,10 @@ from pinas_mm.search.report.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
-pytestmark = pytest.mark.skipif(
+chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed here: bash tools/install_debian.sh"
 )
+pytestmark = [chromium, pytest.mark.slow]
 
 # What the browser is asked once the page's own script has run.
 PROBE = """<script>
