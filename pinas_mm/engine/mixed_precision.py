@@ -7,7 +7,6 @@ from typing import Any, cast
 import torch
 from mmengine.optim import AmpOptimWrapper as GPUAmpOptimWrapper
 from mmengine.optim import OptimWrapper
-from torch.amp.grad_scaler import GradScaler
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIM_WRAPPERS
@@ -52,7 +51,8 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
             super().__init__(cast(Any, loss_scale), cast(Any, dtype), use_fsdp, **kwargs)
         if self.cast_dtype is torch.bfloat16:
             self._scale_update_param = None
-            self.loss_scaler: Any = GradScaler("cpu" if on_cpu else "cuda", enabled=False)
+            scaler = torch.amp.GradScaler  # type: ignore[attr-defined]  # So exported.
+            self.loss_scaler: Any = scaler("cpu" if on_cpu else "cuda", enabled=False)
 
 
 def fast_bfloat16() -> bool:
