@@ -7,7 +7,10 @@ DOCS ?= $(VENV)-docs
 SEED ?= 0
 RUN = $(VENV)/bin/python
 
-.PHONY: help install demo demo-full demo-task docs test test-gpu lint
+# Worksteal: a process that has none left takes tests of another's.
+TESTS = $(RUN) -m pytest -n $(shell nproc) --dist worksteal
+
+.PHONY: help install demo demo-full demo-task docs test test-all test-gpu coverage lint types
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
@@ -16,9 +19,12 @@ help:
 	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make docs       the documentation, into site/"
-	@echo "make test       the tests"
+	@echo "make test       the tests but the slow ones"
+	@echo "make test-all   all tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
+	@echo "make coverage   all tests; fails where they take less than 90 % of the branches"
 	@echo "make lint       ruff"
+	@echo "make types      mypy, strict"
 
 install:
 	@STACK=$(STACK) bash tools/install.sh $(VENV)
@@ -41,7 +47,13 @@ $(DOCS)/.installed: requirements/docs.txt
 	@touch $@
 
 test: install lint
-	@$(RUN) -m pytest -n $(shell nproc) --dist worksteal
+	@$(TESTS) -m "not slow"
+
+test-all: install lint
+	@$(TESTS)
+
+coverage: install
+	@$(TESTS) --cov --cov-report=term
 
 # On a machine with a GPU; the other tests hide it.
 test-gpu: install
@@ -49,3 +61,6 @@ test-gpu: install
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: install
+	@$(RUN) -m mypy

@@ -32,7 +32,8 @@ class LongWork:
     def step(self) -> None:
         """Told that one more of the parts is done."""
         self._done += 1
-        self(self._done / self._total)
+        if self._total is not None:
+            self(self._done / self._total)
 
     def __call__(self, fraction: float) -> None:
         """Told the share that is done, 0 to 1."""

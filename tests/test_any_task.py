@@ -16,6 +16,8 @@ from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.export import hand_over
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = REPOSITORY / "configs"
 # With their trainings: what they inherit is the config of one.
 OURS = [str(p.relative_to(CONFIGS)) for p in CONFIGS.glob("*/*pinas-supernet*_search.py")]

@@ -11,6 +11,8 @@ from torch import distributed, multiprocessing
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.models.batch_norm import Statistics, batch_norms
 
+pytestmark = pytest.mark.slow
+
 STEPS = 5
 
 

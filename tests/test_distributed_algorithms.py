@@ -29,6 +29,8 @@ from pinas_mm.search.record.record import Record
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.worker import work
 
+pytestmark = pytest.mark.slow
+
 STEPS, SEED = 4, 3
 SPOS = dict(type="pinas_mm.UniformPaths")
 FAIRNAS = dict(type="pinas_mm.FairPaths", num_paths=4)

@@ -16,6 +16,8 @@ from pinas_mm import ending
 from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.launch import what_training_keeps
 
+pytestmark = pytest.mark.slow
+
 
 def raised(error):
     def main():

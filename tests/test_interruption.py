@@ -11,6 +11,8 @@ from conftest import CONFIGS, REPOSITORY, logged
 from pinas_mm.demo.scalars import training_rows, validation_rows
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 EXACT = ("step", "epoch", "lr", "loss", "similarity", "spread")
 
 

@@ -16,6 +16,8 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 
+pytestmark = pytest.mark.slow
+
 CLASSIFIERS = ["pinas-cls_32xb64_in1k", "pinas-trans_32xb64_in1k"]
 FOLDERS = "imagenet", "coco", "ade20k", "cityscapes"
 PUBLISHED = {

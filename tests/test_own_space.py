@@ -28,6 +28,8 @@ from pinas_mm.registry import OPERATIONS
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 STEPS, TRIALS, CLASSES = 2, 6, 10
 
 

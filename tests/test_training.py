@@ -8,6 +8,8 @@ from conftest import CONFIGS, NAMES, REPOSITORY
 from pinas_mm.compat import fast_bfloat16
 from pinas_mm.weights.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 TWO_STEPS = {"train_dataloader.dataset.indices": 8, "train_cfg.max_epochs": 1}
 ONE_PROCESS = [
     f"{split}_dataloader.{setting}"

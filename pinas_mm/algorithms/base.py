@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -57,12 +57,13 @@ class SupernetAlgorithm(BaseModel):
 
     couples_paths: ClassVar[bool] = False
     backbone: PiNASSupernet
+    data_preprocessor: Any
 
     def __init__(
         self,
-        paths: dict | None = None,
-        data_preprocessor: dict | nn.Module | None = None,
-        init_cfg: dict | None = None,
+        paths: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | nn.Module | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         if isinstance(data_preprocessor, dict):
             data_preprocessor = MODELS.build(data_preprocessor)
@@ -102,14 +103,14 @@ class SupernetAlgorithm(BaseModel):
             step.number = number
             found = self.path_loss(batch, arch, step)
             losses.append({name: _scalar(loss) for name, loss in found.items()})
-        return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
+        return _means(losses)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, torch.Tensor]:
         """mmengine's method: one step up to the optimizer's."""
         return self.run_step(self, data, optim_wrapper)
 
     def run_step(
-        self, call: Callable[..., Any], data: Any, optim_wrapper: OptimWrapper
+        self, call: nn.Module, data: Any, optim_wrapper: OptimWrapper
     ) -> dict[str, torch.Tensor]:
         """A step through the distributed wrapper around this model.
 
@@ -147,7 +148,7 @@ class SupernetAlgorithm(BaseModel):
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
                 # The backward passes of a step are one to gradient accumulation.
                 optim_wrapper._inner_count -= 1
-        return {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+        return _means(logs)
 
     def path_parameters(self, arch: Arch) -> list[nn.Parameter]:
         """What a path's loss may move: of the supernet what the path runs, and all that stands
@@ -183,4 +184,12 @@ def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
     """A loss of a model, which has a list of them where it has several feature maps, as
     ``parse_losses`` counts it.
     """
-    return sum(part.mean() for part in loss) if isinstance(loss, list) else loss.mean()
+    if isinstance(loss, list):
+        return cast(torch.Tensor, sum(part.mean() for part in loss))
+    return loss.mean()
+
+
+def _means(logs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {
+        name: cast(torch.Tensor, sum(log[name] for log in logs)) / len(logs) for name in logs[0]
+    }

@@ -54,7 +54,7 @@ def _wishes(model: nn.Module, number: int) -> Iterator[tuple[str, list[int], lis
         if isinstance(wanted, int):
             yield name, [wanted] * number, list(range(number))
     for name in ("decode_head", "auxiliary_head"):
-        heads = getattr(model, name, None)
+        heads: Any = getattr(model, name, None)
         several = isinstance(heads, nn.ModuleList)
         for place, head in enumerate(heads if several else [heads]):
             key = f"{name}[{place}]" if several else name

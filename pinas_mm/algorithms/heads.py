@@ -71,7 +71,7 @@ class InfoNCEHead(BaseModule):
         dim: int = 128,
         queue_size: int = 49152,
         temperature: float = 0.2,
-        init_cfg: dict | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if dim < 1 or queue_size < 1 or temperature <= 0:
@@ -80,6 +80,8 @@ class InfoNCEHead(BaseModule):
                 "above 0"
             )
         self.temperature = temperature
+        self.queue: torch.Tensor
+        self.queue_ptr: torch.Tensor
         self.register_buffer("queue", F.normalize(torch.randn(dim, queue_size), dim=0))
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
 
@@ -87,7 +89,8 @@ class InfoNCEHead(BaseModule):
         """Mean loss of unit vectors of shape (N, dim), a query and its key in the same row."""
         with torch.autocast(queries.device.type, enabled=False):
             dtype = self.queue.dtype
-            return InfoNCE.apply(queries.to(dtype), keys.to(dtype), self.queue, self.temperature)
+            tensors = queries.to(dtype), keys.to(dtype), self.queue
+            return InfoNCE.apply(*tensors, self.temperature)  # type: ignore[no-untyped-call]  # PyTorch's.
 
     @torch.no_grad()
     def update(self, keys: torch.Tensor) -> None:
@@ -134,7 +137,9 @@ class CrossPathHead(BaseModule):
         init_cfg: mmengine's weight initialization; unused, the head has no weights.
     """
 
-    def __init__(self, pair: dict, cross: bool = True, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, pair: dict[str, Any], cross: bool = True, init_cfg: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(init_cfg)
         self.pair = MODELS.build(pair) if isinstance(pair, dict) else pair
         self.cross = cross

@@ -10,6 +10,7 @@ import torch
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.errors import UserError
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
 from pinas_mm.run_state import run_state
 
@@ -43,13 +44,13 @@ class PiNAS(SupernetAlgorithm):
 
     def __init__(
         self,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        paths: dict | None = None,
-        teacher: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        head: dict[str, Any],
+        paths: dict[str, Any] | None = None,
+        teacher: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         paths = dict(type="pinas_mm.CrossPaths") if paths is None else paths
         super().__init__(paths, data_preprocessor, init_cfg)
@@ -64,12 +65,12 @@ class PiNAS(SupernetAlgorithm):
 
     def init_weights(self) -> None:
         """Initializes the student; the teacher starts as its copy."""
-        super().init_weights()
+        super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
         self.teacher.copy_student(self.backbone, self.neck)
 
     def forward(
         self,
-        inputs: Sequence[torch.Tensor],
+        inputs: Any,
         data_samples: Any = None,
         mode: str = "tensor",
         arch: Any = None,
@@ -99,7 +100,7 @@ class PiNAS(SupernetAlgorithm):
         return self.backbone(inputs, arch)
 
     @property
-    def teacher_networks(self) -> tuple[torch.nn.Module, torch.nn.Module]:
+    def teacher_networks(self) -> tuple[PiNASSupernet, torch.nn.Module]:
         """Backbone and neck that give the keys: the student's where it is its own teacher."""
         owner = self.teacher if hasattr(self.teacher, "backbone") else self
         return owner.backbone, owner.neck

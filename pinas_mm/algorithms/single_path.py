@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -52,16 +52,16 @@ class SinglePath(SupernetAlgorithm):
 
     Example:
         >>> model = dict(type='pinas_mm.SinglePath', model=dict(
-        ...     type='mmdet.FCOS', backbone=dict(type='pinas_mm.PiNASSupernet', ...), ...))
+        ...     type='mmdet.FCOS', backbone=dict(type='pinas_mm.PiNASSupernet')))
     """
 
     def __init__(
         self,
-        model: dict | nn.Module,
-        paths: dict | None = None,
+        model: dict[str, Any] | nn.Module,
+        paths: dict[str, Any] | None = None,
         freeze_backbone: bool = False,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(model, (dict, nn.Module)):
             raise UserError(f"SinglePath's model is {model!r}: give the config of a model")
@@ -70,31 +70,32 @@ class SinglePath(SupernetAlgorithm):
                 raise UserError(f"SinglePath's model {model.get('type')} has no backbone: {GIVE}")
             if data_preprocessor is not None and not model.get("data_preprocessor"):
                 model = {**model, "data_preprocessor": data_preprocessor}
-            model = MODELS.build(model)
-        found = [n for n, m in model.named_modules() if isinstance(m, PiNASSupernet)]
+        built: nn.Module = MODELS.build(model) if isinstance(model, dict) else model
+        found = [n for n, m in built.named_modules() if isinstance(m, PiNASSupernet)]
         if len(found) != 1:
-            backbone = getattr(model, "backbone", None)
+            backbone = getattr(built, "backbone", None)
             its = (
                 "no backbone"
                 if backbone is None
                 else f"its backbone is a {type(backbone).__name__}"
             )
             raise UserError(
-                f"SinglePath needs a model with one supernet, {type(model).__name__} has "
+                f"SinglePath needs a model with one supernet, {type(built).__name__} has "
                 f"{len(found)} and {its}: {GIVE}"
             )
-        super().__init__(paths, model.data_preprocessor, init_cfg)
+        super().__init__(paths, cast(Any, built.data_preprocessor), init_cfg)
         # The model has it: here it would be listed a second time.
         del self._modules["data_preprocessor"]
-        self.model = model
+        self.model = built
         self._place = found[0]
-        check_feature_maps(model, self.backbone)
+        check_feature_maps(built, self.backbone)
         self.check_paths()
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
             self.backbone.requires_grad_(False)
-        self._register_state_dict_hook(_without_inner)
-        self._register_load_state_dict_pre_hook(_with_inner, with_module=True)
+        module: Any = self  # PyTorch leaves these without types.
+        module._register_state_dict_hook(_without_inner)
+        module._register_load_state_dict_pre_hook(_with_inner, with_module=True)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -106,19 +107,19 @@ class SinglePath(SupernetAlgorithm):
             return getattr(model, name)
 
     @property
-    def backbone(self) -> PiNASSupernet:
+    def backbone(self) -> PiNASSupernet:  # type: ignore[override]  # The model's, read only.
         """The supernet, wherever the model has it."""
-        return self.model.get_submodule(self._place)
+        return cast(PiNASSupernet, self.model.get_submodule(self._place))
 
     @property
-    def data_preprocessor(self) -> nn.Module:
+    def data_preprocessor(self) -> Any:  # type: ignore[override]  # The model's, read only.
         """The model's."""
         return self.model.data_preprocessor
 
     def forward(
         self,
         inputs: torch.Tensor,
-        data_samples: list | None = None,
+        data_samples: list[Any] | None = None,
         mode: str = "tensor",
         arch: Any = None,
         step: Step | None = None,
@@ -145,11 +146,11 @@ class SinglePath(SupernetAlgorithm):
         with self.backbone.on(arch):
             return self.model(**batch, mode="loss")
 
-    def val_step(self, data: Any, arch: Any = None) -> list:
+    def val_step(self, data: Any, arch: Any = None) -> list[Any]:
         """Predictions of one architecture."""
         return self.test_step(data, arch)
 
-    def test_step(self, data: Any, arch: Any = None) -> list:
+    def test_step(self, data: Any, arch: Any = None) -> list[Any]:
         """Predictions of one architecture."""
         return self(**self.data_preprocessor(data, False), mode="predict", arch=arch)
 

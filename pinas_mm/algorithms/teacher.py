@@ -113,9 +113,7 @@ class SelfTeacher(BaseModule):
             return embed(backbone, neck, images, arch)
 
 
-def _path_parameters(
-    backbone: PiNASSupernet, neck: nn.Module, arch: Arch
-) -> list[torch.nn.Parameter]:
+def _path_parameters(backbone: PiNASSupernet, neck: nn.Module, arch: Arch) -> list[torch.Tensor]:
     modules = [*backbone.path_modules(arch), neck]
     return [parameter for module in modules for parameter in module.parameters()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from pinas_mm.algorithms.base import Step, SupernetAlgorithm
 from pinas_mm.analysis.feature_shift import one_minus_cosine
 from pinas_mm.analysis.unchanged import seed_all
 from pinas_mm.long_work import LongWork
+from pinas_mm.models.choice_block import ChoiceBlock
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch, SearchSpace
 from pinas_mm.space.paths import FairPaths
@@ -22,7 +24,7 @@ MOTION = "parameter/motion"
 
 def parameter_shift(
     model: SupernetAlgorithm,
-    batches: Sequence[dict],
+    batches: Sequence[dict[str, Any]],
     pairs: int,
     seed: int,
     restore: Callable[[], None],
@@ -47,7 +49,8 @@ def parameter_shift(
     model.train()
     for index, path in enumerate(paths):
         step = with_partners(space, path, model.paths.num_paths, [seed, index])
-        owned = [_trained(model.backbone.block(b)[path[b]]) for b in range(number)]
+        blocks = [cast(ChoiceBlock, model.backbone.block(b)) for b in range(number)]
+        owned = [_trained(block[choice]) for block, choice in zip(blocks, path, strict=False)]
         gradients = _gradients(model, batches, step, owned, seed, restore)
         for block, gradient in enumerate(gradients):
             other = before.get((block, path[block]))
@@ -119,7 +122,9 @@ def with_partners(space: SearchSpace, arch: Arch, number: int, key: Sequence[int
     return [Arch(order[blocks, path % space.counts], space.depths) for path in range(number)]
 
 
-def loss_along(model: SupernetAlgorithm, batch: dict, paths: Sequence[Arch]) -> torch.Tensor:
+def loss_along(
+    model: SupernetAlgorithm, batch: dict[str, Any], paths: Sequence[Arch]
+) -> torch.Tensor:
     """A training step's loss along the first path; the others are its partners where paths are
     coupled. It may move more than gradients: statistics, a teacher, a queue.
 
@@ -141,7 +146,7 @@ def _trained(module: nn.Module) -> list[nn.Parameter]:
 
 def _gradients(
     model: SupernetAlgorithm,
-    batches: Sequence[dict],
+    batches: Sequence[dict[str, Any]],
     paths: Sequence[Arch],
     owned: Sequence[Sequence[nn.Parameter]],
     seed: int,

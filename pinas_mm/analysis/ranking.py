@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.analysis.tau import Concordance
 from pinas_mm.errors import UserError
@@ -85,7 +86,7 @@ class Ranking:
 
 
 def rank(
-    truth: np.ndarray | Sequence[float],
+    truth: NDArray[Any] | Sequence[float],
     scores: Sequence[float],
     costs: Mapping[str, Sequence[float]] | None = None,
     tops: Sequence[int] = TOPS,
@@ -147,7 +148,7 @@ def rank(
         _top(true, scored, tops),
     ]
 
-    def all_of(times: np.ndarray) -> list[float]:
+    def all_of(times: NDArray[Any]) -> list[float]:
         return [value for measure in measures for value in measure(times)]
 
     found = all_of(np.ones(len(scored), dtype=np.int64))
@@ -176,27 +177,27 @@ def rank(
 
 
 # Measures of a resample, given as how often each architecture is taken.
-Measured = Callable[[np.ndarray], Sequence[float]]
+Measured = Callable[[NDArray[Any]], Sequence[float]]
 
 
-def _correlations(true: np.ndarray, scored: np.ndarray) -> Measured:
+def _correlations(true: NDArray[Any], scored: NDArray[Any]) -> Measured:
     pairs = Concordance(true, scored)
     groups = [np.unique(values, return_inverse=True)[1] for values in (true, scored)]
 
-    def measure(times: np.ndarray) -> list[float]:
-        ranks = [_ranks(group, times) for group in groups]
-        return [*pairs.taus(times), _pearson(*ranks, times), _pearson(true, scored, times)]
+    def measure(times: NDArray[Any]) -> list[float]:
+        one, other = (_ranks(group, times) for group in groups)
+        return [*pairs.taus(times), _pearson(one, other, times), _pearson(true, scored, times)]
 
     return measure
 
 
-def _ranks(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _ranks(groups: NDArray[Any], times: NDArray[Any]) -> NDArray[Any]:
     """Ranks in a resample, those of equals their mean."""
     copies = np.bincount(groups, times)
     return (np.cumsum(copies) - copies / 2)[groups]
 
 
-def _pearson(one: np.ndarray, other: np.ndarray, times: np.ndarray) -> float:
+def _pearson(one: NDArray[Any], other: NDArray[Any], times: NDArray[Any]) -> float:
     taken = times > 0
     if not (np.ptp(one[taken]) and np.ptp(other[taken])):
         return np.nan
@@ -205,7 +206,7 @@ def _pearson(one: np.ndarray, other: np.ndarray, times: np.ndarray) -> float:
     return float(times @ (one * other) / np.sqrt(spread))
 
 
-def _partial(true: np.ndarray, scored: np.ndarray, costs: Sequence[np.ndarray]) -> Measured:
+def _partial(true: NDArray[Any], scored: NDArray[Any], costs: Sequence[NDArray[Any]]) -> Measured:
     if not costs:
         return lambda times: [np.nan]
     columns = [true, scored, *costs]
@@ -214,7 +215,7 @@ def _partial(true: np.ndarray, scored: np.ndarray, costs: Sequence[np.ndarray]) 
         for i, j in itertools.combinations(range(len(columns)), 2)
     }
 
-    def measure(times: np.ndarray) -> list[float]:
+    def measure(times: NDArray[Any]) -> list[float]:
         taus = np.eye(len(columns))
         for (i, j), pair in pairs.items():
             taus[i, j] = taus[j, i] = pair.taus(times, weighted=False)[0]
@@ -223,7 +224,7 @@ def _partial(true: np.ndarray, scored: np.ndarray, costs: Sequence[np.ndarray]) 
     return measure
 
 
-def _held_fixed(taus: np.ndarray) -> float:
+def _held_fixed(taus: NDArray[Any]) -> float:
     """The partial correlation of the first two, the others held fixed.
 
     Tau-b is the correlation of the signs of all pairs, so that it may be handled as one.
@@ -238,7 +239,7 @@ def _held_fixed(taus: np.ndarray) -> float:
     return float(left[0, 1] / np.sqrt(left[0, 0] * left[1, 1]))
 
 
-def _ceiling(seeds: np.ndarray) -> Measured:
+def _ceiling(seeds: NDArray[Any]) -> Measured:
     """The mean tau-b of all pairs of seeds that have three architectures in common."""
     pairs = []
     for i, j in itertools.combinations(range(seeds.shape[1]), 2):
@@ -246,18 +247,18 @@ def _ceiling(seeds: np.ndarray) -> Measured:
         if both.sum() >= LEAST:
             pairs.append((both, Concordance(seeds[both, i], seeds[both, j])))
 
-    def measure(times: np.ndarray) -> list[float]:
+    def measure(times: NDArray[Any]) -> list[float]:
         taus = [pair.taus(times[both], weighted=False)[0] for both, pair in pairs]
         return [float(np.mean(taus)) if taus else np.nan]
 
     return measure
 
 
-def _top(true: np.ndarray, scored: np.ndarray, tops: Sequence[int]) -> Measured:
+def _top(true: NDArray[Any], scored: NDArray[Any], tops: Sequence[int]) -> Measured:
     """Regret for each k, then precision for each k."""
     by_score, by_truth = np.lexsort((true, -scored)), np.argsort(-true, kind="stable")
 
-    def measure(times: np.ndarray) -> list[float]:
+    def measure(times: NDArray[Any]) -> list[float]:
         taken, best = times[by_score], true[by_truth]
         ends, best_ends = np.cumsum(taken), np.cumsum(times[by_truth])
         regrets, precisions = [], []
@@ -273,14 +274,14 @@ def _top(true: np.ndarray, scored: np.ndarray, tops: Sequence[int]) -> Measured:
     return measure
 
 
-def _mean_of_seeds(seeds: np.ndarray) -> np.ndarray:
+def _mean_of_seeds(seeds: NDArray[Any]) -> NDArray[Any]:
     """Mean over the seeds that an architecture has; NaN where it has none."""
     has = ~np.isnan(seeds)
     with np.errstate(invalid="ignore"):
         return np.where(has, seeds, 0).sum(axis=1) / has.sum(axis=1)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def _interval(values: NDArray[Any]) -> tuple[float, float]:
     defined = values[np.isfinite(values)]
     if not len(defined):
         return np.nan, np.nan

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.space import SYMBOLS, SearchSpace
@@ -41,7 +42,7 @@ class Results:
     values: dict[str, dict[str, float]]
     costs: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
-    def matrix(self, keys: Iterable[str]) -> np.ndarray:
+    def matrix(self, keys: Iterable[str]) -> NDArray[Any]:
         """Shape (keys, seeds), NaN where an architecture lacks a seed."""
         seeds = sorted({seed for values in self.values.values() for seed in values})
         rows = [[self.values[key].get(seed, math.nan) for seed in seeds] for key in keys]
@@ -190,7 +191,7 @@ def _metric(source: str, columns: list[str], wanted: str | None) -> str:
 
 
 def _number(source: str, place: str, name: str, row: Mapping[str, Any]) -> float:
-    value = row.get(name)
+    value: Any = row.get(name)
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -225,10 +226,13 @@ def _yaml(text: str) -> Iterator[Row]:
     return _rows(yaml.load(text, _Yaml))
 
 
-class _Yaml(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class _Yaml(_Loader):  # type: ignore[misc]  # Of two, which PyYAML's build tells.
     """All scalars are texts: an architecture 0123 is no number. A key stands once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         """A dict."""
         pairs = [
             (self.construct_object(k, True), self.construct_object(v, True)) for k, v in node.value

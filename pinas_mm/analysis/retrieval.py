@@ -14,10 +14,11 @@ from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
 
-Network = tuple[nn.Module, nn.Module]
+Network = tuple[PiNASSupernet, nn.Module]
 
 
 @dataclasses.dataclass(frozen=True)

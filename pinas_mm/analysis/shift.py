@@ -97,7 +97,7 @@ class Shifts:
 
 
 def measure_shifts(
-    model: SupernetAlgorithm, data: Sequence[dict], pairs: int = 8, seed: int = 0
+    model: SupernetAlgorithm, data: Sequence[dict[str, Any]], pairs: int = 8, seed: int = 0
 ) -> Shifts:
     """Measures both shifts; nothing of the model, and no random number of the process, changes.
 
@@ -151,7 +151,9 @@ def places(backbone: PiNASSupernet) -> tuple[str, ...]:
     return (*(f"layer{spec.stage + 1}.{spec.index}" for spec in specs), "output")
 
 
-def prepared(model: SupernetAlgorithm, batch: dict, seed: int, number: int) -> dict[str, Any]:
+def prepared(
+    model: SupernetAlgorithm, batch: dict[str, Any], seed: int, number: int
+) -> dict[str, Any]:
     """A loaded batch as a training step gets it; of views, those of a seed and a number.
 
     Args:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Concordance:
@@ -18,7 +21,7 @@ class Concordance:
         one, other: the scores, finite, shape (n,).
     """
 
-    def __init__(self, one: np.ndarray, other: np.ndarray) -> None:
+    def __init__(self, one: NDArray[Any], other: NDArray[Any]) -> None:
         # Ties of one score in ascending order of the other are not ordered against each other.
         order = np.lexsort((other, one))
         ranks = np.unique(other, return_inverse=True)[1][order]
@@ -47,7 +50,7 @@ class Concordance:
         # Best first, by either score.
         self._orders = (order[::-1], np.lexsort((one, other))[::-1])
 
-    def taus(self, times: np.ndarray, weighted: bool = True) -> tuple[float, float]:
+    def taus(self, times: NDArray[Any], weighted: bool = True) -> tuple[float, float]:
         """Tau-b and the weighted tau; NaN where all are tied.
 
         The weighted tau is that of ``scipy.stats.weightedtau`` with its defaults: a pair weighs
@@ -72,7 +75,7 @@ class Concordance:
             found.append(self._tau(times, weights, against))
         return plain, sum(found) / 2
 
-    def _against(self, times: np.ndarray) -> np.ndarray:
+    def _against(self, times: NDArray[Any]) -> NDArray[Any]:
         """How many are ordered against each architecture, shape (n,)."""
         against = np.zeros(len(times), dtype=np.int64)
         for above, below, before, after in self._levels:
@@ -82,7 +85,7 @@ class Concordance:
             against[above] += lows[after[0]] - lows[after[1]]
         return against
 
-    def _tau(self, times: np.ndarray, weights: np.ndarray, against: np.ndarray) -> float:
+    def _tau(self, times: NDArray[Any], weights: NDArray[Any], against: NDArray[Any]) -> float:
         """Where a pair weighs the sum of what its two have in ``weights``, over their copies."""
         total = (times.sum() - 1) * weights.sum()
         one, other, both = (
@@ -97,10 +100,10 @@ class Concordance:
 class _Ties:
     """Groups of equal scores."""
 
-    def __init__(self, values: np.ndarray) -> None:
+    def __init__(self, values: NDArray[Any]) -> None:
         self.groups = np.unique(values, return_inverse=True)[1]
 
-    def weight(self, times: np.ndarray, weights: np.ndarray) -> float:
+    def weight(self, times: NDArray[Any], weights: NDArray[Any]) -> float:
         """Of all tied pairs."""
         copies = np.bincount(self.groups, times)
         return float((copies - 1) @ np.bincount(self.groups, weights))

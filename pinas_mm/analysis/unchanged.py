@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ def unchanged(model: nn.Module) -> Iterator[Callable[[], None]]:
     """Whatever runs here, parameters, buffers, gradients, modes and random numbers stay as they
     were; yields what restores the parameters and buffers in between.
     """
+    owners: list[dict[str, Any]]
     owners = [owner for m in model.modules() for owner in (m._parameters, m._buffers)]
     held = [(o, name, t) for o in owners for name, t in o.items() if t is not None]
     values = {tensor: tensor.detach().clone() for _, _, tensor in held}

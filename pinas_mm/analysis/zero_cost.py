@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -133,7 +134,9 @@ def grad_norm(loss: torch.Tensor, parameters: Iterable[nn.Parameter]) -> float:
         At least 0; more is better.
 
     Example:
-        >>> grad_norm(F.cross_entropy(network(images), labels), network.parameters())
+        >>> score = grad_norm(F.cross_entropy(network(images), labels), network.parameters())
+        >>> score >= 0
+        True
     """
     gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
     return sum(float(g.double().norm()) for g in gradients if g is not None)
@@ -161,20 +164,20 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
                     if parameter not in parameters:
                         magnitude = parameter.detach().double().abs()
                         parameters[parameter] = nn.Parameter(magnitude)
-                    module._parameters[name] = parameters[parameter]
+                    cast(dict[str, Any], module._parameters)[name] = parameters[parameter]
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_floating_point():
                     module._buffers[name] = buffer.double()
         for norm in norms:
-            norm.forward = _same
+            norm.__dict__["forward"] = _same
         yield list(parameters.values())
     finally:
         for norm, forward in forwards:
             norm.__dict__.pop("forward", None)
             if forward is not None:
-                norm.forward = forward
+                norm.__dict__["forward"] = forward
         for owner, tensors in held:
-            owner.update(tensors)
+            cast(dict[str, Any], owner).update(tensors)
         for module, mode in modes:
             module.training = mode
 

@@ -69,7 +69,8 @@ class Converted:
         tensors = f"{len(self.state_dict)} tensors"
         notes = [] if paper else ["strides and stem pooling are guessed"]
         # Published supernets are Pi-NAS's, which pool after it.
-        if self.arch is not None and not self.space.candidates[0].avd_first:
+        pools_after = not getattr(self.space.candidates[0], "avd_first", False)
+        if self.arch is not None and pools_after:
             notes.append(POOLS)
         hidden = f" (weights do not show all: {'; '.join(notes)})" if notes else ""
         return f"{self.kind}, {tensors}, {subject} of {space}{hidden}"
@@ -173,7 +174,7 @@ def _bare_names(kind: Kind, state: Mapping[str, torch.Tensor]) -> set[str]:
         for name in state
         if name.startswith(prefix)
     }
-    return bare - {None}
+    return {name for name in bare if name is not None}
 
 
 def _check_duplicates(

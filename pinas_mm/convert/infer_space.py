@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -47,7 +48,7 @@ def infer_space(
     for expansion in (4, math.gcd(*outs)):
         if any(out % expansion for out in outs):
             continue
-        skeleton = dict(
+        skeleton: dict[str, Any] = dict(
             depths=layout.depths,
             widths=tuple(out // expansion for out in outs),
             strides=_strides(state, layout, stem_widths[-1], outs),
@@ -83,7 +84,7 @@ def _strides(
 
 
 def _candidates(
-    rows: list[list[BlockShape]], skeleton: dict, supernet: bool
+    rows: list[list[BlockShape]], skeleton: dict[str, Any], supernet: bool
 ) -> tuple[ResNeStBottleneck, ...] | None:
     """Candidates that give all blocks' operations; None if there are none."""
     widths = skeleton["widths"]
@@ -100,8 +101,9 @@ def _candidates(
                     break
             else:
                 families.append([operation])
-    candidates = tuple(_candidate(family, skeleton) for family in families)
-    return candidates if None not in candidates else None
+    candidates = [_candidate(family, skeleton) for family in families]
+    known = tuple(candidate for candidate in candidates if candidate is not None)
+    return known if len(known) == len(candidates) else None
 
 
 def _fit(
@@ -133,7 +135,7 @@ def _base_widths(family: Sequence[BlockShape], widths: Sequence[int]) -> range:
     return range(max(r.start for r in ranges), min(r.stop for r in ranges))
 
 
-def _candidate(family: Sequence[BlockShape], skeleton: dict) -> ResNeStBottleneck | None:
+def _candidate(family: Sequence[BlockShape], skeleton: dict[str, Any]) -> ResNeStBottleneck | None:
     for base_width in _base_widths(family, skeleton["widths"]):
         candidate = ResNeStBottleneck(family[0].radix, family[0].groups, base_width)
         if _valid((candidate,), skeleton):
@@ -141,7 +143,7 @@ def _candidate(family: Sequence[BlockShape], skeleton: dict) -> ResNeStBottlenec
     return None
 
 
-def _valid(candidates: tuple[ResNeStBottleneck, ...], skeleton: dict) -> bool:
+def _valid(candidates: tuple[ResNeStBottleneck, ...], skeleton: dict[str, Any]) -> bool:
     """Whether groups and radix divide the channels also of stages they were not seen in."""
     try:
         SearchSpace(candidates=candidates, **skeleton)
@@ -156,7 +158,8 @@ def _arch(rows: list[list[BlockShape]], space: SearchSpace) -> Arch:
             next(
                 number
                 for number, candidate in enumerate(space.candidates)
-                if op.is_candidate(candidate, space.widths[op.stage])
+                if isinstance(candidate, ResNeStBottleneck)
+                and op.is_candidate(candidate, space.widths[op.stage])
             )
             for (op,) in rows
         ]

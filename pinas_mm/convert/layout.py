@@ -88,7 +88,8 @@ def read_layout(names: Iterable[str], supernet: bool) -> Layout:
     not make all its neighbours missing.
     """
     pattern = SUPERNET_NAME if supernet else STANDALONE_NAME
-    found, projected = Counter(), set()
+    found: Counter[tuple[int, int, int]] = Counter()
+    projected = set()
     for name in names:
         match = pattern.fullmatch(name)
         if match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from mmengine.config import ConfigDict
@@ -188,7 +188,7 @@ class MaskRCNN(Kind):
             )
 
 
-def _roi_extractor(size: int, channels: int, strides: list[int]) -> dict:
+def _roi_extractor(size: int, channels: int, strides: list[int]) -> dict[str, Any]:
     return dict(
         type="SingleRoIExtractor",
         roi_layer=dict(type="RoIAlign", output_size=size, sampling_ratio=0),

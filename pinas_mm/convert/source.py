@@ -49,7 +49,7 @@ def unwrap(checkpoint: Any, source: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def allow_numpy() -> AbstractContextManager:
+def allow_numpy() -> AbstractContextManager[None]:
     """While open, PyTorch's safe reader also builds numpy arrays of numbers, as detectron2 saves.
 
     Only these types: an array of objects could hold anything. It takes PyTorch 2.6; older ones

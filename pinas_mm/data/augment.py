@@ -108,7 +108,8 @@ class Augment:
         if self.size is None:
             return torch.where(_onto(images, flip).view(-1, 1, 1, 1) < 0, images.flip(3), images)
         area = _uniform(number, *self.scale, generator) * height * width
-        ratio = _uniform(number, *map(math.log, self.ratio), generator).exp()
+        low, high = map(math.log, self.ratio)
+        ratio = _uniform(number, low, high, generator).exp()
         w = ((area * ratio).sqrt() / width).clamp(max=1)
         h = ((area / ratio).sqrt() / height).clamp(max=1)
         x = (1 - w) * (2 * torch.rand(number, generator=generator) - 1)

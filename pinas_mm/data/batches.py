@@ -17,7 +17,7 @@ from pinas_mm.errors import UserError
 FINITE = (DefaultSampler, SequentialSampler, RandomSampler, FixedSampler)
 
 
-def check_batches(loader: DataLoader, key: str, normalizes: bool = False) -> None:
+def check_batches(loader: DataLoader[Any], key: str, normalizes: bool = False) -> None:
     """Checks that a loader gives batches, and none of one image where that is no batch.
 
     Args:
@@ -54,7 +54,7 @@ def check_batches(loader: DataLoader, key: str, normalizes: bool = False) -> Non
         )
 
 
-def check_calibration(loader: DataLoader, key: str) -> None:
+def check_calibration(loader: DataLoader[Any], key: str) -> None:
     """Checks that there are batches to compute batch norms' statistics on: of two images or more.
 
     Single images, as the last batch may be one, have no variance after pooling to a point, and are

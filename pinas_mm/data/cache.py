@@ -12,7 +12,7 @@ from pinas_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class CachedDataset(Dataset):
+class CachedDataset(Dataset[Any]):
     """Keeps what the wrapped dataset's pipeline gives, so that it runs once for each sample.
 
     For pipelines without randomness; random views are made later, on whole batches. Each worker
@@ -23,7 +23,7 @@ class CachedDataset(Dataset):
         lazy_init: load the annotations later, as mmengine's wrappers do.
     """
 
-    def __init__(self, dataset: dict | BaseDataset, lazy_init: bool = False) -> None:
+    def __init__(self, dataset: dict[str, Any] | BaseDataset, lazy_init: bool = False) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self._samples: dict[int, Any] = {}
         if not lazy_init:
@@ -34,11 +34,11 @@ class CachedDataset(Dataset):
         self.dataset.full_init()
 
     @property
-    def metainfo(self) -> dict:
+    def metainfo(self) -> dict[str, Any]:
         """Meta information of the wrapped dataset."""
         return copy.deepcopy(self.dataset.metainfo)
 
-    def get_data_info(self, index: int) -> dict:
+    def get_data_info(self, index: int) -> dict[str, Any]:
         """Annotation of a sample."""
         return self.dataset.get_data_info(index)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pinas_mm.data.loading import check_skipping
 from pinas_mm.data.roots import VARIABLE
@@ -12,7 +13,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.registry import dicts, type_name
 
 
-def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
+def check_data(split: str, dataloader: dict[str, Any], key: str | None = None) -> None:
     """Checks that the data sets of a loader's config are there.
 
     Args:
@@ -43,7 +44,7 @@ def check_data(split: str, dataloader: dict, key: str | None = None) -> None:
                 )
 
 
-def _parts(dataset: dict) -> Iterator[str]:
+def _parts(dataset: dict[str, Any]) -> Iterator[str]:
     """What a data set reads of its data root, as far as its config says."""
     prefix = dataset.get("data_prefix") or {}
     paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 # mmcv's names: Pillow's mode of the result, None for the file's own, and whether it is turned.
@@ -43,7 +45,7 @@ def decode(
     content: bytes,
     color_type: str = "color",
     annotated_size: Callable[[], Size | None] = lambda: None,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Decodes an image.
 
     Values are 0 to 255: of 16 bits the high byte is taken, of 12 the upper eight. Palettes are
@@ -67,16 +69,16 @@ def decode(
             floating-point or 32-bit numbers.
     """
     mode, turn = COLOR_TYPES[color_type]
-    with Image.open(io.BytesIO(content)) as image:
-        exif = image.getexif()
+    with Image.open(io.BytesIO(content)) as opened:
+        exif = opened.getexif()
         method = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
         if method is not None:
             exif.tobytes()  # Raises for a damaged entry, whose orientation nobody should trust.
-        upright = image.format == "TIFF"  # Pillow turns these itself, when they are loaded.
-        image.load()
-        own = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
-        own += "A" if image.has_transparency_data else ""
-        image = _eight_bits(image)
+        upright = opened.format == "TIFF"  # Pillow turns these itself, when they are loaded.
+        opened.load()
+        own = "L" if Image.getmodebase(opened.mode) == "L" else "RGB"
+        own += "A" if opened.has_transparency_data else ""
+        image = _eight_bits(opened)
     for wanted in (own, mode or own):
         image = image.convert(wanted) if image.mode != wanted else image
     if method is not None:
@@ -102,7 +104,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
                 "16 bits"
             )
         return image
-    tags = image.tag_v2 if image.format == "TIFF" else {}
+    tags = getattr(image, "tag_v2", {})
     values = np.asarray(image) >> (tags.get(BITS_PER_SAMPLE, (16,))[0] - 8)
     inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
     return Image.fromarray((255 - values if inverted else values).astype(np.uint8))

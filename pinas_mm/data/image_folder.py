@@ -16,7 +16,7 @@ from pinas_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class ImageFolder(ImageNet):
+class ImageFolder(ImageNet):  # type: ignore[misc]  # mmpretrain has no types.
     """mmpretrain's ImageNet for a user's own folders too.
 
     Images are those that ``meta/{split}.txt`` lists, or else all in the folder of the split but
@@ -38,7 +38,7 @@ class ImageFolder(ImageNet):
     def __init__(self, *, with_label: bool = True, **options: Any) -> None:
         super().__init__(with_label=with_label, **options)
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict[str, Any]]:
         """Paths of the images, and labels."""
         samples = self._listed() if self.ann_file else self._find_samples()
         if not samples:

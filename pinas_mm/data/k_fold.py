@@ -11,7 +11,7 @@ from pinas_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class KFoldDataset(Parts):
+class KFoldDataset(Parts):  # type: ignore[misc]  # mmpretrain has no types.
     """mmpretrain's KFoldDataset, whose part is taken of its data set in place.
 
     mmengine's ``get_subset`` copies the data set by a memo that all calls share. A data set that is
@@ -25,7 +25,7 @@ class KFoldDataset(Parts):
     def full_init(self) -> None:
         """mmengine's method."""
         if not self._fully_initialized:
-            self.dataset = _InPlace(self.dataset)
+            self.dataset: Any = _InPlace(self.dataset)
             super().full_init()
 
 

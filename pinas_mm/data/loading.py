@@ -27,7 +27,7 @@ PLACES = 2**20
 
 # The libraries' inferencers look for mmcv's name; with _scope_='pinas_mm' it is ours.
 @TRANSFORMS.register_module(name=["LoadImage", "LoadImageFromFile"])
-class LoadImage(LoadImageFromFile):
+class LoadImage(LoadImageFromFile):  # type: ignore[misc]  # mmcv has no types.
     """mmcv's LoadImageFromFile, with one image for each file (see
     :func:`~pinas_mm.data.decoding.decode`) and strict about broken ones.
 
@@ -55,7 +55,7 @@ class LoadImage(LoadImageFromFile):
         ignore_empty: bool = False,
         imdecode_backend: str = "pillow",
         *,
-        backend_args: dict | None = None,
+        backend_args: dict[str, Any] | None = None,
     ) -> None:
         if color_type not in COLOR_TYPES:
             raise UserError(
@@ -73,7 +73,7 @@ class LoadImage(LoadImageFromFile):
             # Shared by the loader's workers, so that they name and count a file once.
             self._skipped = torch.zeros(PLACES, dtype=torch.bool).share_memory_()
 
-    def transform(self, results: dict) -> dict | None:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Adds ``img`` (H, W, 3; BGR, uint8 unless asked otherwise) and its shape."""
         path = results["img_path"]
         try:
@@ -86,7 +86,8 @@ class LoadImage(LoadImageFromFile):
         except Exception as error:  # Decoders raise whatever they come upon in a broken file.
             reason = _reason(error)
             if self.skip_broken:
-                return self._skip(path, reason)
+                self._skip(path, reason)
+                return None
             raise UserError(
                 f"cannot read image {_shown(path)} ({reason}): repair or delete it, or skip such "
                 "files with ignore_empty=True in the pipeline's pinas_mm.LoadImage"
@@ -98,7 +99,7 @@ class LoadImage(LoadImageFromFile):
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
 
-    def _annotated_size(self, results: dict) -> Size | None:
+    def _annotated_size(self, results: dict[str, Any]) -> Size | None:
         """Width and height of a sample's boxes, masks or label map."""
         if results.get("width") and results.get("height"):
             return results["width"], results["height"]
@@ -132,7 +133,7 @@ def inferencer_loader(**options: Any) -> BaseTransform:
     return TRANSFORMS.build(dict(type="InferencerLoader", _scope_="mmseg", **options))
 
 
-def check_skipping(split: str, dataset: dict) -> None:
+def check_skipping(split: str, dataset: dict[str, Any]) -> None:
     """Raises :class:`UserError` where an evaluated set's config asks to skip broken images.
 
     In training another image takes the place; a metric is over all of them, and the libraries'

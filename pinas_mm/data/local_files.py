@@ -63,7 +63,7 @@ def data_backend(path: str | Path, backend_args: dict[str, Any] | None = None) -
     return DataBackend() if type(backend) is LocalBackend else backend
 
 
-def _walk(folder: Path, recursive: bool, around: frozenset) -> Iterator[tuple[str, bool]]:
+def _walk(folder: Path, recursive: bool, around: frozenset[Any]) -> Iterator[tuple[str, bool]]:
     """Paths, and whether they are folders."""
     try:
         found = os.stat(folder)

@@ -48,16 +48,18 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         self.num_views, self.to_rgb = num_views, to_rgb
         self.augment = Augment(**(augment or {}))
-        mean, std = (torch.tensor(values, dtype=torch.float32).flatten() for values in (mean, std))
-        if len(mean) != len(std) or not (std > 0).all():
+        means, stds = (torch.tensor(v, dtype=torch.float32).flatten() for v in (mean, std))
+        if len(means) != len(stds) or not (stds > 0).all():
             raise UserError(
-                f"data_preprocessor has mean {mean.tolist()} and std {std.tolist()}: give as many "
-                "numbers of each as images have channels, or one, and std above 0"
+                f"data_preprocessor has mean {means.tolist()} and std {stds.tolist()}: give as "
+                "many numbers of each as images have channels, or one, and std above 0"
             )
-        self.register_buffer("mean", mean.view(-1, 1, 1) / 255, False)
-        self.register_buffer("std", std.view(-1, 1, 1) / 255, False)
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", means.view(-1, 1, 1) / 255, False)
+        self.register_buffer("std", stds.view(-1, 1, 1) / 255, False)
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Views of a batch.
 
         Args:
@@ -74,13 +76,13 @@ class ViewsPreprocessor(BaseDataPreprocessor):
             views = [self.normalize(crop) for crop in self.batches(data)]
         return dict(inputs=views, data_samples=data.get("data_samples"))
 
-    def training_batch(self, data: dict, seed: int, iteration: int) -> dict:
+    def training_batch(self, data: dict[str, Any], seed: int, iteration: int) -> dict[str, Any]:
         """What a training step of a run's seed gets in an iteration, on this rank."""
         with self._exact():
             views = self.make_views(self.batches(data), seed, iteration)
         return dict(inputs=views, data_samples=data.get("data_samples"))
 
-    def batches(self, data: dict) -> list[torch.Tensor]:
+    def batches(self, data: dict[str, Any]) -> list[torch.Tensor]:
         """Collated images as batches (N, channels, H, W), RGB, 0 to 1, one for each crop."""
         inputs = data["inputs"]
         # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
@@ -123,7 +125,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
         # All images at once: one by one a copy to a GPU costs more than its bytes.
         if self._non_blocking and self.mean.is_cuda and not batch.is_cuda:
             batch = batch.pin_memory()
-        batch = batch.to(self.mean.device, non_blocking=self._non_blocking)
+        batch = batch.to(self.mean.device, non_blocking=bool(self._non_blocking))
         channels = batch.shape[1]
         if len(self.mean) not in (1, channels):
             raise UserError(
@@ -152,7 +154,7 @@ class LabelledViewsPreprocessor(ViewsPreprocessor):
         UserError: there are ``batch_augments``, which mix labels.
     """
 
-    def __init__(self, batch_augments: dict | None = None, **options: Any) -> None:
+    def __init__(self, batch_augments: dict[str, Any] | None = None, **options: Any) -> None:
         if batch_augments:
             raise UserError(
                 f"LabelledViewsPreprocessor has batch_augments {batch_augments}: they mix labels, "
@@ -160,15 +162,15 @@ class LabelledViewsPreprocessor(ViewsPreprocessor):
             )
         super().__init__(num_views=1, **options)
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """``inputs`` of shape (N, channels, H, W) and ``data_samples``."""
         made = super().forward(data, training)
         return made if training else self._single(made)
 
-    def training_batch(self, data: dict, seed: int, iteration: int) -> dict:
+    def training_batch(self, data: dict[str, Any], seed: int, iteration: int) -> dict[str, Any]:
         """The same, of a training step."""
         return self._single(super().training_batch(data, seed, iteration))
 
-    def _single(self, made: dict) -> dict:
+    def _single(self, made: dict[str, Any]) -> dict[str, Any]:
         samples = self.cast_data(made["data_samples"])
         return dict(inputs=made["inputs"][0], data_samples=samples)

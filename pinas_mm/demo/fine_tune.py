@@ -82,7 +82,7 @@ def fine_tune(
 
 # Laying out a config's text, four times a run, takes as long as so short a training; the runner's
 # copy of a config forgets its format_python_code=False.
-mmengine.config.config.FormatCode = lambda text, **_: (text, False)
+mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # type: ignore[attr-defined]
 
 
 def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]:

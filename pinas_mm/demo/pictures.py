@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS, init_default_scope
@@ -76,7 +77,10 @@ def contact_sheet(rows: Mapping[str, Sequence[Path]], file: Path) -> None:
 
 
 def _palette() -> list[tuple[int, ...]]:
-    colors = [tuple(round(255 * c) for c in rgb) for rgb in matplotlib.color_sequences["tab10"]]
+    colors = [
+        tuple(round(255 * c) for c in to_rgb(color))
+        for color in matplotlib.color_sequences["tab10"]
+    ]
     return [*colors, (128, 128, 128)]
 
 

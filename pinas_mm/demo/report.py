@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.table import Table
 
 from pinas_mm.demo.scalars import training_rows, validation_rows
@@ -158,7 +159,7 @@ def pixel_baseline(data_root: Path) -> float:
     from PIL import Image
     from sklearn.linear_model import LogisticRegression
 
-    def load(split: str) -> tuple[np.ndarray, np.ndarray]:
+    def load(split: str) -> tuple[NDArray[Any], NDArray[Any]]:
         lines = (data_root / "meta" / f"{split}.txt").read_text().split("\n")
         names, labels = zip(*(line.rsplit(" ", 1) for line in lines if line), strict=True)
         images = [np.asarray(Image.open(data_root / split / name)) for name in names]

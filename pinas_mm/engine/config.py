@@ -94,14 +94,14 @@ def link_space(cfg: Config) -> None:
         return
     for network, space in zip(network_configs(cfg), networks, strict=True):
         if space is None or space == SearchSpace():
-            network.space = copy.deepcopy(cfg.space)
+            network["space"] = copy.deepcopy(cfg.space)
         elif space != top:
             if top != SearchSpace():
                 raise UserError(
-                    f"config {cfg.filename}: space is {top}, that of {network.type} in model is "
+                    f"config {cfg.filename}: space is {top}, that of {network['type']} in model is "
                     f"{space}: say it once, as space = dict(...)"
                 )
-            cfg.space = copy.deepcopy(network.space)
+            cfg.space = copy.deepcopy(network["space"])
 
 
 def _read(name: str) -> Config:
@@ -115,13 +115,13 @@ def _read(name: str) -> Config:
         what = "is a folder" if path else "does not exist"
         raise UserError(f"config {name} {what}: give a file, or a library's as 'mmdet::...'")
     try:
-        return get_config(name) if sign else Config.fromfile(path)
+        return Config.fromfile(path) if path is not None and not sign else get_config(name)
     except UserError:
         raise
     except Exception as error:  # A config is code.
         cause: BaseException = error
         while cause.__cause__ or (isinstance(cause, ImportError) and cause.__context__):
-            cause = cause.__cause__ or cause.__context__
+            cause = cause.__cause__ or cause.__context__ or cause
         raise UserError(f"config {_place(error) or name}: {explain(cause)}") from error
 
 
@@ -156,19 +156,19 @@ def _place(error: Exception) -> str | None:
 
 def _spaces(cfg: Config) -> tuple[SearchSpace | None, list[SearchSpace | None]]:
     """The top-level search space and those of the networks; None where there is none."""
-    parts = [cfg, *network_configs(cfg)]
+    parts: list[Any] = [cfg, *network_configs(cfg)]
     built = [SearchSpace.build(plain(p["space"])) if p.get("space") else None for p in parts]
     return built[0], built[1:]
 
 
-def _link_changed(cfg: Config, before: tuple[SearchSpace | None, list]) -> None:
+def _link_changed(cfg: Config, before: tuple[SearchSpace | None, list[Any]]) -> None:
     """After options: what one of the two places says anew, the other says too."""
     top, networks = _spaces(cfg)
     if top == before[0] and networks and networks != before[1] and "space" in cfg:
-        cfg.space = copy.deepcopy(network_configs(cfg)[0].space)
+        cfg.space = copy.deepcopy(network_configs(cfg)[0]["space"])
     elif top is not None and networks == before[1]:
         for network in network_configs(cfg):
-            network.space = copy.deepcopy(cfg.space)
+            network["space"] = copy.deepcopy(cfg.space)
     elif top is not None and any(space != top for space in networks):
         raise UserError(
             f"--cfg-options: space is {top}, the model's {networks[0]}: set space alone"
@@ -184,7 +184,7 @@ def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
             raise UserError(f"--cfg-options {key}: the config has no {first}: {hint}")
     old = {key: _at(cfg, key) for key in options if key.rpartition(".")[2] == "type"}
     try:
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict(dict(options))
     except Exception as error:  # Of many sorts where keys lead through what is no dict.
         raise UserError(f"--cfg-options {' '.join(options)}: {explain(error)}") from error
     for key, kind in old.items():
@@ -212,11 +212,12 @@ def _drop_foreign(cfg: Config, key: str, old: Any, options: Mapping[str, Any]) -
 
 def _arguments(kind: Any, scope: str | None) -> set[str] | None:
     """Names of what a type takes; None where that cannot be said."""
-    cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
+    cls: Any = kind if inspect.isclass(kind) else registered(str(kind), scope)
     if not inspect.isclass(cls):
         return None
     names: set[str] = set()
-    for base in cls.__mro__:
+    bases: tuple[Any, ...] = cls.__mro__
+    for base in bases:
         parameters = inspect.signature(base.__init__).parameters.values()
         names |= {parameter.name for parameter in parameters}
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
@@ -237,7 +238,7 @@ def _at(cfg: Config, key: str) -> Any:
 
 def _assigned(filename: str | None) -> set[str]:
     """Names that a config file sets, and does not use itself."""
-    if not str(filename).endswith(".py"):
+    if filename is None or not filename.endswith(".py"):
         return set()
     tree = ast.parse(Path(filename).read_text(encoding="utf-8"))
     targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from mmengine import registry as roots
 from mmengine.config import Config
@@ -54,7 +54,7 @@ class FirstStepHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """A step is done."""
-        runner.has_stepped = True
+        vars(runner)["has_stepped"] = True
 
     after_val_iter = after_test_iter = after_train_iter
 
@@ -194,11 +194,11 @@ def _hint(error: BaseException) -> str:
         return _near(unknown[1].rpartition(".")[2], known)
     argument = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if argument:
-        classes = [frame.f_locals.get("obj_cls") for frame in _frames(error)]
+        classes: list[Any] = [frame.f_locals.get("obj_cls") for frame in _frames(error)]
         known = {
             name
             for cls in [one for one in classes if inspect.isclass(one)][:1]
-            for base in cls.__mro__[:-1]
+            for base in cast(tuple[Any, ...], cls.__mro__[:-1])
             for name in inspect.signature(base.__init__).parameters
         }
         near = _near(argument[1], known - {"self", "args", "kwargs"})
@@ -209,11 +209,13 @@ def _hint(error: BaseException) -> str:
 def _unregistered(config: Any) -> str:
     """What a part of the config names that no registry has: mmengine's builders pass on None."""
     scope = DefaultScope.get_current_instance()
+    scope_name = scope.scope_name if scope else None
     for key, part in parts(config):
         kind = part.get("type")
         # Non-maximum suppression is a function of mmcv's.
-        named = isinstance(kind, str) and key.rpartition(".")[2] != "nms"
-        if named and registered(kind, scope and scope.scope_name) is None:
+        if not isinstance(kind, str) or key.rpartition(".")[2] == "nms":
+            continue
+        if registered(kind, scope_name) is None:
             known = {name for top in vars(roots).values() for name in _names(top)}
             return f"; type {kind} is in no registry{_near(kind, known)}"
     return ""

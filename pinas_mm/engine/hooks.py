@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,9 +35,10 @@ def dumped_config(runner: Runner) -> Path:
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     """The model without its distributed wrapper and without test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+    inner: Any = model
+    while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
+        inner = inner.module
+    return inner
 
 
 @HOOKS.register_module()
@@ -52,14 +53,18 @@ class InvalidLossHook(Hook):
     priority = "ABOVE_NORMAL"
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Checks the loss of every iteration; the logger has brought it to the CPU already."""
-        loss = float(outputs["loss"].detach())
+        loss = float(cast(dict[str, Any], outputs)["loss"].detach())
         if not math.isfinite(loss):
             self._stop(runner, f"loss is {loss} at iteration {runner.iter + 1}")
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights: a gradient can be no number where the loss still was one."""
         for name, value in checkpoint["state_dict"].items():
             if not value.isfinite().all():
@@ -105,7 +110,7 @@ class SafeCheckpointHook(Hook):
                     "set model.backbone.space too, or use tools/train.py"
                 )
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replaces what is neither a tensor nor a plain value; says what network it is."""
         for part in ("meta", "message_hub"):
             checkpoint[part] = plain_values(checkpoint[part])
@@ -124,7 +129,7 @@ class SafeCheckpointHook(Hook):
         if isinstance(network, PiNASBackbone):
             checkpoint["meta"]["arch"] = str(network.arch)
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights, restores history buffers."""
         model = unwrapped(runner.model)
         backbone = getattr(model, "backbone", None)
@@ -184,7 +189,7 @@ class LastValidationHook(Hook):
             write_atomically(file, str(runner.iter).encode())
 
 
-def loader_facts(loader: DataLoader) -> dict[str, int | None]:
+def loader_facts(loader: DataLoader[Any]) -> dict[str, int | None]:
     """What decides of which images the batches of a training are."""
     size = getattr(loader.batch_sampler, "batch_size", None)
     return dict(batches=len(loader), batch_size=size, processes=get_world_size())
@@ -218,7 +223,7 @@ class TeacherMomentumHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Checks that there is a teacher to schedule."""
-        teacher = getattr(unwrapped(runner.model), "teacher", None)
+        teacher: Any = getattr(unwrapped(runner.model), "teacher", None)
         if not hasattr(teacher, "momentum"):
             raise UserError(
                 "TeacherMomentumHook needs a model with a pinas_mm.MeanTeacher: remove the hook "
@@ -230,6 +235,7 @@ class TeacherMomentumHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets the iteration's momentum."""
         progress = runner.iter / max(runner.max_iters - 1, 1)
-        momentum = self.end - (self.end - self.start) * (math.cos(math.pi * progress) + 1) / 2
+        start = cast(float, self.start)
+        momentum = self.end - (self.end - start) * (math.cos(math.pi * progress) + 1) / 2
         unwrapped(runner.model).teacher.momentum = momentum
         runner.message_hub.update_scalar("train/teacher_momentum", momentum)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -77,7 +77,7 @@ def use_tta(cfg: Config) -> None:
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in dicts(cfg.test_dataloader.dataset):
         if "pipeline" in dataset:
-            dataset.pipeline = cfg.tta_pipeline
+            dataset["pipeline"] = cfg.tta_pipeline
 
 
 def use_show_dir(cfg: Config, folder: str | Path) -> None:
@@ -116,7 +116,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     Raises:
         UserError: data, annotations or checkpoint are missing or broken, or the sets too small.
     """
-    check_data_sets(cfg, splits)
+    check_data_sets(cast(Any, cfg), splits)
     cfg.resume = bool(cfg.get("resume")) and "train" in splits
     if cfg.resume and not cfg.get("load_from"):
         use_resume(cfg, "auto")
@@ -144,7 +144,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         _for_cpu(cfg)
     if "train" in splits and not rank():
         remove_left_over(cfg.work_dir)
-    runner_type = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
+    runner_type: Any = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
     runner = runner_type.from_cfg(cfg)
     if checkpoint and cfg.resume:
         go_on(runner, checkpoint["meta"])

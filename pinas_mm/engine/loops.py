@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,8 +26,14 @@ from pinas_mm.registry import LOOPS
 from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.space import Arch
 
+# It stands before one of mmengine's loops among a class's bases.
+if TYPE_CHECKING:
+    _Loop = ValLoop
+else:
+    _Loop = object
 
-class _SupernetLoop:
+
+class _SupernetLoop(_Loop):
     """Evaluates architectures of a :class:`SinglePath`, each with batch-norm statistics of its own.
 
     The statistics of all architectures are computed first, so that the images to be scored are
@@ -46,7 +52,7 @@ class _SupernetLoop:
         runner: Runner,
         dataloader: Any,
         evaluator: Any,
-        calibration_dataloader: dict,
+        calibration_dataloader: dict[str, Any],
         calibration_batches: int = 49,
         archs: Sequence[Any] | None = None,
         num_archs: int = 8,
@@ -70,7 +76,7 @@ class _SupernetLoop:
                 min(num_archs, space.size), np.random.default_rng(runner.seed)
             )
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Metrics averaged over the architectures, and ``_std``, their deviation."""
         stage = "val" if isinstance(self, ValLoop) else "test"
         hook = self.runner.call_hook
@@ -115,11 +121,12 @@ class _SupernetLoop:
             len(self.archs) * len(batches),
         )
 
-        def run(numbered: tuple[int, dict], arch: Arch) -> None:
+        def run(numbered: tuple[int, dict[str, Any]], arch: Arch) -> None:
             # All that predictions go through: neck and heads have batch norms too.
             number, data = numbered
             with autocast(enabled=self.fp16), model.backbone.on(arch):
-                calibration_pass(model.model, calibration_batch(model.model, data), number)
+                inner = model.model
+                calibration_pass(inner, calibration_batch(inner, data), number)
             progress.step()
 
         numbered = list(enumerate(batches))
@@ -143,14 +150,14 @@ class _SupernetLoop:
 class SupernetValLoop(_SupernetLoop, ValLoop):
     """Validation of a supernet classifier during training."""
 
-    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+    __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 
 
 @LOOPS.register_module()
 class SupernetTestLoop(_SupernetLoop, TestLoop):
     """Test of a supernet classifier."""
 
-    __doc__ += _SupernetLoop.__doc__.split("\n", 1)[1]
+    __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 
 
 @LOOPS.register_module()
@@ -202,7 +209,7 @@ class RetrievalLoop(BaseLoop):
     @torch.no_grad()
     def _views(self, model: torch.nn.Module) -> list[list[torch.Tensor]]:
         """Batches of two views of this rank's images."""
-        preprocessor = model.data_preprocessor
+        preprocessor: Any = model.data_preprocessor
         wanted = -(-self.num_images // get_world_size())
         batches: list[list[torch.Tensor]] = []
         for index, data in enumerate(self.dataloader):

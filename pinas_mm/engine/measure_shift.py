@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 from mmengine.config import Config
 from rich.table import Table
@@ -31,9 +32,9 @@ def measure_checkpoint(
             supernet.
     """
     check_amounts(pairs, seed, images)
-    check_data_sets(cfg, ["train"])
+    check_data_sets(cast(Any, cfg), ["train"])
     model = supernet_algorithm(unwrapped(loaded_runner(cfg, str(checkpoint)).model))
-    return measure_shifts(model, training_batches(cfg, images, seed), pairs, seed)
+    return measure_shifts(model, training_batches(cast(Any, cfg), images, seed), pairs, seed)
 
 
 def shift_table(shifts: Shifts) -> Table:

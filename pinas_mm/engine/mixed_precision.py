@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.optim import AmpOptimWrapper as GPUAmpOptimWrapper
@@ -34,7 +34,7 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
 
     def __init__(
         self,
-        loss_scale: str | float | dict = "dynamic",
+        loss_scale: str | float | dict[str, Any] = "dynamic",
         dtype: str | torch.dtype | None = None,
         use_fsdp: bool = False,
         **kwargs: Any,
@@ -49,7 +49,7 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
             OptimWrapper.__init__(self, **kwargs)
             self._scale_update_param, self.cast_dtype = None, torch.bfloat16
         else:
-            super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
+            super().__init__(cast(Any, loss_scale), cast(Any, dtype), use_fsdp, **kwargs)
         if self.cast_dtype is torch.bfloat16:
             self._scale_update_param = None
             self.loss_scaler = no_scaler("cpu" if on_cpu else "cuda")

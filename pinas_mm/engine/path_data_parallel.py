@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import revert_sync_batchnorm
@@ -58,7 +58,9 @@ class PathDataParallel(nn.Module):
                 "PathDataParallel has broadcast_buffers=True: batch-norm statistics are each "
                 "process's own here, leave it out"
             )
-        self.module = module if torch.cuda.is_available() else revert_sync_batchnorm(module)
+        self.module: Any = module
+        if not torch.cuda.is_available():
+            self.module = revert_sync_batchnorm(module)
         self.bucket_bytes = int(bucket_mb * 2**20)
         with torch.no_grad():
             for tensor in (*module.parameters(), *module.buffers()):
@@ -99,17 +101,17 @@ class PathDataParallel(nn.Module):
         if self._syncs:
             self._unsent = set()
         losses = self.module(*inputs, **kwargs)
-        return _map(losses, lambda loss: _AtBackward.apply(loss, coming))
+        return _map(losses, lambda loss: cast(Any, _AtBackward).apply(loss, coming))
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, torch.Tensor]:
         """mmengine's method: the algorithm's step, through this wrapper."""
         return self.module.run_step(self, data, optim_wrapper)
 
-    def val_step(self, data: Any) -> list:
+    def val_step(self, data: Any) -> list[Any]:
         """mmengine's method: the module's."""
         return self.module.val_step(data)
 
-    def test_step(self, data: Any) -> list:
+    def test_step(self, data: Any) -> list[Any]:
         """mmengine's method: the module's."""
         return self.module.test_step(data)
 

@@ -11,7 +11,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
 
 from pinas_mm.data.loading import LoadImage
 from pinas_mm.errors import UserError
@@ -51,12 +51,12 @@ class PicturesHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Sequence[BaseDataElement] = (),
+        outputs: Sequence[Any] | None = (),
     ) -> None:
         """Draws the images of a batch."""
         visualizer = runner.visualizer
         draw = getattr(visualizer, "visualize_cls", None) or visualizer.add_datasample
-        for sample in outputs:
+        for sample in outputs or ():
             path = sample.get("img_path")
             if path is None:
                 raise UserError("--show-dir draws images of files, this data set has none")
@@ -67,7 +67,7 @@ class PicturesHook(Hook):
         root = self._root if Path(path).is_relative_to(self._root) else os.sep
         return self.folder / f"{os.path.relpath(path, root)}.png"
 
-    def _image(self, sample: BaseDataElement) -> np.ndarray:
+    def _image(self, sample: Any) -> NDArray[Any]:
         """The image of a prediction, RGB."""
         # Its size says how it was turned when it was loaded for the network.
         height, width = sample.get("ori_shape") or (None, None)

@@ -114,7 +114,7 @@ def _hold(work_dir: Path) -> None:
         )
 
 
-def _check_types(key: str, config: Mapping, scope: str | None) -> None:
+def _check_types(key: str, config: Mapping[str, Any], scope: str | None) -> None:
     """Holds numbers and texts against the annotations of the class that they are for.
 
     Libraries' annotations are not always right: of theirs, only a text for a number is a fault,
@@ -125,7 +125,8 @@ def _check_types(key: str, config: Mapping, scope: str | None) -> None:
     if not inspect.isclass(cls):
         return
     wanted: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
+    bases: tuple[Any, ...] = cls.__mro__
+    for base in reversed(bases):
         with contextlib.suppress(NameError, TypeError):  # What is imported for types only.
             wanted |= typing.get_type_hints(base.__init__)
     strict = cls.__module__.startswith("pinas_mm.") or issubclass(cls, (Hook, BaseLoop))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
 from pinas_mm.data.remaining_batches import RemainingBatches
@@ -82,7 +81,7 @@ def go_on(runner: Runner, meta: Mapping[str, Any]) -> Runner:
         meta: of the checkpoint that it resumes.
     """
     runner.register_hook(ResumeHook())
-    kind, loader = _loop_type(runner._train_loop), runner._train_dataloader
+    kind, loader = _loop_type(cast(Any, runner._train_loop)), runner._train_dataloader
     if not isinstance(loader, dict):
         return runner
     if not issubclass(kind, (EpochBasedTrainLoop, IterBasedTrainLoop)):
@@ -102,7 +101,7 @@ def go_on(runner: Runner, meta: Mapping[str, Any]) -> Runner:
     return runner
 
 
-def _loop_type(loop: dict[str, Any]) -> type:
+def _loop_type(loop: dict[str, Any]) -> Any:
     if "type" in loop:
         return loop["type"] if isinstance(loop["type"], type) else LOOPS.get(loop["type"])
     return EpochBasedTrainLoop if loop.get("by_epoch", True) else IterBasedTrainLoop
@@ -130,7 +129,7 @@ class ResumeHook(Hook):
         for module in unwrapped(runner.model).modules():
             drop_files(module)
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compares what the checkpoint was trained with."""
         meta = checkpoint["meta"]
         loader = runner.train_dataloader
@@ -152,14 +151,14 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Brings schedules and data to where the run was broken off."""
         self.settings.replay(runner)
-        loop = runner.train_loop
+        loop: Any = runner.train_loop
         batches = loop.dataloader.batch_sampler
         if not isinstance(batches, RemainingBatches):
             return
         if isinstance(loop, IterBasedTrainLoop):
             # mmengine takes as many batches as there were, which decodes them.
             done = itertools.repeat(None, loop.iter)
-            loop.dataloader_iterator = itertools.chain(done, loop.dataloader_iterator)
+            vars(loop)["dataloader_iterator"] = itertools.chain(done, loop.dataloader_iterator)
         elif batches.skipped:
             run_iter = loop.run_iter
             loop.run_iter = lambda index, data: run_iter(index + batches.skipped, data)
@@ -171,7 +170,11 @@ class ResumeHook(Hook):
             self._states = _random_states()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Says once what is drawn otherwise than in the unbroken run."""
         if not self._states:
@@ -190,7 +193,7 @@ class ResumeHook(Hook):
         vars(runner.train_loop).pop("run_iter", None)
 
 
-def drop_files(module: nn.Module) -> None:
+def drop_files(module: Any) -> None:
     """Leaves a module's initializers that need no file."""
     init_cfg = getattr(module, "init_cfg", None)
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
@@ -201,7 +204,7 @@ def drop_files(module: nn.Module) -> None:
 
 def _loads_at_random(loop: Any, batches: RemainingBatches) -> bool:
     """Whether the data pipeline draws what it would not have drawn in the unbroken run."""
-    loader: DataLoader = loop.dataloader
+    loader: DataLoader[Any] = loop.dataloader
     whole = isinstance(loop, EpochBasedTrainLoop) and not batches.skipped
     if whole and loader.num_workers and not loader.persistent_workers:
         return False  # mmengine seeds the workers of every epoch alike.
@@ -217,7 +220,8 @@ def _loads_at_random(loop: Any, batches: RemainingBatches) -> bool:
 
 def _random_states() -> list[bytes]:
     """Where the process's own generators stand."""
-    _, keys, place, *_ = np.random.get_state()
+    state: Any = np.random.get_state()
+    _, keys, place, *_ = state
     states = [repr(random.getstate()).encode(), keys.tobytes(), str(place).encode()]
     tensors = [torch.get_rng_state()]
     if torch.cuda.is_available():

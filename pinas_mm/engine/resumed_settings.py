@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from pinas_mm.errors import UserError
@@ -27,7 +27,7 @@ class ResumedSettings:
     def __init__(self) -> None:
         self._steps: tuple[int, int] | None = None
 
-    def take(self, runner: Runner, checkpoint: dict) -> None:
+    def take(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compares, says what differs, and changes the checkpoint before mmengine loads it.
 
         Args:
@@ -38,7 +38,8 @@ class ResumedSettings:
             UserError: it is of another optimizer or of other parameters.
         """
         # As mmengine does after it: only train() has built them.
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        wrapper: Any = runner.optim_wrapper
+        runner.optim_wrapper = runner.build_optim_wrapper(wrapper)
         if runner.param_schedulers is not None:
             runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         groups = list(_groups(runner, checkpoint))
@@ -87,7 +88,7 @@ class ResumedSettings:
                         epochs -= 1
                 for _ in range(epochs):
                     _step(by_epoch)
-            rates = runner.optim_wrapper.get_lr()
+            rates = cast(OptimWrapper, runner.optim_wrapper).get_lr()
             shown = {name: values[0] for name, values in rates.items()}
             runner.logger.info(
                 "resumed: " + ", ".join(f"{name} goes on at {lr:.6g}" for name, lr in shown.items())
@@ -95,7 +96,7 @@ class ResumedSettings:
         self._say_short(runner, [one for one in schedules if one.param_name == "lr"])
 
     @staticmethod
-    def _say_short(runner: Runner, schedules: list) -> None:
+    def _say_short(runner: Runner, schedules: list[Any]) -> None:
         ends = [
             (one.end, runner.max_epochs if one.by_epoch else runner.max_iters, one.by_epoch)
             for one in schedules
@@ -109,7 +110,7 @@ class ResumedSettings:
             )
 
 
-def _step(schedules: list) -> None:
+def _step(schedules: list[Any]) -> None:
     for one in schedules:
         one.step()
 
@@ -119,14 +120,17 @@ def _by_name(parts: Any) -> dict[str, Any]:
     return dict(parts) if isinstance(parts, Mapping) else {"": parts}
 
 
-def _groups(runner: Runner, checkpoint: dict) -> Iterator[tuple[dict, dict]]:
+def _groups(
+    runner: Runner, checkpoint: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameter groups as the config builds them, each with the checkpoint's."""
-    several = isinstance(runner.optim_wrapper, OptimWrapperDict)
-    wrappers = dict(runner.optim_wrapper.items()) if several else {"": runner.optim_wrapper}
+    built_wrapper: Any = runner.optim_wrapper
+    several = isinstance(built_wrapper, OptimWrapperDict)
+    wrappers = dict(built_wrapper.items()) if several else {"": built_wrapper}
     states = checkpoint["optimizer"] if several else {"": checkpoint["optimizer"]}
     for name, wrapper in wrappers.items():
-        state = states.get(name) if isinstance(states, Mapping) else None
-        saved = state.get("param_groups") if isinstance(state, Mapping) else None
+        state: Any = states.get(name) if isinstance(states, Mapping) else None
+        saved: Any = state.get("param_groups") if isinstance(state, Mapping) else None
         built = wrapper.optimizer.param_groups
         kind = type(wrapper.optimizer).__name__
         if not _same_kind(built, saved):
@@ -141,7 +145,7 @@ def _groups(runner: Runner, checkpoint: dict) -> Iterator[tuple[dict, dict]]:
             yield wrapper.base_param_settings, base
 
 
-def _same_kind(built: list[dict], saved: Any) -> bool:
+def _same_kind(built: list[dict[str, Any]], saved: Any) -> bool:
     def names(group: Mapping[str, Any]) -> set[str]:
         return {name for name in group if not name.startswith("initial_")}
 
@@ -158,7 +162,7 @@ def _same_kind(built: list[dict], saved: Any) -> bool:
     )
 
 
-def _differences(groups: list[tuple[dict, dict]]) -> dict[str, tuple[Any, Any]]:
+def _differences(groups: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, tuple[Any, Any]]:
     """Settings whose values differ: (checkpoint's, config's); of scheduled ones their initial."""
     found: dict[str, tuple[Any, Any]] = {}
     for built, saved in groups:
@@ -172,7 +176,7 @@ def _differences(groups: list[tuple[dict, dict]]) -> dict[str, tuple[Any, Any]]:
 
 
 def _schedule_differences(
-    schedules: Mapping[str, list], saved: Mapping[str, list]
+    schedules: Mapping[str, list[Any]], saved: Mapping[str, list[Any]]
 ) -> dict[str, tuple[Any, Any]]:
     """Settings of schedules that differ: (checkpoint's, config's)."""
     found: dict[str, tuple[Any, Any]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from mmengine.config import Config
@@ -81,9 +81,9 @@ def run_rank(settings: RankSettings) -> Ranking:
                 "the search's"
             )
         space = searched
-    truth = read_results(settings.truth, metric and metric.name, space)
+    truth = read_results(settings.truth, metric.name if metric else None, space)
     if kind == "table":
-        scores = read_results(settings.scores, score and score.name, space)
+        scores = read_results(settings.scores, score.name if score else None, space)
     elif kind == "supernet":
         score, scores = _supernet_scores(settings, truth, score)
     metric = metric or Objective(truth.metric, "maximize")
@@ -140,7 +140,7 @@ def _supernet_scores(
     settings: RankSettings, truth: Results, score: Objective | None
 ) -> tuple[Objective, Results]:
     archs = list(truth.texts.values())
-    evaluator, score, metrics = evaluate(settings.cfg, settings.scores, archs, score)
+    evaluator, score, metrics = evaluate(cast(Config, settings.cfg), settings.scores, archs, score)
     costs = _counted(truth.values, evaluator.backbone, evaluator.image_size)
     found = zip(truth.values, metrics, strict=True)
     values = {key: {"": float(metric[score.name])} for key, metric in found}

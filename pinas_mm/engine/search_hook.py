@@ -73,7 +73,11 @@ class ArchSearchHook(Hook):
             self._search_if_due(runner, self._done(runner))
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Searches where iterations are counted and the interval says so."""
         if not self._epochs:

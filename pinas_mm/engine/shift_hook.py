@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -59,12 +59,16 @@ class ShiftHook(Hook):
         """Loads the images."""
         self._begin = time.monotonic()
         model = supernet_algorithm(unwrapped(runner.model))
-        self._data = training_batches(runner.cfg, self.images, self.seed)
+        self._data = training_batches(cast(Any, runner.cfg), self.images, self.seed)
         self._snapshot = Snapshot(model.backbone, runner.iter)
         self._spent = time.monotonic() - self._begin
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
     ) -> None:
         """Measures where the interval says so."""
         if not self.every_n_train_iters(runner, self.interval):
@@ -109,7 +113,7 @@ def supernet_algorithm(model: Any) -> SupernetAlgorithm:
     return model
 
 
-def training_batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[dict]:
+def training_batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[dict[str, Any]]:
     """Images of the training set, drawn by a seed, as the training loads and collates them.
 
     Args:

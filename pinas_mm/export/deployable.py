@@ -55,7 +55,7 @@ class Deployable:
             cfg: the config whose data preprocessor it saw images through.
         """
         whole = not isinstance(module, PiNASBackbone)
-        backbone = module.backbone if whole else module
+        backbone: Any = module.backbone if whole else module
         stages = tuple(f"stage{index + 1}" for index in backbone.out_indices)
         return cls(
             module=module.eval().requires_grad_(False),
@@ -91,7 +91,7 @@ class Deployable:
             )
         module = _build(cfg, backbone_only) if cfg else _backbone_of_meta(content, source)
         whole = not isinstance(module, PiNASBackbone)
-        backbone = module.backbone if whole else module
+        backbone: Any = module.backbone if whole else module
         load_backbone(backbone, inner, source, content.get("meta"))
         if whole:
             check_fits(module, state, source)
@@ -119,7 +119,7 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
 def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:
     """The config's model, or its backbone; without a process group, so without SyncBN."""
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
-    model = cfg.get("model") or {}
+    model: Any = cfg.get("model") or {}
     if type_name(network_config(cfg)) == PiNASSupernet.__name__:
         raise UserError(
             f"config {cfg.filename} is a supernet's: cut an architecture out of it with --arch or "

@@ -71,7 +71,7 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
         # Its successor takes another package (onnxscript); what tracing could fix, the comparison
         # at other sizes finds.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             fold_batch_norms(deployable.module, example),
             (example,),

@@ -66,7 +66,7 @@ def recompute_statistics(
     progress = LongWork("batches for the statistics", len(loaded))
     run = _on_features(model, cfg, device) if isinstance(model, PiNASBackbone) else _trained(model)
 
-    def numbered() -> Iterator[tuple[int, dict]]:
+    def numbered() -> Iterator[tuple[int, dict[str, Any]]]:
         for number, data in enumerate(loaded):
             yield number, data
             progress.step()
@@ -77,10 +77,10 @@ def recompute_statistics(
     return len(loaded)
 
 
-def _trained(model: BaseModel) -> Callable[[tuple[int, dict]], None]:
+def _trained(model: BaseModel) -> Callable[[tuple[int, dict[str, Any]]], None]:
     """Runs a whole model on a numbered batch as loaded."""
 
-    def run(numbered: tuple[int, dict]) -> None:
+    def run(numbered: tuple[int, dict[str, Any]]) -> None:
         number, data = numbered
         calibration_pass(model, calibration_batch(model, data), number)
 
@@ -89,12 +89,12 @@ def _trained(model: BaseModel) -> Callable[[tuple[int, dict]], None]:
 
 def _on_features(
     backbone: PiNASBackbone, cfg: Config, device: torch.device
-) -> Callable[[tuple[int, dict]], None]:
+) -> Callable[[tuple[int, dict[str, Any]]], None]:
     """Runs a backbone on a numbered batch as loaded."""
     config = preprocessor_config(cfg) or dict(type="BaseDataPreprocessor")
     preprocessor = MODELS.build(config).to(device)
 
-    def run(numbered: tuple[int, dict]) -> None:
+    def run(numbered: tuple[int, dict[str, Any]]) -> None:
         inputs = preprocessor(numbered[1], False)["inputs"]
         # Crops of the same images, where the pipeline makes several.
         for crop in inputs if isinstance(inputs, (list, tuple)) else [inputs]:

@@ -40,7 +40,7 @@ def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224)
     example = torch.zeros(2, deployable.channels, size, size)
     with torch.no_grad(), warnings.catch_warnings():
         # What tracing could fix, the comparison at other sizes finds.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         folded = fold_batch_norms(deployable.module, example)
         traced = torch.jit.trace(folded, example, check_trace=False)
     facts = json.dumps({"outputs": deployable.outputs, **deployable.metadata})

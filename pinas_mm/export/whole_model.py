@@ -76,8 +76,9 @@ def hand_over(
             search space, the images are not there, the folder cannot be written or holds something.
 
     Example:
-        >>> handed = hand_over('winner', 'work_dirs/fcos', Config.fromfile('fcos.py'), '312')
-        >>> handed.config
+        >>> cfg = Config.fromfile('fcos.py')  # doctest: +SKIP
+        >>> handed = hand_over('winner', 'work_dirs/fcos', cfg, '312')  # doctest: +SKIP
+        >>> handed.config  # doctest: +SKIP
         PosixPath('/home/me/winner/winner.py')
     """
     check_targets([], force=force, folder=str(folder))
@@ -120,11 +121,11 @@ def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseMod
     if config.get("data_preprocessor"):
         # As the runner does.
         settings.setdefault("data_preprocessor", config.data_preprocessor)
-    model = revert_sync_batchnorm(MODELS.build(settings))
+    model: Any = revert_sync_batchnorm(MODELS.build(settings))
     prefixes = [f"{n}." for n, m in model.named_modules() if isinstance(m, PiNASBackbone)]
     # Another one, as a teacher's, has no candidates.
     prefix = next((p for p in prefixes if is_supernet(_under(state, p))), prefixes[0])
-    backbone = model.get_submodule(prefix.removesuffix("."))
+    backbone: Any = model.get_submodule(prefix.removesuffix("."))
     load_subnet(backbone, _under(state, prefix), source)
     around = {k: v for k, v in state.items() if not k.startswith(prefix)}
     check_fits(model, around | backbone.state_dict(prefix=prefix), source)

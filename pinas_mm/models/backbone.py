@@ -71,10 +71,10 @@ class PiNASBackbone(Network):
         dilations: Sequence[int] | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | list | None = None,
+        init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
         arch, space, in_channels, norm_cfg = (
@@ -128,7 +128,7 @@ class PiNASBackbone(Network):
         return tuple(out.contiguous() for out in self.forward_path(x, nothing))
 
 
-def _known(init_cfg: dict | list | None, needed: bool) -> dict[str, Any]:
+def _known(init_cfg: dict[str, Any] | list[Any] | None, needed: bool) -> dict[str, Any]:
     """What the file of an ``init_cfg`` says of itself; nothing where there is none.
 
     A run that is resumed or tested elsewhere does not need the file that it began with.

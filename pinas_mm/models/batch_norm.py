@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce
@@ -41,7 +42,7 @@ def uncounted_batches(*modules: nn.Module) -> Iterator[None]:
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         # A counter of its own and not None, which SyncBN refuses.
-        norm.momentum, norm.num_batches_tracked = 0.0, torch.zeros_like(norm.num_batches_tracked)
+        norm.momentum, norm.num_batches_tracked = 0.0, torch.zeros_like(_tracked(norm)[2])
     try:
         yield
     finally:
@@ -73,7 +74,7 @@ class Statistics:
     """
 
     def __init__(
-        self, module: nn.Module, run: Callable[[object], object], batches: Iterable[object]
+        self, module: nn.Module, run: Callable[[Any], object], batches: Iterable[Any]
     ) -> None:
         norms = batch_norms(module)
         before = [_buffers(norm) for norm in norms]
@@ -89,9 +90,7 @@ class Statistics:
             with torch.no_grad():
                 for batch in batches:
                     run(batch)
-            self._values = [
-                (norm, _buffers(norm)) for norm in norms if int(norm.num_batches_tracked)
-            ]
+            self._values = [(norm, _buffers(norm)) for norm in norms if int(_tracked(norm)[2])]
         finally:
             for norm, momentum, values in zip(norms, momenta, before, strict=True):
                 norm.momentum = momentum
@@ -119,12 +118,16 @@ class Statistics:
             _assign(norm, values)
 
 
-def _buffers(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:
+def _tracked(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:
+    """Mean, variance and count, which norms without running statistics have not."""
     buffers = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    return tuple(buffer.clone() for buffer in buffers)
+    return cast("tuple[torch.Tensor, ...]", buffers)
+
+
+def _buffers(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:
+    return tuple(buffer.clone() for buffer in _tracked(norm))
 
 
 def _assign(norm: _BatchNorm, values: tuple[torch.Tensor, ...]) -> None:
-    norm.running_mean.copy_(values[0])
-    norm.running_var.copy_(values[1])
-    norm.num_batches_tracked.copy_(values[2])
+    for buffer, value in zip(_tracked(norm), values, strict=True):
+        buffer.copy_(value)

@@ -36,7 +36,7 @@ def calibration_batch(model: nn.Module, data: dict[str, Any]) -> dict[str, Any]:
         )
     # Preprocessors write into samples, which may be wanted again.
     data = {**data, "data_samples": [sample.clone() for sample in samples]}
-    preprocessor = model.data_preprocessor
+    preprocessor: Any = model.data_preprocessor
     mixing = getattr(preprocessor, "batch_augments", None)
     if mixing is not None:
         preprocessor.batch_augments = None

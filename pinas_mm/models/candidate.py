@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ TRIAL = (2, 9)
 
 
 def build_candidate(
-    operation: Operation, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict
+    operation: Operation, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
 ) -> nn.Module:
     """Builds an operation's module; a user's is run once.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ class ChoiceBlock(nn.Module):
     def __init__(self, candidates: Mapping[int, nn.Module], shortcut: nn.Module | None) -> None:
         super().__init__()
         self.choices = tuple(candidates)
+        self.shortcut: nn.Module | None
         # Where candidates have the shortcut: prefixes of its keys, by candidate.
         self._shares: dict[int, list[str]] = {}
         self.shortcut = None
@@ -38,11 +39,12 @@ class ChoiceBlock(nn.Module):
                 # their checkpoints were written when candidates listed it.
                 del self.shortcut
                 self.shortcut = shortcut
-        self._register_state_dict_hook(_under_candidates)
-        self._register_load_state_dict_pre_hook(_from_candidates, with_module=True)
+        module: Any = self  # PyTorch leaves these without types.
+        module._register_state_dict_hook(_under_candidates)
+        module._register_load_state_dict_pre_hook(_from_candidates, with_module=True)
 
     def __getitem__(self, choice: int) -> nn.Module:
-        return self._modules[str(choice)]
+        return cast(nn.Module, self._modules[str(choice)])
 
     def __iter__(self) -> Iterator[nn.Module]:
         return (self[choice] for choice in self.choices)
@@ -62,7 +64,8 @@ class ChoiceBlock(nn.Module):
 
     def running(self, choice: int) -> list[nn.Module]:
         """The modules that run where a path takes a candidate."""
-        return [self[choice], *([self.shortcut] if choice in self._shares else [])]
+        shared = self.shortcut if choice in self._shares else None
+        return [self[choice]] if shared is None else [self[choice], shared]
 
     def _unlist(self, choice: int, candidate: nn.Module, shortcut: nn.Module) -> None:
         """Makes the shortcut a plain attribute of the candidate: it belongs to the block.
@@ -84,6 +87,8 @@ class ChoiceBlock(nn.Module):
 
 class _Unlisted(nn.Module):
     """Runs a module that belongs to another."""
+
+    module: nn.Module
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

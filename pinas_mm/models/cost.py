@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,8 +104,8 @@ def count_costs(
     twin = _twin(network)
     fixed = dict.fromkeys(names, 0.0)
     tables = {name: np.full(twin.space.mask.shape, np.nan) for name in names}
-    known: dict[tuple, tuple[dict[str, float], torch.Tensor]] = {}
-    maps = []
+    known: dict[tuple[Any, ...], tuple[dict[str, float], torch.Tensor]] = {}
+    maps: list[torch.Tensor] = []
 
     def count(modules: Iterable[nn.Module], run: Run, x: torch.Tensor) -> dict[str, float]:
         part = Part(modules, run).eval()
@@ -119,7 +120,7 @@ def count_costs(
         x = torch.zeros(1, twin.in_channels, *size, device="meta")
         x = add(twin.stem_modules, twin.forward_stem, x)
         for number, spec in enumerate(twin.specs):
-            for choice in twin.block(number).choices:
+            for choice in twin.choices_at(number):
                 # A block like another costs the same, unless a user's operation looks at where it
                 # stands; a stage's first has a transition of its own.
                 own = spec.first or not twin.space.candidates[choice].tested
@@ -142,7 +143,7 @@ def count_costs(
     counted = f"backbone with {num_classes} classes" if num_classes else "backbone"
     if model is not None:
         counted = f"whole {type(model).__name__}"
-        for name, value in _following(model, size, maps, functions).items():
+        for name, value in _following(model, size, tuple(maps), functions).items():
             fixed[name] += value
     costs = [AdditiveCost(name, fixed[name], tables[name]) for name in names]
     counted += f" at {size[0]} x {size[1]} pixels"
@@ -150,7 +151,7 @@ def count_costs(
 
 
 def _following(
-    model: nn.Module, size: tuple[int, int], maps: Maps, functions: Mapping[str, Callable]
+    model: nn.Module, size: tuple[int, int], maps: Maps, functions: Mapping[str, Callable[..., Any]]
 ) -> dict[str, float]:
     """Costs of what follows the network in a model, on feature maps of these shapes."""
     following = Following(model, size, "tensor")

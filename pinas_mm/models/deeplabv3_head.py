@@ -13,7 +13,7 @@ from mmseg.models.utils import resize
 from torch import nn
 
 
-class DeepLabV3ReleaseHead(BaseDecodeHead):
+class DeepLabV3ReleaseHead(BaseDecodeHead):  # type: ignore[misc]  # mmseg has no types.
     """DeepLabV3's head as Pi-NAS was released with it (Chen et al., arXiv:1706.05587).
 
     It differs from mmseg's ``ASPPHead``: the image-pooling branch comes last, a 1x1 convolution
@@ -40,7 +40,7 @@ class DeepLabV3ReleaseHead(BaseDecodeHead):
         dilations: Sequence[int] = (1, 12, 24, 36),
         project_dropout_ratio: float = 0.5,
         dropout_ratio: float = 0.1,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -82,7 +82,7 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
     return folded
 
 
-def _layers(module: nn.Module, kind: type, forwards: Sequence[Callable]) -> list[Any]:
+def _layers(module: nn.Module, kind: type, forwards: Sequence[Callable[..., Any]]) -> list[Any]:
     return [m for m in module.modules() if isinstance(m, kind) and type(m).forward in forwards]
 
 
@@ -108,7 +108,7 @@ class _Uses(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # PyTorch's.
         self.makers: dict[int, Sequence[Any]] = {}
         self._readers: dict[int, list[Sequence[Any]]] = defaultdict(list)
         self._kept: list[Any] = []

@@ -56,7 +56,11 @@ class Following(nn.Module):
     def __init__(self, model: nn.Module, image_size: tuple[int, int], mode: str) -> None:
         super().__init__()
         network = network_in(model)
-        self._in_channels, self._size, self._mode = network.in_channels, tuple(image_size), mode
+        self._in_channels, self._size, self._mode = (
+            network.in_channels,
+            (image_size[0], image_size[1]),
+            mode,
+        )
         self._place = _Place(self._size)
         # What copy takes for a copy that it has made already.
         self.model = copy.deepcopy(model, {id(network): self._place}).eval()
@@ -84,7 +88,7 @@ class Following(nn.Module):
         # Only here: who looks a network up does not load mmpretrain.
         from mmpretrain.structures import DataSample
 
-        facts = dict.fromkeys(("img_shape", "ori_shape", "pad_shape"), self._size)
+        facts: dict[str, Any] = dict.fromkeys(("img_shape", "ori_shape", "pad_shape"), self._size)
         facts |= dict(batch_input_shape=self._size, scale_factor=(1.0, 1.0), flip=False)
         # The models of all three libraries take mmpretrain's, which its own insist on.
         samples = [DataSample(metainfo=facts, gt_instances=InstanceData()) for _ in images]
@@ -121,7 +125,9 @@ class _Place(nn.Module):
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        self._size, self.maps = size, ()
+        self.network: NetworkCall
+        self.maps: Maps = ()
+        self._size = size
 
     def forward(self, x: torch.Tensor) -> Maps:
         if x.shape[2:] != self._size:
@@ -138,11 +144,15 @@ class _Used(TorchDispatchMode):
     """Collects the parameters that operations read, however a module keeps and calls them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # PyTorch's.
         self.parameters: set[nn.Parameter] = set()
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         given = tree_flatten((args, kwargs))[0]
         self.parameters |= {x for x in given if isinstance(x, nn.Parameter)}

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import numbers
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModule
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import uncounted_batches
 from pinas_mm.models.candidate import build_candidate, named
+from pinas_mm.models.choice_block import ChoiceBlock
 from pinas_mm.models.pointwise import make_pointwise
 from pinas_mm.operations import BlockSpec
 from pinas_mm.operations.norms import check_norm
@@ -72,11 +73,11 @@ class Network(BaseModule):
         dilations: Sequence[int] | None,
         out_indices: Sequence[int],
         frozen_stages: int,
-        norm_cfg: dict | None,
+        norm_cfg: dict[str, Any] | None,
         norm_eval: bool,
         with_cp: bool,
         zero_init_last: bool,
-        init_cfg: dict | list | None,
+        init_cfg: dict[str, Any] | list[Any] | None,
     ) -> None:
         super().__init__(strict_init(DEFAULT_INIT if init_cfg is None else init_cfg))
         self.space = SearchSpace.build(space)
@@ -95,7 +96,7 @@ class Network(BaseModule):
         check_norm(self.norm_cfg, self._with_batch_norms)
         self._build()
         make_pointwise(self)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's gap.
         for module in self._frozen_modules:
             module.requires_grad_(False)
         self.train()
@@ -147,7 +148,7 @@ class Network(BaseModule):
         """
         spec, block = self.specs[number], self.block(number)
         transition = getattr(self, f"transition{spec.stage + 1}", None) if spec.first else None
-        running = [block] if choice is None else block.running(choice)
+        running = [block] if choice is None else cast(ChoiceBlock, block).running(choice)
         return running if transition is None else [transition, *running]
 
     def forward_stem(self, x: torch.Tensor) -> torch.Tensor:
@@ -162,7 +163,7 @@ class Network(BaseModule):
         spec, block = self.specs[number], self.block(number)
         if spec.first and hasattr(self, f"transition{spec.stage + 1}"):
             x = getattr(self, f"transition{spec.stage + 1}")(x)
-        running = [block] if choice is None else block.running(choice)
+        running = [block] if choice is None else cast(ChoiceBlock, block).running(choice)
         if self.with_cp and x.requires_grad:
             return checkpoint(
                 running[0],
@@ -211,12 +212,12 @@ class Network(BaseModule):
     def init_weights(self) -> None:
         """Initializes by ``init_cfg``; then blocks start as their shortcuts if so configured."""
         fresh = not self.is_init
-        super().init_weights()
-        loads = any(map(loader_type, self.init_cfg))
+        super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
+        loads = any(map(loader_type, strict_init(self.init_cfg or [])))
         if fresh and self.zero_init_last and not loads:
             for module in self.modules():
                 if hasattr(module, "zero_residual"):
-                    module.zero_residual()
+                    cast(Any, module).zero_residual()
 
     def train(self, mode: bool = True) -> Network:
         """Training mode, less what ``frozen_stages`` and ``norm_eval`` keep in evaluation mode."""
@@ -322,7 +323,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def loader_type(cfg: dict) -> str | None:
+def loader_type(cfg: dict[str, Any]) -> str | None:
     """The type in LOADERS for an init_cfg that loads weights, whose own type is a text under any
     scope or a class; None for one that draws them.
     """

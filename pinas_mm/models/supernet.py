@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -53,10 +54,10 @@ class PiNASSupernet(Network):
         dilations: Sequence[int] | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | list | None = None,
+        init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         space = SearchSpace.build(space)
         super().__init__(
@@ -139,14 +140,16 @@ class PiNASSupernet(Network):
                 "the supernet has no path to run: call it with one, or inside "
                 "`with supernet.on(arch):`"
             )
-        answered = arch is None and self._answer and same_batch(x, self._answer[0])
-        outs = self._answer[1] if answered else self.forward_path(x, path)
+        answer = self._answer if arch is None else None
+        known = answer is not None and same_batch(x, answer[0])
+        outs = answer[1] if answer is not None and known else self.forward_path(x, path)
         return tuple(out.contiguous() for out in outs) if arch is None else outs
 
     def path_modules(self, arch: Arch) -> list[nn.Module]:
         """The modules that a path runs, each once."""
-        blocks = (self.block(number).running(choice) for number, choice in enumerate(arch))
-        return [*self.stem_modules, *self.around, *(module for block in blocks for module in block)]
+        blocks = (cast(ChoiceBlock, self.block(number)) for number in range(len(arch)))
+        running = [block.running(choice) for block, choice in zip(blocks, arch, strict=True)]
+        return [*self.stem_modules, *self.around, *itertools.chain(*running)]
 
 
 def same_batch(x: torch.Tensor, other: torch.Tensor) -> bool:

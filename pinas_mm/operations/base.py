@@ -74,6 +74,8 @@ class Operation(abc.ABC):
         ...                          spec.stride, padding=self.kernel // 2)
     """
 
+    # That subclasses are dataclasses, for type checkers.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     # What the package brings is tested; what a user brings is run once when it is built.
     tested: ClassVar[bool] = False
 
@@ -87,7 +89,9 @@ class Operation(abc.ABC):
         """
 
     @abc.abstractmethod
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """The module, from (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride),
         rounded up.
 

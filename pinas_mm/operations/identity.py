@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.operations.base import BlockSpec, Operation
 
@@ -21,7 +21,9 @@ class Identity(Operation):
         """Where neither stride nor channels change."""
         return not spec.shortcut
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """PyTorch's."""
         from torch import nn
 

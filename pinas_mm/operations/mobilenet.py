@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.operations.base import BlockSpec, Operation, check_counts, check_kernel
 
@@ -33,7 +33,9 @@ class InvertedResidual(Operation):
         check_counts(self, "expansion")
         check_counts(self, "squeeze", least=0)
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """A :class:`~pinas_mm.operations.residual.Residual`."""
         from torch import nn
         from torchvision.ops import SqueezeExcitation

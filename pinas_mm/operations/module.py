@@ -28,8 +28,9 @@ class Module(Operation):
         name: for pages and figures; None is its type's.
 
     Example:
-        >>> dict(type='pinas_mm.Module', norm_cfg='norm_cfg',
-        ...      cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
+        >>> candidate = dict(
+        ...     type='pinas_mm.Module', norm_cfg='norm_cfg',
+        ...     cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
     """
 
     cfg: dict[str, Any]
@@ -57,7 +58,9 @@ class Module(Operation):
         strides = self.stride is not None or spec.stride == 1
         return strides and (self.out_channels is not None or spec.in_channels == spec.out_channels)
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """The registry's module; with ``residual`` as a branch beside the shortcut."""
         from pinas_mm.operations.residual import Residual
         from pinas_mm.registry import MODELS

@@ -16,7 +16,7 @@ from pinas_mm.errors import UserError
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
 
 
-def norm_layer(norm_cfg: dict, channels: int, pooled: bool = False) -> nn.Module:
+def norm_layer(norm_cfg: dict[str, Any], channels: int, pooled: bool = False) -> nn.Module:
     """A norm layer by mmcv's ``norm_cfg``; the caller names it, so keys do not depend on it.
 
     Args:
@@ -29,7 +29,7 @@ def norm_layer(norm_cfg: dict, channels: int, pooled: bool = False) -> nn.Module
     return layer
 
 
-def unsynchronized(norm_cfg: dict | None) -> dict | None:
+def unsynchronized(norm_cfg: dict[str, Any] | None) -> dict[str, Any] | None:
     """BN for SyncBN: the same weights, and what SyncBN computes in one process."""
     if norm_cfg and norm_cfg.get("type") in ("SyncBN", "MMSyncBN"):
         return {**norm_cfg, "type": "BN"}

@@ -61,7 +61,9 @@ class ResNeStBottleneck(Operation):
                 "groups do not divide: choose another base_width or groups"
             )
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """A :class:`~pinas_mm.operations.split_attention.SplitAttentionBlock`."""
         from pinas_mm.operations.split_attention import SplitAttentionBlock
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.errors import UserError
 from pinas_mm.operations.base import BlockSpec, Operation, check_counts, check_kernel
@@ -49,7 +49,9 @@ class ResNetBottleneck(Operation):
                 f"has no channels at width {spec.planes}: raise its base_width ({self.base_width})"
             )
 
-    def build(self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict) -> nn.Module:
+    def build(
+        self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
+    ) -> nn.Module:
         """A :class:`~pinas_mm.operations.residual.Residual`."""
         from torch import nn
         from torchvision.ops import SqueezeExcitation

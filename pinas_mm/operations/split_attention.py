@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ class SplitAttention(nn.Module):
     """
 
     def __init__(
-        self, candidate: ResNeStBottleneck, planes: int, dilation: int, norm_cfg: dict
+        self, candidate: ResNeStBottleneck, planes: int, dilation: int, norm_cfg: dict[str, Any]
     ) -> None:
         super().__init__()
         self.radix, self.groups = candidate.radix, candidate.groups
@@ -95,7 +95,7 @@ class SplitAttentionBlock(nn.Module):
         candidate: ResNeStBottleneck,
         shortcut: nn.Module | None,
         pool: bool,
-        norm_cfg: dict,
+        norm_cfg: dict[str, Any],
     ) -> None:
         super().__init__()
         width = candidate.group_width(spec.planes)
@@ -113,7 +113,7 @@ class SplitAttentionBlock(nn.Module):
     def zero_residual(self) -> None:
         """Starts as the shortcut alone, where there is one."""
         if self._adds:
-            nn.init.zeros_(self.bn3.weight)
+            nn.init.zeros_(self.bn3.get_parameter("weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""

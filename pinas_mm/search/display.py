@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 import mmcv
 from mmengine.logging import MMLogger
@@ -82,7 +82,7 @@ class Display:
             redirect_stdout=sys.stdout.isatty(),
         )
         self._task = self._bar.add_task("", total=search.settings.trials)
-        self._streams: list[tuple[logging.StreamHandler, TextIO]] = []
+        self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
         self._looked = self._reported = time.monotonic()
         self._evaluated = -1
         self._beside = Beside()
@@ -131,8 +131,9 @@ class Display:
         for handler in self._logger.handlers:
             stream = getattr(handler, "stream", None)
             if console.is_terminal and stream is not None and stream.isatty():
-                handler.setStream(FileProxy(console, stream))
-                self._streams.append((handler, stream))
+                given = cast(logging.StreamHandler[Any], handler)
+                given.setStream(FileProxy(console, stream))
+                self._streams.append((given, stream))
 
     def _look(self) -> None:
         try:

@@ -6,11 +6,10 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import is_main_process
-from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
@@ -24,7 +23,7 @@ from pinas_mm.search.evaluation.images import load_batches
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
 from pinas_mm.search.report.shown import ShownFindings
-from pinas_mm.search.samplers import build_sampler
+from pinas_mm.search.samplers import ArchSampler, build_sampler
 from pinas_mm.search.settings import SearchSettings, options_of
 from pinas_mm.search.worker import work
 from pinas_mm.space.cost import AdditiveCost
@@ -59,7 +58,7 @@ class Search:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         settings: SearchSettings,
         work_dir: str | Path,
         checkpoint: str = "",
@@ -80,9 +79,9 @@ class Search:
         size, classes = settings.image_size or self.evaluator.image_size, self._num_classes(model)
         # What the predictions of an architecture go through; heads for training cost nothing then.
         whole = isinstance(model, SinglePath) and settings.num_classes is None
-        self._whole = model.model if whole else None
+        self._whole: Any = model.model if whole else None
         self.cost_table = (
-            count_costs(self._whole, size, names=names)
+            count_costs(model.model, size, names=names)
             if whole
             else count_costs(model.backbone, size, classes, names=names)
         )
@@ -94,7 +93,7 @@ class Search:
         if settings.latency is not None or LATENCY in named:
             costs.append(self._measured(model))
         self.budget = Budget(space, costs, settings.constraints)
-        self.sampler.budget = self.budget
+        cast(ArchSampler, self.sampler).budget = self.budget
         self.record = self._open_record(model) if is_main_process() else None
 
     def run(
@@ -171,7 +170,7 @@ class Search:
             self.config,
         )
 
-    def _num_classes(self, model: nn.Module) -> int:
+    def _num_classes(self, model: Any) -> int:
         if self.settings.num_classes is not None:
             return self.settings.num_classes
         head = getattr(getattr(model, "model", model), "head", None)
@@ -183,7 +182,7 @@ class Search:
         linear = count_costs(network_in(self._whole), size, classes, names=names)
         return all(linear[name].fixed == self.cost_table[name].fixed for name in names)
 
-    def _measured(self, model: nn.Module) -> AdditiveCost:
+    def _measured(self, model: Any) -> AdditiveCost:
         backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
         options.setdefault("in_channels", backbone.in_channels)
@@ -205,7 +204,7 @@ class Search:
         self._facts["Latency"] = fact
         return table.additive()
 
-    def _open_record(self, model: nn.Module) -> Record:
+    def _open_record(self, model: Any) -> Record:
         settings = self.settings
         return Record(
             url=settings.storage or (self.work_dir / RECORD).resolve(),
@@ -221,7 +220,7 @@ class Search:
             patience=settings.storage_timeout,
         )
 
-    def _identity(self, model: nn.Module) -> dict[str, Any]:
+    def _identity(self, model: Any) -> dict[str, Any]:
         """What makes evaluations comparable; budget, sampler and number of trials may differ."""
         settings = self.settings
         objective = any(objective.name == "latency" for objective in self.objectives)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 
@@ -42,8 +42,10 @@ def work(
     """
     batch *= get_world_size()
     while True:
-        claims, over = _next(record, batch, should_stop) if is_main_process() else ([], False)
-        archs, over = _shared(([claim.arch for claim in claims], over))
+        claims, over = (
+            _next(cast(Record, record), batch, should_stop) if is_main_process() else ([], False)
+        )
+        archs, over = _shared(([cast(Arch, claim.arch) for claim in claims], over))
         if over:
             return
         if not archs:
@@ -53,8 +55,8 @@ def work(
             time.sleep(POLL)
             continue
         try:
-            with record.beating(claims) if claims else nullcontext():
-                pruning = _Pruning(record, claims) if prunes else None
+            with nullcontext() if record is None or not claims else record.beating(claims):
+                pruning = _Pruning(cast(Record, record), claims) if prunes else None
                 metrics = evaluator.evaluate(archs, on_batch=pruning, progress=progress)
                 if record is not None:
                     for index, claim in enumerate(claims):

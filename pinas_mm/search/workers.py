@@ -118,7 +118,7 @@ def stoppable(follows: bool) -> Iterator[None]:
 
 def _start(
     command: list[str], index: int, environment: dict[str, str], logs: Path
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **environment, PARENT: str(os.getpid())}
     gpus = torch.cuda.device_count()
     if gpus:

@@ -28,6 +28,8 @@ class Skeleton(abc.ABC):
         input_weight: name of the weight whose second dimension is the images' channels.
     """
 
+    # That subclasses are dataclasses, for type checkers.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     depths: ClassVar[tuple[int, ...]]
     widths: ClassVar[tuple[int, ...]]
     strides: ClassVar[tuple[int, ...]]
@@ -50,7 +52,9 @@ class Skeleton(abc.ABC):
         """Channels of the stem's output."""
 
     @abc.abstractmethod
-    def stem(self, in_channels: int, widths: Sequence[int], norm_cfg: dict) -> dict[str, nn.Module]:
+    def stem(
+        self, in_channels: int, widths: Sequence[int], norm_cfg: dict[str, Any]
+    ) -> dict[str, nn.Module]:
         """The stem's modules in the order they run, by their names in the network."""
 
     def block_channels(self, widths: Sequence[int]) -> tuple[int, ...]:
@@ -73,11 +77,11 @@ class Skeleton(abc.ABC):
         """
         return None
 
-    def shortcut(self, spec: BlockSpec, norm_cfg: dict) -> nn.Module | None:
+    def shortcut(self, spec: BlockSpec, norm_cfg: dict[str, Any]) -> nn.Module | None:
         """The projection on a block's identity path, one for all candidates; None for none."""
         return None
 
-    def output(self, widths: Sequence[int], norm_cfg: dict) -> nn.Module | None:
+    def output(self, widths: Sequence[int], norm_cfg: dict[str, Any]) -> nn.Module | None:
         """What the last stage's feature map passes before it is returned; None for nothing."""
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.operations.base import check_counts
 from pinas_mm.skeletons.base import Skeleton
@@ -48,7 +48,9 @@ class ConvNeXtSkeleton(Skeleton):
         """Those of the first stage."""
         return widths[0]
 
-    def stem(self, in_channels: int, widths: Sequence[int], norm_cfg: dict) -> dict[str, nn.Module]:
+    def stem(
+        self, in_channels: int, widths: Sequence[int], norm_cfg: dict[str, Any]
+    ) -> dict[str, nn.Module]:
         """A convolution on patches, and a norm."""
         from torch import nn
 
@@ -76,7 +78,7 @@ class ConvNeXtSkeleton(Skeleton):
             nn.Conv2d(in_channels, out_channels, kernel, stride),
         )
 
-    def output(self, widths: Sequence[int], norm_cfg: dict) -> nn.Module | None:
+    def output(self, widths: Sequence[int], norm_cfg: dict[str, Any]) -> nn.Module | None:
         """A norm."""
         from pinas_mm.operations.residual import LayerNorm2d
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.operations.base import check_counts
 from pinas_mm.skeletons.base import Skeleton
@@ -55,11 +55,13 @@ class MobileNetV2Skeleton(Skeleton):
         """The last stage's is the last convolution's."""
         return (*widths[:-1], self.last_width or widths[-1])
 
-    def stem(self, in_channels: int, widths: Sequence[int], norm_cfg: dict) -> dict[str, nn.Module]:
+    def stem(
+        self, in_channels: int, widths: Sequence[int], norm_cfg: dict[str, Any]
+    ) -> dict[str, nn.Module]:
         """Convolution, norm and ReLU6."""
         return dict(stem=_conv(in_channels, self.stem_width, 3, self.stem_stride, norm_cfg))
 
-    def output(self, widths: Sequence[int], norm_cfg: dict) -> nn.Module | None:
+    def output(self, widths: Sequence[int], norm_cfg: dict[str, Any]) -> nn.Module | None:
         """The last convolution."""
         if not self.last_width:
             return None
@@ -67,7 +69,7 @@ class MobileNetV2Skeleton(Skeleton):
 
 
 def _conv(
-    in_channels: int, out_channels: int, kernel: int, stride: int, norm_cfg: dict
+    in_channels: int, out_channels: int, kernel: int, stride: int, norm_cfg: dict[str, Any]
 ) -> nn.Sequential:
     from torch import nn
 

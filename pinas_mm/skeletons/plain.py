@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.operations.base import BlockSpec, check_counts
 from pinas_mm.skeletons.base import Skeleton
@@ -50,7 +50,9 @@ class PlainSkeleton(Skeleton):
         """As many as it has."""
         return self.stem_width
 
-    def stem(self, in_channels: int, widths: Sequence[int], norm_cfg: dict) -> dict[str, nn.Module]:
+    def stem(
+        self, in_channels: int, widths: Sequence[int], norm_cfg: dict[str, Any]
+    ) -> dict[str, nn.Module]:
         """Convolution, norm and ReLU."""
         from torch import nn
 
@@ -69,7 +71,7 @@ class PlainSkeleton(Skeleton):
         """Planes times expansion."""
         return tuple(width * self.expansion for width in widths)
 
-    def shortcut(self, spec: BlockSpec, norm_cfg: dict) -> nn.Module | None:
+    def shortcut(self, spec: BlockSpec, norm_cfg: dict[str, Any]) -> nn.Module | None:
         """1x1 convolution and norm; None where the identity needs no projection."""
         if not spec.shortcut:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.errors import UserError
 from pinas_mm.operations.base import BlockSpec, check_counts
@@ -59,7 +59,9 @@ class ResNeStSkeleton(Skeleton):
         """Of the last convolution."""
         return self.stem_widths[-1]
 
-    def stem(self, in_channels: int, widths: Sequence[int], norm_cfg: dict) -> dict[str, nn.Module]:
+    def stem(
+        self, in_channels: int, widths: Sequence[int], norm_cfg: dict[str, Any]
+    ) -> dict[str, nn.Module]:
         """Under the names of the release."""
         from torch import nn
 
@@ -86,7 +88,7 @@ class ResNeStSkeleton(Skeleton):
         """Planes times expansion."""
         return tuple(width * self.expansion for width in widths)
 
-    def shortcut(self, spec: BlockSpec, norm_cfg: dict) -> nn.Module | None:
+    def shortcut(self, spec: BlockSpec, norm_cfg: dict[str, Any]) -> nn.Module | None:
         """Average pool, 1x1 convolution, norm; None where the identity needs no projection."""
         if not spec.shortcut:
             return None

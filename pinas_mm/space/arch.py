@@ -24,7 +24,7 @@ SYMBOLS = string.digits + string.ascii_lowercase
 SEPARATORS = "-, "
 
 
-class Arch(tuple):
+class Arch(tuple[int, ...]):
     """One architecture: an immutable tuple of candidate indices, one a choice block.
 
     Made by :meth:`SearchSpace.arch`, which checks it. ``str(arch)`` is the text form, one

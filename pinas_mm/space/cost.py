@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.space.space import SearchSpace
 
@@ -36,13 +37,13 @@ class AdditiveCost:
 
     name: str
     fixed: float
-    table: np.ndarray
+    table: NDArray[Any]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", np.asarray(self.table, dtype=float))
         object.__setattr__(self, "fixed", float(self.fixed))
 
-    def of(self, choices: np.ndarray) -> np.ndarray:
+    def of(self, choices: NDArray[Any]) -> NDArray[Any]:
         """The costs of architectures: candidate indices (n, blocks) to (n,)."""
         choices = np.asarray(choices, dtype=np.int64)
         total = np.full(len(choices), self.fixed)
@@ -51,7 +52,7 @@ class AdditiveCost:
             total += row[column]
         return total
 
-    def extremes(self) -> np.ndarray:
+    def extremes(self) -> NDArray[Any]:
         """The cheapest and the dearest architecture, candidate indices of shape (2, blocks)."""
         return np.stack([np.nanargmin(self.table, axis=1), np.nanargmax(self.table, axis=1)])
 
@@ -95,4 +96,5 @@ class CostTable:
     def bounds(self) -> tuple[Cost, Cost]:
         """Smallest and largest parameters, and smallest and largest multiply-adds, of the space."""
         params, macs = self.costs["params"].bounds(), self.costs["macs"].bounds()
-        return tuple(Cost(int(p), int(m)) for p, m in zip(params, macs, strict=True))
+        low, high = (Cost(int(p), int(m)) for p, m in zip(params, macs, strict=True))
+        return low, high

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.space.arch import Arch
@@ -43,7 +45,7 @@ class PathSampler:
         choices = self.draw(space, seed, iteration)
         return [Arch(path, space.depths) for path in choices]
 
-    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
         """Candidate indices of shape (num_paths, blocks)."""
         raise NotImplementedError(f"{type(self).__name__} must define draw()")
 
@@ -52,7 +54,7 @@ class PathSampler:
 class UniformPaths(PathSampler):
     """Independent uniform choices (SPOS, Guo et al., ECCV 2020)."""
 
-    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
         """Candidate indices of shape (num_paths, blocks)."""
         return space.draw(self.num_paths, np.random.default_rng([seed, iteration]))
 
@@ -76,7 +78,7 @@ class CrossPaths(PathSampler):
                 f"space has {fewest} candidate(s) a block: add candidates or use UniformPaths"
             )
 
-    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
         """Candidate indices of shape (num_paths, blocks)."""
         rng = np.random.default_rng([seed, iteration])
         orders, blocks = _permutations(rng, space), np.arange(space.num_blocks)
@@ -91,7 +93,7 @@ class FairPaths(PathSampler):
     takes fewer.
     """
 
-    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
         """Candidate indices of shape (num_paths, blocks)."""
         paths = np.zeros((self.num_paths, space.num_blocks), dtype=np.int64)
         for row, number in enumerate(
@@ -132,7 +134,7 @@ class SandwichPaths(PathSampler):
         cheapest, dearest = count(self.cost, self.image_size).extremes()
         object.__setattr__(self, "_ends", np.stack([dearest, cheapest]))
 
-    def draw(self, space: SearchSpace, seed: int, iteration: int) -> np.ndarray:
+    def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
         """Candidate indices of shape (num_paths, blocks)."""
         if not hasattr(self, "_ends"):
             raise RuntimeError("SandwichPaths does not know the costs: learn_costs() tells them")
@@ -140,7 +142,7 @@ class SandwichPaths(PathSampler):
         return np.concatenate([self._ends, space.draw(self.num_paths - 2, rng)])
 
 
-def _permutations(rng: np.random.Generator, space: SearchSpace) -> np.ndarray:
+def _permutations(rng: np.random.Generator, space: SearchSpace) -> NDArray[Any]:
     """A random order of each block's candidates, those it has not last; (blocks, candidates)."""
     order = rng.random((space.num_blocks, space.num_candidates))
     return np.where(space.mask, order, np.inf).argsort(axis=1)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.operations import BlockSpec, Operation, ResNeStBottleneck
@@ -52,9 +53,10 @@ class SearchSpace:
     """
 
     candidates: tuple[Operation, ...] = PAPER_CANDIDATES
-    depths: tuple[int, ...] = None
-    widths: tuple[int, ...] = None
-    strides: tuple[int, ...] = None
+    # None is what the skeleton has, which they hold from then on.
+    depths: tuple[int, ...] = None  # type: ignore[assignment]
+    widths: tuple[int, ...] = None  # type: ignore[assignment]
+    strides: tuple[int, ...] = None  # type: ignore[assignment]
     expansion: int | None = None
     stem_widths: tuple[int, ...] | None = None
     stem_stride: int | None = None
@@ -85,7 +87,7 @@ class SearchSpace:
     @classmethod
     def build(cls, config: SearchSpace | dict[str, Any] | None) -> SearchSpace:
         """A space from a config dict of the constructor's arguments; None means the default."""
-        if isinstance(config, cls):
+        if isinstance(config, SearchSpace):
             return config
         config = dict(config or {})
         known = [field.name for field in dataclasses.fields(cls)]
@@ -105,7 +107,7 @@ class SearchSpace:
         return len(self.candidates)
 
     @functools.cached_property
-    def mask(self) -> np.ndarray:
+    def mask(self) -> NDArray[Any]:
         """Which candidate may stand in which block, bools of shape (blocks, candidates)."""
         fits = [[c.fits(spec) for c in self.candidates] for spec in self.blocks()]
         mask = np.array(fits, dtype=bool).reshape(self.num_blocks, self.num_candidates)
@@ -116,7 +118,7 @@ class SearchSpace:
         return mask
 
     @functools.cached_property
-    def counts(self) -> np.ndarray:
+    def counts(self) -> NDArray[Any]:
         """How many candidates each block has, shape (blocks,)."""
         return self.mask.sum(axis=1)
 
@@ -182,7 +184,7 @@ class SearchSpace:
         """
         return read_arch(value, self)
 
-    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, number: int, rng: np.random.Generator) -> NDArray[Any]:
         """Architectures drawn uniformly, as candidate indices of shape (number, blocks)."""
         if self.mask.all():
             return rng.integers(self.num_candidates, size=(number, self.num_blocks))
@@ -206,7 +208,7 @@ class SearchSpace:
             drawn[self.random(rng)] = None
         return list(drawn)
 
-    def everything(self, blocks: Sequence[int] | None = None) -> np.ndarray:
+    def everything(self, blocks: Sequence[int] | None = None) -> NDArray[Any]:
         """All architectures, as candidate indices of shape (size, blocks); for small spaces.
 
         Args:
@@ -246,7 +248,7 @@ class SearchSpace:
         return f"{power}{about} architectures, stages of {stages} blocks"
 
     @functools.cached_property
-    def _order(self) -> np.ndarray:
+    def _order(self) -> NDArray[Any]:
         """Each block's candidates, ascending, before those it has not; (blocks, candidates)."""
         return np.argsort(~self.mask, axis=1, kind="stable")
 
@@ -399,4 +401,4 @@ def _positive(name: str, values: Iterable[Any]) -> tuple[int, ...]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1

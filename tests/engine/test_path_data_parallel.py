@@ -18,6 +18,8 @@ from pinas_mm.engine import PathDataParallel
 from pinas_mm.errors import UserError
 from pinas_mm.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 STEPS, SEED = 20, 3
 # Small, so that there are several.
 BUCKET_MB = 0.05

@@ -15,6 +15,8 @@ from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.record import Record
 
+pytestmark = pytest.mark.slow
+
 
 def search_dict(**changes) -> dict:
     cfg = Config.fromfile(CONFIGS / "small_search_label_free.py")

@@ -11,6 +11,8 @@ from pinas_mm.models import PiNASBackbone
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
+pytestmark = pytest.mark.slow
+
 CLS, TRANS = "301-3231-203213-032", "333-3113-330011-021"
 RANDOM = [str(arch) for arch in SearchSpace().sample(5, np.random.default_rng(0))]
 FORMATS = [(write_onnx, run_onnx), (write_torchscript, run_torchscript)]

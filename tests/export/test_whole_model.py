@@ -26,6 +26,8 @@ from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import load_batches
 from pinas_mm.search.evaluation.scores import PredictScore
 
+pytestmark = pytest.mark.slow
+
 BATCHES = 2
 
 

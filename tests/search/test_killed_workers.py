@@ -19,6 +19,8 @@ from pinas_mm.registry import MODELS
 from pinas_mm.search.evaluation.build import build_evaluator
 from pinas_mm.search.worker import work
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 30
 COMPLETE = (TrialState.COMPLETE,)
 

@@ -34,13 +34,13 @@ class Use:
 
     key: str
     dataset: Mapping[str, Any]
-    cls: type
+    cls: Any
     loader: Mapping[str, Any]
     heads: Mapping[str, int]
     model: Mapping[str, Any]
     evaluators: Sequence[Mapping[str, Any]]
 
-    def transforms(self, name: str) -> list[dict]:
+    def transforms(self, name: str) -> list[dict[str, Any]]:
         """Configs of the transforms of a class's name, with or without a library's scope."""
         return [node for node in dicts(self.loader) if type_name(node) == name]
 

@@ -33,8 +33,8 @@ class CocoAnnotations(Annotations):
 
     def __init__(self, use: Use) -> None:
         super().__init__(use)
-        self._images: list[dict] = []
-        self._annotations: list[dict] = []
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def overall(self, whole: bool) -> Iterator[str]:
         """Faults of the JSON, of class names and heads, and of the entries."""
@@ -76,7 +76,7 @@ class CocoAnnotations(Annotations):
         self,
         entries: list[Any],
         noun: str,
-        faults: Callable[[dict], Iterator[str]],
+        faults: Callable[[dict[str, Any]], Iterator[str]],
         whole: bool,
     ) -> Iterator[str]:
         """Faults of a list's entries; ids given twice are ones."""
@@ -123,7 +123,7 @@ class CocoAnnotations(Annotations):
                     f"set {head}.num_classes={len(classes)}, or the classes in metainfo"
                 )
 
-    def _instances(self, categories: list[dict]) -> Instances:
+    def _instances(self, categories: list[dict[str, Any]]) -> Instances:
         """What annotations are held against."""
         classes = self._dataset.metainfo.get("classes") or ()
         loaders = self.use.transforms("LoadAnnotations")

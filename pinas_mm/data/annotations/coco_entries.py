@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 BOX = "x, y, width, height in pixels"
 MASK = "segmentation"
@@ -60,7 +60,7 @@ class Instances:
             yield f"image_id {_short(image)} is no image of the file: correct or delete it"
         if not _is_id(category) or category not in self.categories:
             yield f"category_id {_short(category)} is no category of the file: correct or delete it"
-        area, box = annotation.get("area"), annotation.get("bbox")
+        area, box = annotation.get("area"), annotation.get("bbox", None)
         if not _finite(area) or area < 0:
             yield f"area is {_short(area)}: a finite number of at least 0 is wanted"
         crowd = annotation.get("iscrowd", None if self.evaluated else 0)
@@ -79,7 +79,8 @@ class Instances:
         """A box and its image's size, where an annotation has both."""
         if not isinstance(annotation, dict) or not _is_id(annotation.get("image_id")):
             return None
-        box, size = annotation.get("bbox"), self.images.get(annotation["image_id"])
+        box: Any = annotation.get("bbox")
+        size = self.images.get(annotation["image_id"])
         return None if size is None or any(_box_faults(box, None)) else (box, size)
 
     def _mask_faults(self, mask: Any, size: tuple[int, int], crowd: bool) -> Iterator[str]:
@@ -121,7 +122,7 @@ def _share_inside(box: Sequence[float], size: tuple[int, int]) -> float:
     return share
 
 
-def _polygon_faults(polygons: list[list], size: tuple[int, int]) -> Iterator[str]:
+def _polygon_faults(polygons: list[list[Any]], size: tuple[int, int]) -> Iterator[str]:
     for polygon in polygons:
         if not all(map(_finite, polygon)):
             wrong = next(value for value in polygon if not _finite(value))
@@ -197,7 +198,7 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -35,8 +35,9 @@ def read_file(path: Path, whole: bool, large: int = LARGE) -> tuple[Any, bool]:
     """
     text = path.read_text(encoding="utf-8")
     if not whole and len(text) >= large:
-        places = {name: _place(text, name) for name in ("images", "categories", "annotations")}
-        if all(places.values()) and text.rstrip().endswith("}"):
+        names = "images", "categories", "annotations"
+        places = {name: at for name in names if (at := _place(text, name)) is not None}
+        if len(places) == len(names) and text.rstrip().endswith("}"):
             start = places.pop("annotations")
             content = {name: _DECODER.raw_decode(text, at)[0] for name, at in places.items()}
             end = min((at for at in places.values() if at > start), default=len(text))
@@ -51,7 +52,8 @@ def _place(text: str, name: str) -> int | None:
 
 def _sample(text: str, start: int, end: int) -> Iterator[Any]:
     """Entries in a row at places evenly apart, none twice."""
-    at = _OPEN.match(text, start).end()
+    opened = _OPEN.match(text, start)
+    at = opened.end() if opened else start
     for place in range(PLACES):
         if place:
             found = _BETWEEN.search(text, max(at, start + place * (end - start) // PLACES), end)

@@ -43,8 +43,9 @@ def _heads(node: Any, key: str) -> Iterator[tuple[str, int]]:
 
 def _default(head: Mapping[str, Any]) -> int | None:
     """The number of classes that a head has where its config gives none."""
-    kind = class_of(head, MODELS)
-    for cls in kind.__mro__ if inspect.isclass(kind) else ():
+    kind: Any = class_of(head, MODELS)
+    classes: tuple[Any, ...] = kind.__mro__ if inspect.isclass(kind) else ()
+    for cls in classes:
         parameter = inspect.signature(cls.__init__).parameters.get("num_classes")
         if parameter is not None:
             return parameter.default

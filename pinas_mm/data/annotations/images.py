@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pinas_mm.errors import UserError
 
@@ -43,12 +43,12 @@ def opened(path: str | Path, what: str) -> Iterator[Image.Image]:
     except UserError:
         raise
     except BROKEN as error:
-        begin = ""
-        if isinstance(error, Image.UnidentifiedImageError):
+        reason, begin = str(error), ""
+        if isinstance(error, UnidentifiedImageError):
             with path.open("rb") as file:
-                error, begin = "no image", f", it begins with {file.read(15)!r}"
+                reason, begin = "no image", f", it begins with {file.read(15)!r}"
         raise UserError(
-            f"{what} {path} cannot be read ({error}{begin}): get the file anew, or leave it out"
+            f"{what} {path} cannot be read ({reason}{begin}): get the file anew, or leave it out"
         ) from None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.data.annotations.base import Annotations, Use, listed
 from pinas_mm.data.annotations.images import opened, sizes
@@ -28,7 +30,7 @@ class LabelMaps(Annotations):
 
     def __init__(self, use: Use) -> None:
         super().__init__(use)
-        self._entries: list[dict] = []
+        self._entries: list[dict[str, Any]] = []
         self._seen: set[int] = set()
         self._values: set[int] = set()
 
@@ -86,7 +88,7 @@ class LabelMaps(Annotations):
         except UserError as error:
             yield str(error)
 
-    def _faults(self, entry: dict) -> Iterator[str]:
+    def _faults(self, entry: dict[str, Any]) -> Iterator[str]:
         path = entry["seg_map_path"]
         if not Path(path).exists():
             raise UserError(
@@ -145,7 +147,7 @@ class LabelMaps(Annotations):
                 "ignored: see reduce_zero_label and metainfo's classes"
             )
 
-    def _read(self, values: np.ndarray, entry: dict) -> np.ndarray:
+    def _read(self, values: NDArray[Any], entry: dict[str, Any]) -> NDArray[Any]:
         """The labels that mmseg makes of a file's values."""
         read = values.copy()
         if entry["reduce_zero_label"]:

@@ -54,13 +54,13 @@ class ImageLists(Annotations):
         if lines and lines[0].startswith("\ufeff"):
             yield f"{path} begins with a byte-order mark: save it as UTF-8 without one"
             return
-        allowed = [(number, f"{head} has num_classes") for head, number in self.use.heads.items()]
+        allowed = [(count, f"{head} has num_classes") for head, count in self.use.heads.items()]
         if classes:
             allowed.append((len(classes), "the data set's number of classes is"))
         most, whose = min(allowed, default=(None, ""))
-        for number, line in enumerate(lines, 1):
-            name = line.strip()
-            where = f"{path}, line {number}"
+        for row, text in enumerate(lines, 1):
+            name = text.strip()
+            where = f"{path}, line {row}"
             if not name:
                 if not self._ours:
                     yield f"{where} is blank: delete it"
@@ -70,14 +70,14 @@ class ImageLists(Annotations):
             if self._dataset.with_label:
                 name, _, label = name.rpartition(" ")
                 if not name or not _is_number(label):
-                    yield f"{where} is {line.strip()!r}: `path label` is wanted, parted by a space"
+                    yield f"{where} is {text.strip()!r}: `path label` is wanted, parted by a space"
                     continue
                 if most is not None and not 0 <= int(label) < most:
                     yield (
                         f"{where}: label {label} of {name}: allowed are 0 to {most - 1}, since "
                         f"{whose} {most}; correct one of them"
                     )
-            self._lines.append((number, name))
+            self._lines.append((row, name))
 
     def _folders(self, root: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
         if not root.is_dir():

@@ -82,7 +82,7 @@ def looks(
 def _looks(
     cfg: Mapping[str, Any], splits: Sequence[str], whole: bool, progress: Progress
 ) -> Iterator[Look]:
-    done: list[tuple] = []
+    done: list[tuple[Any, ...]] = []
     for split in splits:
         guesses = list(too_many_guesses(cfg, split))
         if guesses:
@@ -112,7 +112,7 @@ def _look(found: Annotations, whole: bool, progress: Progress) -> Look:
     return Look(found.use.key, found.counts(), len(indices), faults)
 
 
-def _loaders(cfg: Mapping[str, Any], split: str) -> Iterator[tuple[str, dict]]:
+def _loaders(cfg: Mapping[str, Any], split: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The loaders that a split reads, calibration's included, and where they stand."""
     roots = [f"{split}_dataloader", f"{split}_cfg"]
     if split == "search":

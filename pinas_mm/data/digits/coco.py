@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,8 +55,8 @@ class CocoAnnotations:
 
         self._mask = mask
         self._categories = categories()
-        self._images: list[dict] = []
-        self._annotations: list[dict] = []
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def add(self, image_id: int, file_name: str, scene: Scene) -> None:
         """Adds a scene's image and one annotation for each of its digits.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.stack import needs
 
@@ -28,8 +30,8 @@ class Digits:
         pools: for each class 0 to 9 the indices into ``ink`` that this split may use.
     """
 
-    ink: np.ndarray
-    pools: tuple[np.ndarray, ...]
+    ink: NDArray[Any]
+    pools: tuple[NDArray[Any], ...]
 
     def draw(self, rng: np.random.Generator, label: int) -> int:
         """Index of a random digit of class ``label`` (0 to 9)."""
@@ -43,7 +45,7 @@ class Digits:
         size: tuple[int, int],
         extent: float,
         max_angle: float,
-    ) -> np.ndarray:
+    ) -> NDArray[Any]:
         """The digit's opacity at a random angle and position, wholly inside the image.
 
         Args:
@@ -91,7 +93,7 @@ def load_digits(seed: int) -> dict[str, Digits]:
     return {"train": Digits(ink, tuple(train)), "val": Digits(ink, tuple(val))}
 
 
-def _field(ink: np.ndarray) -> np.ndarray:
+def _field(ink: NDArray[Any]) -> NDArray[Any]:
     """The ink share as a smooth surface: it can be sampled at any scale and thresholded there."""
     side = (ink.shape[0] + 2 * _MARGIN) * _CELL
     return cv2.resize(np.pad(ink, _MARGIN), (side, side), interpolation=cv2.INTER_CUBIC)

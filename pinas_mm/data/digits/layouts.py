@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.data.digits.coco import CocoAnnotations
 from pinas_mm.data.digits.digits import NUM_CLASSES
@@ -71,7 +73,7 @@ class Writer:
     def finish(self) -> None:
         """Writes the files that need all scenes."""
 
-    def _save(self, path: str, image: np.ndarray) -> str:
+    def _save(self, path: str, image: NDArray[Any]) -> str:
         # Color at full resolution: a 32-pixel digit would lose its own to chroma subsampling.
         options = []
         if path.endswith(".jpg"):

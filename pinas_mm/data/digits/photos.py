@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.stack import needs
 
@@ -26,7 +28,7 @@ class Region:
 
     photo: str
     top: int
-    pixels: np.ndarray
+    pixels: NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Photos:
 
     def crop(
         self, rng: np.random.Generator, size: tuple[int, int], contrast: float
-    ) -> tuple[np.ndarray, str, list[int]]:
+    ) -> tuple[NDArray[Any], str, list[int]]:
         """A random crop of a random photograph, resized.
 
         Args:
@@ -64,6 +66,7 @@ class Photos:
         height, width = max(int(exact), 1), max(int(exact * aspect), 1)
         y = int(rng.integers(rows - height + 1))
         x = int(rng.integers(columns - width + 1))
+        pixels: NDArray[Any]
         pixels = region.pixels[y : y + height, x : x + width].astype(np.float32)
         method = cv2.INTER_AREA if height > size[0] else cv2.INTER_CUBIC
         pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=method)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.data.digits.digits import Digits
 from pinas_mm.data.digits.photos import Photos
@@ -36,19 +38,19 @@ class Scene:
         box: crop of the photograph as [x, y, width, height] in its pixels.
     """
 
-    image: np.ndarray
+    image: NDArray[Any]
     labels: tuple[int, ...]
     digits: tuple[int, ...]
-    shares: np.ndarray
+    shares: NDArray[Any]
     photo: str
     box: list[int]
 
     @property
-    def masks(self) -> np.ndarray:
+    def masks(self) -> NDArray[Any]:
         """Visible pixels of each digit, bool of shape (n, height, width); they never overlap."""
         return self.shares > 0.5
 
-    def semantic(self, background: int, doubtful: int) -> np.ndarray:
+    def semantic(self, background: int, doubtful: int) -> NDArray[Any]:
         """Label map, uint8 of shape (height, width).
 
         Digits have their class 0 to 9, the photograph ``background``, and the outline's pixels,
@@ -88,7 +90,7 @@ def compose(
     shares = np.empty((0, *size), np.float32)
     own_pixels = np.empty(0)
     used: list[tuple[int, int]] = []
-    colors: list[np.ndarray] = []
+    colors: list[NDArray[Any]] = []
     for label in labels:
         index = digits.draw(rng, label)
         for _ in range(_TRIES):
@@ -117,8 +119,8 @@ def compose(
 
 
 def _color(
-    rng: np.random.Generator, behind: np.ndarray, others: Sequence[np.ndarray]
-) -> np.ndarray:
+    rng: np.random.Generator, behind: NDArray[Any], others: Sequence[NDArray[Any]]
+) -> NDArray[Any]:
     """A random RGB color, far in luma from what is behind it and unlike the other digits'."""
     candidates = rng.uniform(0, 255, (_COLORS, 3))
     margin = np.abs((candidates - behind) @ _LUMA) / _MIN_LUMA_STEP

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint, readable
@@ -54,7 +56,7 @@ class Budget:
         if len(self.constraints) > 1:
             self._check_together()
 
-    def feasible(self, choices: np.ndarray) -> np.ndarray:
+    def feasible(self, choices: NDArray[Any]) -> NDArray[Any]:
         """Which architectures are of the space and keep to the constraints: candidate indices
         (n, blocks) to (n,).
         """
@@ -64,7 +66,7 @@ class Budget:
             met &= constraint.met(self._costs[constraint.name].of(choices))
         return met
 
-    def costs(self, choices: np.ndarray) -> dict[str, np.ndarray]:
+    def costs(self, choices: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The costs by name of architectures (n, blocks), each of shape (n,)."""
         return {name: cost.of(choices) for name, cost in self._costs.items()}
 
@@ -163,7 +165,7 @@ class Budget:
             excluded = np.concatenate([excluded, choices[None]])
 
     @cached_property
-    def _all(self) -> np.ndarray:
+    def _all(self) -> NDArray[Any]:
         choices = self.space.everything()
         return choices[self.feasible(choices)]
 

@@ -6,8 +6,9 @@ import dataclasses
 import operator
 import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 
@@ -70,7 +71,7 @@ class Constraint:
         """Whether the bound itself is out."""
         return not self.comparison.endswith("=")
 
-    def met(self, values: np.ndarray) -> np.ndarray:
+    def met(self, values: NDArray[Any]) -> NDArray[Any]:
         """Which values keep to it, as bools of the same shape."""
         return COMPARISONS[self.comparison](values, self.bound)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -56,7 +57,7 @@ class LatencyTable:
 
     setting: dict[str, Any]
     fixed: float
-    table: np.ndarray
+    table: NDArray[Any]
     load: float | None = None
     spread: float = 0.0
     error: float | None = None
@@ -183,7 +184,7 @@ def measure_latency(
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
     first, done = space.mask.argmax(axis=1), 0
-    measured: dict[tuple, tuple[float, torch.Size, float]] = {}
+    measured: dict[tuple[Any, ...], tuple[float, torch.Size, float]] = {}
     before = load()
     with (
         torch_threads(setting["threads"]),
@@ -234,7 +235,9 @@ def _alone(
     arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
 ) -> PiNASBackbone:
     """An architecture's own network, with the model's weights where there is one."""
-    options = {name: setting.get(name) for name in ("in_channels", "strides", "dilations")}
+    options: dict[str, Any] = {
+        name: setting.get(name) for name in ("in_channels", "strides", "dilations")
+    }
     if model is None:
         return PiNASBackbone(arch, space, out_indices=(len(space.depths) - 1,), **options).eval()
     supernet = network_in(model)
@@ -274,7 +277,7 @@ def setting_of(
     """All that a table depends on, as JSON gives it back."""
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     threads = process_threads() if num_threads is None else num_threads
-    numbers = dict(
+    numbers: dict[str, Any] = dict(
         image_size=size,
         batch_size=batch_size,
         in_channels=in_channels,

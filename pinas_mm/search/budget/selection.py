@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
@@ -43,8 +45,8 @@ class Selection:
         self._rows += [self._row(constraint) for constraint in self.constraints]
 
     def minimize(
-        self, objective: np.ndarray, excluded: np.ndarray | None = None, gap: float = 0.0
-    ) -> np.ndarray | None:
+        self, objective: NDArray[Any], excluded: NDArray[Any] | None = None, gap: float = 0.0
+    ) -> NDArray[Any] | None:
         """The architecture within the constraints whose sum of an objective is smallest.
 
         Args:
@@ -90,7 +92,7 @@ class Selection:
         choices = self.minimize(sign * table, gap=0.0 if _is_whole(cost) else 1e-6)
         return None if choices is None else float(cost.of(choices[None])[0])
 
-    def met(self, choices: np.ndarray) -> np.ndarray:
+    def met(self, choices: NDArray[Any]) -> NDArray[Any]:
         """Which architectures (n, blocks) meet the constraints, as bools (n,)."""
         met = np.ones(len(choices), dtype=bool)
         for constraint in self.constraints:
@@ -112,7 +114,7 @@ class Selection:
         limit = np.ceil(limit) if _is_whole(cost) else limit
         return LinearConstraint(row, limit - slack, np.inf)
 
-    def _cuts(self, excluded: Sequence[np.ndarray]) -> list[LinearConstraint]:
+    def _cuts(self, excluded: Sequence[NDArray[Any]]) -> list[LinearConstraint]:
         """Of each excluded architecture at most all blocks but one."""
         if not excluded:
             return []
@@ -132,7 +134,7 @@ def _is_whole(cost: AdditiveCost) -> bool:
     return bool((table == np.rint(table)).all()) and cost.fixed == np.rint(cost.fixed)
 
 
-def _whole(cost: AdditiveCost) -> tuple[np.ndarray, float]:
+def _whole(cost: AdditiveCost) -> tuple[NDArray[Any], float]:
     """What each candidate costs above its block's cheapest, in a unit of a handy size."""
     above = np.nan_to_num(cost.table - np.nanmin(cost.table, axis=1, keepdims=True))
     if not above.any():

@@ -68,7 +68,7 @@ def build_evaluator(
     if images is not None:
         # The first ones of a data set are often all of a few classes.
         dataloader = {**dataloader, "sampler": {"shuffle": True}}
-    options = dict(seed=seed, keep=keep_images, memory=parse_bytes(memory))
+    options: dict[str, Any] = dict(seed=seed, keep=keep_images, memory=parse_bytes(memory))
     batches = load_batches(dataloader, images, exact=True, **options)
     if isinstance(built, ArchScore):
         return Evaluator(model, built, [], batches, memory)

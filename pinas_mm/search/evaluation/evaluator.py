@@ -62,13 +62,15 @@ class Evaluator:
         self,
         model: nn.Module,
         score: Score,
-        calibration: Batches | Sequence[dict] | None,
-        images: Batches | Sequence[dict],
+        calibration: Batches | Sequence[dict[str, Any]] | None,
+        images: Batches | Sequence[dict[str, Any]],
         memory: int | str = "1G",
     ) -> None:
         self.memory = parse_bytes(memory)
         score.bind(model)
-        self.score, self.backbone, self._model = score, score.backbone, model
+        # Of either kind, which have no method in common.
+        self.score: Any = score
+        self.backbone, self._model = score.backbone, model
         self._images = Batches.of(images)
         self._calibration = None if calibration is None else Batches.of(calibration)
         if not self._images.sizes:
@@ -167,7 +169,8 @@ class Evaluator:
             if not archs:
                 return []
             subnets = self._subnets(archs, recalibrate=self._calibration is not None)
-            calibration = self._calibration if subnets.recalibrated else Batches.of([])
+            given = self._calibration if subnets.recalibrated else None
+            calibration = Batches.of([]) if given is None else given
             steps = _Steps(len(calibration) + len(self._images), progress)
             for number, batch in enumerate(calibration):
                 inputs, targets = self.score.prepare_calibration(batch, number)

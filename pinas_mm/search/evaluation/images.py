@@ -33,14 +33,14 @@ class Batches:
 
     def __init__(
         self,
-        read: Callable[[], Iterable[dict]],
+        read: Callable[[], Iterable[dict[str, Any]]],
         sizes: Sequence[int],
         metainfo: Mapping[str, Any] | None = None,
     ) -> None:
         self._read, self.sizes, self.metainfo = read, tuple(sizes), dict(metainfo or {})
 
     @classmethod
-    def of(cls, batches: Batches | Sequence[dict]) -> Batches:
+    def of(cls, batches: Batches | Sequence[dict[str, Any]]) -> Batches:
         """Batches in memory as such."""
         if isinstance(batches, Batches):
             return batches
@@ -49,7 +49,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._read())
 
 
@@ -103,7 +103,7 @@ def load_batches(
     choice = dict(type="pinas_mm.FixedSampler", images=number, shuffle=_shuffles(sampler))
     config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
 
-    def read() -> Iterator[dict]:
+    def read() -> Iterator[dict[str, Any]]:
         with _own_randomness():
             batches = iter(Runner.build_dataloader(dict(config), seed=seed))
         while True:
@@ -132,10 +132,10 @@ def _shuffles(sampler: Mapping[str, Any]) -> bool:
 
 
 def _kept(
-    batches: Iterable[dict], number: int, keep: bool | None, memory: float
-) -> list[dict] | None:
+    batches: Iterable[dict[str, Any]], number: int, keep: bool | None, memory: float
+) -> list[dict[str, Any]] | None:
     """All batches; None where they would take too much memory."""
-    loaded: list[dict] = []
+    loaded: list[dict[str, Any]] = []
     taken, progress = 0, LongWork("loading images, batches", number)
     for batch in batches:
         loaded.append(batch)
@@ -171,11 +171,11 @@ def num_images(batch: Mapping[str, Any]) -> int:
     return len(first if crops else inputs)
 
 
-class _Seeded(Dataset):
+class _Seeded(Dataset[Any]):
     """A data set whose samples depend on seed and index alone, in any process and order."""
 
-    def __init__(self, dataset: dict | Dataset, seed: int) -> None:
-        self._dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+    def __init__(self, dataset: dict[str, Any] | Dataset[Any], seed: int) -> None:
+        self._dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if hasattr(self._dataset, "full_init"):
             self._dataset.full_init()
         self._seed = seed

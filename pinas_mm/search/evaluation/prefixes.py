@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Activation = TypeVar("Activation")
 
@@ -125,7 +125,7 @@ class PrefixTree:
         """
         if not (self.root.children or self.root.archs):
             return WalkCount()
-        kept = _Kept(size, limit)
+        kept: _Kept[Activation] = _Kept(size, limit)
         branches: list[_Branch] = []
 
         def step(node: Node, activation: Activation, again: bool) -> Activation:
@@ -147,7 +147,7 @@ class PrefixTree:
                 node = node.children[0]
                 continue
             # The names that hold an activation here are all overwritten: nothing lives on unkept.
-            activation = None
+            del activation
             if not branches:
                 return kept.count
             branch = branches[-1]
@@ -172,7 +172,7 @@ class _Branch:
         return self._next == len(self.node.children)
 
 
-class _Kept:
+class _Kept(Generic[Activation]):
     """Activations kept within a limit."""
 
     def __init__(self, size: Callable[[Activation], int], limit: float) -> None:
@@ -204,25 +204,25 @@ class _Kept:
 def _restore(
     branch: _Branch,
     branches: list[_Branch],
-    kept: _Kept,
+    kept: _Kept[Activation],
     source: Activation,
     step: Callable[[Node, Activation, bool], Activation],
 ) -> Activation:
     """A branching node's activation for its next child, kept or computed again."""
-    node = branch.node
-    if node in kept:
-        return kept.take(node) if branch.is_last else kept[node]
-    missing = []
+    node: Node | None = branch.node
+    if branch.node in kept:
+        return kept.take(branch.node) if branch.is_last else kept[branch.node]
+    missing: list[Node] = []
     while node is not None and node not in kept:
         missing.append(node)
         node = node.parent
     activation = source if node is None else kept[node]
     waiting = {other.node for other in branches}
-    for node in reversed(missing):
-        activation = step(node, activation, True)
+    for again in reversed(missing):
+        activation = step(again, activation, True)
         # There may be room by now.
-        if node in waiting:
-            kept.offer(node, activation)
+        if again in waiting:
+            kept.offer(again, activation)
     return activation
 
 

@@ -6,6 +6,7 @@ import contextlib
 import types
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ def borrowed(module: nn.Module) -> Iterator[None]:
         for norm, *_ in norms:
             norm.num_batches_tracked = None
         for norm in synchronized:
-            norm.forward = types.MethodType(_BatchNorm.forward, norm)
+            norm.__dict__["forward"] = types.MethodType(_BatchNorm.forward, norm)
         with torch.no_grad():
             yield
     finally:
@@ -119,7 +120,7 @@ class Subnets:
         self._batches += 1
         factor = 1 / self._batches
 
-        def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
+        def run(node: Node, x: Maps, again: bool) -> Maps:
             # Counted in its first run only.
             for norm in self._attach(node):
                 norm.momentum = 0.0 if again else factor
@@ -136,7 +137,8 @@ class Subnets:
                 end(archs, maps[:-1])
 
         self._train(True)
-        return self.tree.walk(images, run, ended, _nbytes, self._limit)
+        source: Maps = (images,)
+        return self.tree.walk(source, run, ended, _nbytes, self._limit)
 
     def run(
         self,
@@ -154,7 +156,7 @@ class Subnets:
                 feature maps.
         """
 
-        def run(node: Node, x: Maps | torch.Tensor, again: bool) -> Maps:
+        def run(node: Node, x: Maps, again: bool) -> Maps:
             self._attach(node)
             return () if whole else self._run(node, x)
 
@@ -165,7 +167,8 @@ class Subnets:
                 end(archs, maps[:-1])
 
         self._train(False)
-        return self.tree.walk(images, run, ended, _nbytes, self._limit)
+        source: Maps = (images,)
+        return self.tree.walk(source, run, ended, _nbytes, self._limit)
 
     def drop(self, archs: Iterable[int]) -> None:
         """Leaves out subnets from here on; the others keep their indices and statistics."""
@@ -178,9 +181,9 @@ class Subnets:
         output = [network.output] if ends and hasattr(network, "output") else []
         return [*network.cell(number, node.choice), *output]
 
-    def _run(self, node: Node, x: Maps | torch.Tensor) -> Maps:
+    def _run(self, node: Node, x: Maps) -> Maps:
         if not node.depth:
-            return (self._backbone.forward_stem(x),)
+            return (self._backbone.forward_stem(x[0]),)
         number = node.depth - 1
         out = self._backbone.forward_cell(x[-1], number, node.choice)
         stage = self._backbone.returned_after(number)
@@ -202,7 +205,8 @@ class Subnets:
         statistics = self._statistics.get(key)
         if statistics is None:
             # What no batch reaches, as an auxiliary head, stays as it is.
-            statistics = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
+            held: list[Any] = list(norms)
+            statistics = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in held]
             self._statistics[key] = statistics
         for norm, (mean, var) in zip(norms, statistics, strict=True):
             norm.running_mean, norm.running_var = mean, var

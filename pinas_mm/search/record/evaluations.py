@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import cast
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,7 @@ from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.record.encoding import arch_of
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.record.settled import Settled
+from pinas_mm.space import Arch
 
 # What trials that cannot be used are counted as, beside Optuna's states.
 LEFT_OUT = "left out"
@@ -51,7 +53,8 @@ class Evaluations:
             self._forget(start)
         anew, fresh, rest = self._settled.split(trials)
         if anew:
-            self._evaluated, self._states = [], Counter()
+            self._evaluated.clear()
+            self._states.clear()
         self._evaluated += self._within(fresh)
         self._states += _counted(fresh, left_out)
         evaluated = [*self._evaluated, *self._within(rest)]
@@ -83,11 +86,11 @@ class Evaluations:
         return [
             Evaluated(
                 trial=trial.number,
-                arch=arch,
+                arch=cast(Arch, arch),
                 values=tuple(trial.values),
                 metrics=trial.user_attrs["metrics"],
                 costs=trial.user_attrs["costs"],
-                seconds=(trial.datetime_complete - self._start).total_seconds(),
+                seconds=_seconds(self._start, trial.datetime_complete),
             )
             for trial, arch, fits in zip(complete, archs, within, strict=True)
             if fits
@@ -96,3 +99,8 @@ class Evaluations:
 
 def _counted(trials: Sequence[FrozenTrial], left_out: Collection[int]) -> Counter[TrialState]:
     return Counter(trial.state for trial in trials if trial.number not in left_out)
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float:
+    """Of a complete trial, which has both."""
+    return (cast(datetime, end) - cast(datetime, start)).total_seconds()

@@ -8,7 +8,7 @@ import math
 from collections.abc import Container, Mapping
 from datetime import timedelta
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
@@ -57,7 +57,7 @@ class CheckedStorage(RDBStorage):
 
     def set_trial_params(self, trial_id: int, choices: Mapping[str, int]) -> None:
         """Writes the architecture of a trial that has none."""
-        known, _ = self._checked
+        known = self._checked[0] if self._checked else {}
         with _create_scoped_session(self.scoped_session) as session:
             write_params(session, trial_id, choices, known)
 
@@ -73,7 +73,7 @@ class CheckedStorage(RDBStorage):
         """
         with _create_scoped_session(self.scoped_session) as session:
             beats = read_heartbeats(session, study_id)
-        patience = timedelta(seconds=self.grace_period)
+        patience = timedelta(seconds=cast(int, self.grace_period))
         return [
             (trial_id, beat is not None)
             for trial_id, beat, now in beats
@@ -116,7 +116,7 @@ class CheckedStorage(RDBStorage):
             return made
         if rows.state != TrialState.FAIL:
             self.faults[rows.number] = fault
-        nothing = dict(params=[], user_attributes=[], system_attributes=[])
+        nothing: dict[str, Any] = dict(params=[], user_attributes=[], system_attributes=[])
         return _frozen(
             dataclasses.replace(
                 rows, state=TrialState.FAIL, values=[], intermediate_values=[], **nothing
@@ -139,7 +139,7 @@ class CheckedStorage(RDBStorage):
 
 def _frozen(rows: TrialRows) -> FrozenTrial:
     """Optuna's trial of its rows, as its own storage makes it."""
-    values: list[float] | None = [0.0] * len(rows.values) or None
+    values = [0.0] * len(rows.values)
     for _, objective, value, kind in rows.values:
         values[objective] = TrialValueModel.stored_repr_to_value(value, kind)
     known = {name: (distribution_of(text), value) for _, name, value, text in rows.params}
@@ -148,7 +148,7 @@ def _frozen(rows: TrialRows) -> FrozenTrial:
         number=rows.number,
         state=rows.state,
         value=None,
-        values=values,
+        values=values or None,
         datetime_start=rows.datetime_start,
         datetime_complete=rows.datetime_complete,
         params={name: kind.to_external_repr(value) for name, (kind, value) in known.items()},
@@ -195,7 +195,7 @@ def _fault_of_result(trial: FrozenTrial, objectives: int) -> str | None:
     return None if trial.datetime_start and trial.datetime_complete else "it has no time"
 
 
-def _is_choice(value: Any, choices: tuple[int, ...]) -> bool:
+def _is_choice(value: Any, choices: tuple[Any, ...]) -> bool:
     return isinstance(value, Real) and value in choices
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
@@ -68,7 +69,8 @@ class Findings:
         """
         gains = self._gains()
         fronts = pareto_fronts(gains)
-        order = np.lexsort(([e.trial for e in self.evaluated], -gains[:, 0], fronts))
+        trials = np.array([e.trial for e in self.evaluated])
+        order = np.lexsort((trials, -gains[:, 0], fronts))
         return [self.evaluated[i] for i in order[:number]]
 
     def front(self) -> list[Evaluated]:
@@ -101,14 +103,14 @@ class Findings:
             ],
         )
 
-    def _gains(self) -> np.ndarray:
+    def _gains(self) -> NDArray[Any]:
         """Objectives so that more is better, shape (evaluated, objectives)."""
         values = np.array([e.values for e in self.evaluated], dtype=float)
         signs = [objective.sign for objective in self.objectives]
         return values.reshape(-1, len(signs)) * signs
 
 
-def pareto_fronts(gains: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
+def pareto_fronts(gains: NDArray[Any] | Sequence[Sequence[float]]) -> NDArray[Any]:
     """Which front each row is on: 0 is beaten by no row, 1 only by rows of 0, and so on.
 
     Args:
@@ -129,7 +131,7 @@ def pareto_fronts(gains: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
     return ranked[places.ravel()]
 
 
-def _of_two(gains: np.ndarray) -> np.ndarray:
+def _of_two(gains: NDArray[Any]) -> NDArray[Any]:
     """Fronts of different rows of two columns, in falling order: each front is beaten in the second
     column by the last of its rows, so that a row's is found by bisection (Jensen 2003).
     """
@@ -142,7 +144,7 @@ def _of_two(gains: np.ndarray) -> np.ndarray:
     return ranked
 
 
-def _of_many(gains: np.ndarray) -> np.ndarray:
+def _of_many(gains: NDArray[Any]) -> NDArray[Any]:
     """The same of any number of columns, by looking at all rows before each."""
     ranked = np.zeros(len(gains), dtype=int)
     for row in range(1, len(gains)):

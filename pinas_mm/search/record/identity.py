@@ -11,7 +11,7 @@ from optuna.study import Study
 from pinas_mm.errors import UserError
 
 
-def identify(study: Study, identity: Mapping[str, Any], directions: list, name: str) -> None:
+def identify(study: Study, identity: Mapping[str, Any], directions: list[Any], name: str) -> None:
     """Signs a new record, or checks that an old one is of the same search.
 
     Args:

@@ -7,6 +7,7 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +21,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 
 Made = TypeVar("Made")
 # What databases say where somebody else was a moment earlier.
-TAKEN = ("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint")
-# A new SQLite file's first journal is not waited for.
-TAKEN += ("database is locked",)
+TAKEN = (
+    *("already exists", "duplicate key", "Duplicate entry", "UNIQUE constraint"),
+    "database is locked",  # A new SQLite file's first journal is not waited for.
+)
 TRIES, PAUSE = 10, 0.3
 # Seconds between two looks whether a file's lock is free; it is held for some milliseconds.
 POLL = 0.005
@@ -49,9 +51,10 @@ class StudyLock:
         file: the SQLite file, where it is one.
 
     Example:
-        >>> lock = StudyLock(storage.engine, 'search', Path('search.db'))
+        >>> lock = StudyLock(sqlalchemy.create_engine('sqlite://'), 'search')
         >>> with lock() as connection:
-        ...     connection.execute(...)
+        ...     connection.exec_driver_sql('SELECT 1').scalar()
+        1
     """
 
     def __init__(self, engine: sqlalchemy.Engine, study: str, file: Path | None = None) -> None:
@@ -98,7 +101,7 @@ def created_once(create: Callable[[], Made], reached: bool = False) -> Made:
         reached: whether the server was there a moment ago; an address where there is none is an
             error at once.
     """
-    tries, until = TRIES, None
+    tries, until = TRIES, math.inf
     while True:
         try:
             return create()
@@ -106,7 +109,7 @@ def created_once(create: Callable[[], Made], reached: bool = False) -> Made:
             cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
             away = is_restarting(cause) or (reached and isinstance(cause, OperationalError))
             taken = any(text in str(cause) for text in TAKEN)
-            if away and until is None:
+            if away and until == math.inf:
                 until, reached = time.monotonic() + RESTART, True
             tries -= taken
             if not (taken and tries) and not (away and time.monotonic() < until):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -107,7 +107,7 @@ class Record:
             file = sqlite_file(url)
             name = file.name if file else self._storage.engine.url.database
             directions = [StudyDirection[o.direction.upper()] for o in self.objectives]
-            identify(made, identity, directions, name)
+            identify(made, identity, directions, str(name))
             return made
 
         with damages(url):
@@ -185,7 +185,7 @@ class Record:
             UserError: an objective is missing among the metrics and costs, or is no number before
                 any architecture had one.
         """
-        costs = self.costs(claim.arch)
+        costs = self.costs(cast(Arch, claim.arch))
         known = {**costs, **metrics}
         for objective in self.objectives:
             check_given(objective.name, known)

@@ -34,7 +34,7 @@ from sqlalchemy.orm import Session
 
 TRIALS = TrialModel.__table__.c
 # A trial's rows of each table, in the order of their numbers, as Optuna's own reading has them.
-PARTS = {
+PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "params": (TrialParamModel, ("param_name", "param_value", "distribution_json")),
     "values": (TrialValueModel, ("objective", "value", "value_type")),
     "user_attributes": (TrialUserAttributeModel, ("key", "value_json")),
@@ -80,11 +80,11 @@ def read_rows(
     few = len(heads) <= FEW
     if few:
         wanted = dict(ids=[head[0] for head in heads])
-    parts = {name: defaultdict(list) for name in PARTS}
+    parts: dict[str, defaultdict[int, list[Any]]] = {name: defaultdict(list) for name in PARTS}
     for name in PARTS:
         for row in session.execute(_of_part(name, few), wanted):
             parts[name][row[0]].append(row)
-    return [TrialRows(*head, **{name: parts[name][head[0]] for name in PARTS}) for head in heads]
+    return [TrialRows(*head, *(parts[name][head[0]] for name in PARTS)) for head in heads]
 
 
 def _chosen() -> sqlalchemy.ColumnElement[bool]:
@@ -95,11 +95,11 @@ def _chosen() -> sqlalchemy.ColumnElement[bool]:
 
 
 @functools.cache
-def _of_part(name: str, few: bool) -> sqlalchemy.Select:
+def _of_part(name: str, few: bool) -> sqlalchemy.Select[Any]:
     """Reads one table's rows: of the trials named, or of all that are wanted."""
     model, wanted = PARTS[name]
     columns, (number,) = model.__table__.c, model.__table__.primary_key
-    among = sqlalchemy.bindparam("ids", expanding=True)
+    among: Any = sqlalchemy.bindparam("ids", expanding=True)
     among = among if few else sqlalchemy.select(TRIALS.trial_id).where(_chosen())
     read = sqlalchemy.select(columns.trial_id, *(columns[column] for column in wanted))
     return read.where(columns.trial_id.in_(among)).order_by(number)
@@ -127,7 +127,7 @@ HEARTBEATS = (
 
 def read_heartbeats(session: Session, study_id: int) -> list[tuple[int, datetime | None, datetime]]:
     """The study's running trials: id, last sign of life and the time, both the database's."""
-    return session.execute(HEARTBEATS, dict(study=study_id)).all()
+    return [tuple(row) for row in session.execute(HEARTBEATS, dict(study=study_id))]
 
 
 def write_params(

@@ -98,8 +98,8 @@ def _value(findings: Findings, row: Evaluated, name: str) -> float | None:
     for objective, value in zip(findings.objectives, row.values, strict=True):
         if objective.name == name:
             return value
-    value = row.metrics.get(name) if name not in cost_names() else None
-    return row.costs.get(name) if value is None else value
+    metric = row.metrics.get(name) if name not in cost_names() else None
+    return row.costs.get(name) if metric is None else metric
 
 
 def _texts(name: str, values: Sequence[float | None]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
@@ -61,7 +62,9 @@ class ArchSampler(BaseSampler):
         self._others = RandomSampler(seed)
 
     @abc.abstractmethod
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """The architecture to evaluate next as candidate indices; None means any.
 
         A proposal that is seen or infeasible is replaced by a near one that is not.
@@ -71,7 +74,7 @@ class ArchSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Optuna's method: one categorical parameter a choice block."""
-        return distributions(self.space)
+        return {**distributions(self.space)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -110,7 +113,7 @@ class ArchSampler(BaseSampler):
     def reseed_rng(self) -> None:
         """Optuna's method; proposals depend on seed and trial, so there is nothing to reseed."""
 
-    def fresh(self, choices: np.ndarray, history: History) -> np.ndarray:
+    def fresh(self, choices: NDArray[Any], history: History) -> NDArray[Any]:
         """Those of ``choices``, shape (n, blocks), that may be proposed, each once, in order."""
         kept = {
             row: None for row in map(tuple, np.asarray(choices).tolist()) if row not in history.seen
@@ -118,7 +121,7 @@ class ArchSampler(BaseSampler):
         archs = np.array(list(kept), dtype=np.int64).reshape(-1, self.space.num_blocks)
         return archs[self.budget.feasible(archs)]
 
-    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, number: int, rng: np.random.Generator) -> NDArray[Any]:
         """Random feasible architectures, shape (n, blocks): n is at most ``number``, and small or
         zero where the budget leaves little of the space.
         """
@@ -127,13 +130,13 @@ class ArchSampler(BaseSampler):
 
     def _proposals(
         self, study: Study, trial: FrozenTrial, history: History, rng: np.random.Generator
-    ) -> Iterator[Sequence[int] | None]:
+    ) -> Iterator[Sequence[int] | NDArray[Any] | None]:
         """Proposals until one may be taken; the last of them is replaced by a near one."""
         yield self.propose(history, rng)
 
     def _choose(
         self,
-        proposals: Iterator[Sequence[int] | None],
+        proposals: Iterator[Sequence[int] | NDArray[Any] | None],
         seen: frozenset[tuple[int, ...]],
         fixed: dict[int, int],
         rng: np.random.Generator,
@@ -156,7 +159,7 @@ class ArchSampler(BaseSampler):
 
     def _near(
         self,
-        proposal: np.ndarray,
+        proposal: NDArray[Any],
         seen: frozenset[tuple[int, ...]],
         fixed: dict[int, int],
         rng: np.random.Generator,
@@ -185,7 +188,7 @@ class ArchSampler(BaseSampler):
         return self._first(archs, seen, fixed)
 
     def _first(
-        self, archs: np.ndarray, seen: frozenset[tuple[int, ...]], fixed: dict[int, int]
+        self, archs: NDArray[Any], seen: frozenset[tuple[int, ...]], fixed: dict[int, int]
     ) -> tuple[int, ...] | None:
         """The first of ``archs`` that may be taken, with the fixed candidates put in."""
         archs = np.array(archs, dtype=np.int64)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
@@ -57,7 +59,9 @@ class EvolutionSampler(ArchSampler):
         self.population, self.tournament = population, tournament
         self.mutations, self.crossover = mutations, crossover
 
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """A child that is not in the record; any architecture while there is no population."""
         if len(history) == 0 or len(history) + len(history.pending) < self.population:
             return None

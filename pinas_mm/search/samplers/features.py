@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.space import SearchSpace
 
 
-def descriptors(space: SearchSpace) -> np.ndarray:
+def descriptors(space: SearchSpace) -> NDArray[Any]:
     """The candidates' own numbers (as radix, groups and base width), standardized.
 
     They say which candidates are alike, so that ordered widths are known to be ordered; they come
@@ -18,7 +21,7 @@ def descriptors(space: SearchSpace) -> np.ndarray:
         Shape (candidates, d): numbers that are the same for all candidates are left out.
     """
     kinds = list(dict.fromkeys(type(candidate) for candidate in space.candidates))
-    columns = []
+    columns: list[NDArray[Any]] = []
     for kind in kinds:
         mine = np.array([type(candidate) is kind for candidate in space.candidates])
         own = np.array([c.numbers() for c in space.candidates if type(c) is kind], dtype=float)
@@ -31,13 +34,13 @@ def descriptors(space: SearchSpace) -> np.ndarray:
     return (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)
 
 
-def one_hot(choices: np.ndarray, candidates: int) -> np.ndarray:
+def one_hot(choices: NDArray[Any], candidates: int) -> NDArray[Any]:
     """Candidate indices (n, blocks) to zeros and ones (n, blocks * candidates)."""
     choices = np.asarray(choices, dtype=np.int64)
     return np.eye(candidates)[choices].reshape(len(choices), -1)
 
 
-def features(choices: np.ndarray, space: SearchSpace) -> np.ndarray:
+def features(choices: NDArray[Any], space: SearchSpace) -> NDArray[Any]:
     """One-hot code and the candidates' descriptors of each block.
 
     Args:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cholesky, lapack
 from scipy.optimize import minimize
 
@@ -27,9 +29,9 @@ class Kernels:
         log_whole: logarithm of each block's factor, same shape.
     """
 
-    amplitudes: np.ndarray
-    block: np.ndarray
-    log_whole: np.ndarray
+    amplitudes: NDArray[Any]
+    block: NDArray[Any]
+    log_whole: NDArray[Any]
 
 
 class ArchProcess:
@@ -59,7 +61,7 @@ class ArchProcess:
         self._pairs = max(self.blocks * (self.blocks - 1) / 2, 1)
         self._mean, self._sd = self._prior(ordered)
 
-    def fit(self, archs: np.ndarray, scores: np.ndarray, steps: int = 40) -> np.ndarray:
+    def fit(self, archs: NDArray[Any], scores: NDArray[Any], steps: int = 40) -> NDArray[Any]:
         """Hyperparameters of most posterior density, as logarithms.
 
         Args:
@@ -80,7 +82,7 @@ class ArchProcess:
         return found.x
 
     def condition(
-        self, hyper: np.ndarray, archs: np.ndarray, scores: np.ndarray, pending: np.ndarray
+        self, hyper: NDArray[Any], archs: NDArray[Any], scores: NDArray[Any], pending: NDArray[Any]
     ) -> Posterior:
         """The posterior after scores; pending architectures count as if they got their mean."""
         kernels = self._kernels(hyper)
@@ -91,47 +93,47 @@ class ArchProcess:
             posterior = Posterior(self, kernels, archs, scores)
         return posterior
 
-    def _prior(self, ordered: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _prior(self, ordered: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         mix = MIX if ordered else (0.0, 0.01)
         groups = [[MAIN, PAIRS, WHOLE, NOISE, mix]]
         groups += [[RELEVANCE] * self.blocks, [LENGTH] * self.blocks]
         mean, sd = np.array([pair for group in groups for pair in group]).T
         return mean, sd
 
-    def _kernels(self, hyper: np.ndarray) -> Kernels:
+    def _kernels(self, hyper: NDArray[Any]) -> Kernels:
         raw, centred, scale = self._raw(hyper)
         relevance = np.exp(hyper[GLOBALS : GLOBALS + self.blocks])[:, None, None]
         return Kernels(
             np.exp(hyper[:4]), relevance * centred / scale, np.log(np.maximum(raw, 1e-300))
         )
 
-    def _raw(self, hyper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _raw(self, hyper: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         log_raw = -np.exp(hyper[GLOBALS + self.blocks :])[:, None, None] * self._mixed(hyper[4])
         raw = np.exp(log_raw)
         centred = self._centre @ raw @ self._centre
         scale = np.einsum("bii->b", centred)[:, None, None] / self.candidates
         return raw, centred, np.maximum(scale, 1e-12)
 
-    def _mixed(self, logit: float) -> np.ndarray:
+    def _mixed(self, logit: float) -> NDArray[Any]:
         share = 1 / (1 + np.exp(-logit))
         return (1 - share) * self._distance + share * self._step
 
     def parts(
-        self, kernels: Kernels, first: np.ndarray, second: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, kernels: Kernels, first: NDArray[Any], second: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Kernels between one-hot codes (n, .) and (m, .): main effects, pairs, whole; (n, m)."""
         main = self._apply(kernels.block, first) @ second.T
         squares = self._apply(kernels.block**2, first) @ second.T
         whole = np.exp(self._apply(kernels.log_whole, first) @ second.T)
         return main / self.blocks, (main**2 - squares) / (2 * self._pairs), whole
 
-    def _apply(self, matrices: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    def _apply(self, matrices: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
         split = codes.reshape(len(codes), self.blocks, self.candidates)
         return np.einsum("nbi,bij->nbj", split, matrices, optimize=True).reshape(len(codes), -1)
 
     def _loss(
-        self, hyper: np.ndarray, codes: np.ndarray, scores: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+        self, hyper: NDArray[Any], codes: NDArray[Any], scores: NDArray[Any]
+    ) -> tuple[float, NDArray[Any]]:
         """Minus the log posterior density of the hyperparameters, and its gradient."""
         kernels = self._kernels(hyper)
         main, pairs, whole = self.parts(kernels, codes, codes)
@@ -155,7 +157,7 @@ class ArchProcess:
         self._backward(hyper, kernels, of_block, of_log, gradient)
         return float(loss), gradient
 
-    def _fold(self, slope: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    def _fold(self, slope: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
         """Sums of (n, n) over equal pairs of candidates: shape (blocks, candidates, candidates)."""
         shape = (len(codes), self.blocks, self.candidates)
         right = (slope @ codes).reshape(shape)
@@ -163,11 +165,11 @@ class ArchProcess:
 
     def _backward(
         self,
-        hyper: np.ndarray,
+        hyper: NDArray[Any],
         kernels: Kernels,
-        of_block: np.ndarray,
-        of_log: np.ndarray,
-        gradient: np.ndarray,
+        of_block: NDArray[Any],
+        of_log: NDArray[Any],
+        gradient: NDArray[Any],
     ) -> None:
         """Adds what the blocks' kernels pass on to the hyperparameters that make them."""
         raw, centred, scale = self._raw(hyper)
@@ -201,7 +203,7 @@ class Posterior:
     """
 
     def __init__(
-        self, process: ArchProcess, kernels: Kernels, archs: np.ndarray, scores: np.ndarray
+        self, process: ArchProcess, kernels: Kernels, archs: NDArray[Any], scores: NDArray[Any]
     ) -> None:
         self._process, self._kernels = process, kernels
         self._codes = one_hot(archs, process.candidates)
@@ -214,19 +216,19 @@ class Posterior:
         self._weights = self._inverse @ scores
         self.best = float(scores.max())
 
-    def predict(self, archs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, archs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and variance, each of shape (n,), without the noise."""
         codes = one_hot(archs, self._process.candidates)
         covariance = self._covariance(codes)
         variance = self._own(codes) - np.einsum("nm,nm->n", covariance @ self._inverse, covariance)
         return covariance @ self._weights, np.maximum(variance, 1e-9)
 
-    def _covariance(self, codes: np.ndarray) -> np.ndarray:
+    def _covariance(self, codes: NDArray[Any]) -> NDArray[Any]:
         main, pairs, whole = self._process.parts(self._kernels, codes, self._codes)
         a = self._kernels.amplitudes
         return a[0] * main + a[1] * pairs + a[2] * whole + 1.0
 
-    def _own(self, codes: np.ndarray) -> np.ndarray:
+    def _own(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Prior variance of each architecture."""
         diagonal = np.einsum("bii->bi", self._kernels.block).ravel()
         main, squares = codes @ diagonal, codes @ diagonal**2

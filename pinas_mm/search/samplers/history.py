@@ -6,8 +6,10 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,20 +36,20 @@ class History:
         seen: all that are not to be proposed.
     """
 
-    archs: np.ndarray
-    gains: np.ndarray
-    scores: np.ndarray
-    pending: np.ndarray
+    archs: NDArray[Any]
+    gains: NDArray[Any]
+    scores: NDArray[Any]
+    pending: NDArray[Any]
     seen: frozenset[tuple[int, ...]]
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def best(self, number: int) -> np.ndarray:
+    def best(self, number: int) -> NDArray[Any]:
         """Indices of the best, best first; of equals the earlier first."""
         return np.argsort(-self.scores, kind="stable")[:number]
 
-    def beginning(self, number: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def beginning(self, number: int, seed: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The first ``number`` architectures, and scores that later proposals find again.
 
         Args:
@@ -161,7 +163,7 @@ class _Sum:
             self.places = np.concatenate([self.places, places])
 
 
-def scalarize(gains: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def scalarize(gains: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     """One score of several: shape (n, objectives) to (n,), more is better in both.
 
     One objective stays as it is. Of several, each is scaled to [0, 1], and the score is minus the
@@ -186,7 +188,7 @@ def _values(trial: FrozenTrial, objectives: int) -> list[float] | None:
     return None
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
     """Infinite values become the largest or smallest finite one of their column."""
     if np.isfinite(values).all():
         return values

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
@@ -78,7 +80,9 @@ class LaNASSampler(ArchSampler):
         self.parents, self.greed = parents, greed
         self._learned: tuple[bytes, Path] | None = None
 
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """An architecture of the most promising part; any while there are few results."""
         if len(history) < 2 or len(history) + len(history.pending) < self.startup:
             return None
@@ -111,7 +115,7 @@ class LaNASSampler(ArchSampler):
             self._learned = key, tree.path(self.exploration)
         return self._learned[1]
 
-    def _candidates(self, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _candidates(self, parents: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Random architectures and children of a leaf's best members; shape (n, blocks)."""
         candidates = self.space.num_candidates
         mothers = parents[rng.integers(len(parents), size=MUTATIONS)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
-def neighbours(archs: np.ndarray, candidates: int) -> np.ndarray:
+def neighbours(archs: NDArray[Any], candidates: int) -> NDArray[Any]:
     """All architectures that differ from one of ``archs`` in exactly one block.
 
     Returns:
@@ -20,8 +23,8 @@ def neighbours(archs: np.ndarray, candidates: int) -> np.ndarray:
 
 
 def mutate(
-    archs: np.ndarray, candidates: int, changes: int | np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+    archs: NDArray[Any], candidates: int, changes: int | NDArray[Any], rng: np.random.Generator
+) -> NDArray[Any]:
     """Each architecture with ``changes`` of its blocks, at most all, changed to other candidates.
 
     Args:
@@ -38,6 +41,6 @@ def mutate(
     return np.where(changed, (archs + steps) % candidates, archs)
 
 
-def cross(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def cross(first: NDArray[Any], second: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     """Uniform crossover: each block from either parent with the same probability."""
     return np.where(rng.random(first.shape) < 0.5, first, second)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import RidgeClassifier
 
 
@@ -18,7 +20,7 @@ class Region:
         good, bad: the halves.
     """
 
-    members: np.ndarray
+    members: NDArray[Any]
     classifier: RidgeClassifier | None = None
     good: Region | None = None
     bad: Region | None = None
@@ -36,7 +38,7 @@ class Path:
     leaf: Region
     steps: tuple[tuple[RidgeClassifier, bool], ...]
 
-    def margins(self, features: np.ndarray) -> np.ndarray:
+    def margins(self, features: NDArray[Any]) -> NDArray[Any]:
         """How far inside each split architectures are: (n, d) to (n, steps), positive inside."""
         margins = np.zeros((len(features), len(self.steps)))
         for step, (classifier, good) in enumerate(self.steps):
@@ -60,7 +62,7 @@ class Partition:
     """
 
     def __init__(
-        self, features: np.ndarray, scores: np.ndarray, leaf: int, depth: int, ridge: float
+        self, features: NDArray[Any], scores: NDArray[Any], leaf: int, depth: int, ridge: float
     ) -> None:
         self._features, self._leaf, self._ridge = features, leaf, ridge
         spread = np.ptp(scores)
@@ -74,7 +76,7 @@ class Partition:
         scores scaled to [0, 1].
         """
         node, steps = self.root, []
-        while node.classifier is not None:
+        while node.good is not None and node.bad is not None:
             good = self._bound(node.good, node, exploration)
             bad = self._bound(node.bad, node, exploration)
             steps.append((node.classifier, good >= bad))
@@ -85,7 +87,7 @@ class Partition:
         width = np.sqrt(2 * np.log(len(parent.members)) / len(node.members))
         return float(self._scores[node.members].mean() + exploration * width)
 
-    def _grow(self, members: np.ndarray, depth: int) -> Region:
+    def _grow(self, members: NDArray[Any], depth: int) -> Region:
         scores = self._scores[members]
         good = scores > np.median(scores)
         if depth == 0 or len(members) < 2 * self._leaf or not good.any():
@@ -102,6 +104,6 @@ class Partition:
         )
 
 
-def _margin(classifier: RidgeClassifier, features: np.ndarray) -> np.ndarray:
+def _margin(classifier: RidgeClassifier, features: NDArray[Any]) -> NDArray[Any]:
     # decision_function checks its input for longer than it computes.
     return features @ np.ravel(classifier.coef_) + np.ravel(classifier.intercept_)[0]

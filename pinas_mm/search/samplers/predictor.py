@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
@@ -72,9 +74,11 @@ class PredictorSampler(ArchSampler):
         self._process = ArchProcess(space)
         self._threads = ThreadpoolController()
         # By view: what was fitted to, and the hyperparameters.
-        self._fitted: dict[bool, tuple[bytes, np.ndarray]] = {}
+        self._fitted: dict[bool, tuple[bytes, NDArray[Any]]] = {}
 
-    def propose(self, history: History, rng: np.random.Generator) -> Sequence[int] | None:
+    def propose(
+        self, history: History, rng: np.random.Generator
+    ) -> Sequence[int] | NDArray[Any] | None:
         """The architecture of the largest expected improvement; any while there are few results."""
         started = len(history) + len(history.pending)
         if len(history) < 2 or started < self.startup:
@@ -88,7 +92,7 @@ class PredictorSampler(ArchSampler):
             posterior = self._process.condition(hyper, archs, scores, history.pending)
             return self._climb(posterior, history, rng)
 
-    def _hyper(self, history: History, squeezed: bool) -> np.ndarray:
+    def _hyper(self, history: History, squeezed: bool) -> NDArray[Any]:
         """Hyperparameters fitted to the record's beginning, which grows in steps."""
         number = min(self.startup, len(history))
         while (grown := int(number * self.refit) + 1) <= len(history):
@@ -104,7 +108,7 @@ class PredictorSampler(ArchSampler):
 
     def _climb(
         self, posterior: Posterior, history: History, rng: np.random.Generator
-    ) -> np.ndarray | None:
+    ) -> NDArray[Any] | None:
         candidates = self.space.num_candidates
         top = history.archs[history.best(TOP)]
         pool = [self.draw(self.pool, rng), neighbours(top, candidates)]
@@ -124,7 +128,7 @@ class PredictorSampler(ArchSampler):
         return proposal
 
 
-def chosen(scores: np.ndarray, number: int) -> np.ndarray:
+def chosen(scores: NDArray[Any], number: int) -> NDArray[Any]:
     """Which results stand for all: indices, ascending, at most ``number`` of them.
 
     Args:
@@ -144,7 +148,7 @@ def chosen(scores: np.ndarray, number: int) -> np.ndarray:
     return np.flatnonzero(taken)
 
 
-def standardized(scores: np.ndarray, squeezed: bool) -> np.ndarray:
+def standardized(scores: NDArray[Any], squeezed: bool) -> NDArray[Any]:
     """Scores of mean 0 and standard deviation 1, all 0 where they are all equal.
 
     Args:
@@ -165,7 +169,7 @@ def standardized(scores: np.ndarray, squeezed: bool) -> np.ndarray:
     return (scores - scores.mean()) / spread
 
 
-def log_improvement(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+def log_improvement(mean: NDArray[Any], deviation: NDArray[Any]) -> NDArray[Any]:
     """Logarithm of the expected positive part of normal variables, for tiny ones too."""
     ratio = mean / deviation
     density = np.exp(-0.5 * ratio**2) / np.sqrt(2 * np.pi)

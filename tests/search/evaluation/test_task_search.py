@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from single_paths import single_path
 from torch import distributed, multiprocessing
@@ -14,6 +15,8 @@ from pinas_mm.data.digits import prepare
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.scores import PredictScore
+
+pytestmark = pytest.mark.slow
 
 ARCHS = ["01-2", "32-0", "01-1", "33-3", "01-2"]
 METRICS = [dict(type="mmdet.CocoMetric"), dict(type="pinas_mm.EveryNumber")]

@@ -23,11 +23,11 @@ class Score(abc.ABC):
 
     Attributes:
         names: the metrics it gives; None where they are known only afterwards.
-        model: the model it is bound to.
+        model: the model it is bound to, of a class that :meth:`check` lets pass.
     """
 
     names: tuple[str, ...] | None = None
-    model: nn.Module
+    model: Any
 
     def bind(self, model: nn.Module) -> None:
         """Takes a model.
@@ -48,7 +48,7 @@ class Score(abc.ABC):
         return self.model.backbone
 
     @abc.abstractmethod
-    def image_size(self, batch: dict) -> tuple[int, int]:
+    def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """Height and width of a loaded batch's images as the network gets them."""
 
 
@@ -64,9 +64,10 @@ class FeatureScore(Score):
     # crops: architectures share nothing then, and it gets no feature maps, but a path is set.
     whole: bool = False
 
-    def image_size(self, batch: dict) -> tuple[int, int]:
+    def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of what it scores on."""
-        return tuple(self.prepare(batch, 0)[0].shape[-2:])
+        height, width = self.prepare(batch, 0)[0].shape[-2:]
+        return height, width
 
     @property
     def following(self) -> list[nn.Module]:
@@ -85,7 +86,10 @@ class FeatureScore(Score):
         return feats
 
     def begin(
-        self, calibration: Sequence[dict] | None, images: Sequence[dict], limit: float
+        self,
+        calibration: Sequence[dict[str, Any]] | None,
+        images: Sequence[dict[str, Any]],
+        limit: float,
     ) -> None:
         """Computes, once, what is the same for all architectures.
 
@@ -95,12 +99,12 @@ class FeatureScore(Score):
             limit: most bytes of activations to keep.
         """
 
-    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, Any]:
+    def prepare_calibration(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, Any]:
         """The same as :meth:`prepare` of a batch to recompute statistics on."""
         return self.prepare(batch, number)
 
     @abc.abstractmethod
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Any]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, Any]:
         """Images (N, C, H, W) of the ``number``-th batch as loaded, and what to compare with."""
 
     @abc.abstractmethod
@@ -142,16 +146,17 @@ class ArchScore(Score):
                 f"pinas_mm.SinglePath, not {type(model).__name__}"
             )
 
-    def image_size(self, batch: dict) -> tuple[int, int]:
+    def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of normalized images."""
-        return tuple(self.inputs(batch).shape[-2:])
+        height, width = self.inputs(batch).shape[-2:]
+        return height, width
 
-    def inputs(self, batch: dict) -> torch.Tensor:
+    def inputs(self, batch: dict[str, Any]) -> torch.Tensor:
         """Normalized images (N, C, H, W) of a loaded batch, in the network's precision."""
         data = self.model.data_preprocessor(copy.deepcopy(batch), False)
         return images_of(data).to(next(self.backbone.parameters()).dtype)
 
-    def begin(self, images: Sequence[dict]) -> None:
+    def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """Computes, once, what is the same for all architectures.
 
         Args:

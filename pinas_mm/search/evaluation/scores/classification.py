@@ -28,18 +28,18 @@ class ClassificationScore(FeatureScore):
                 "search without labels by pinas_mm.CrossPathScore"
             )
 
-    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, None]:
+    def prepare_calibration(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, None]:
         """Normalized images; labels are not needed."""
         return self.preprocessed(batch)["inputs"], None
 
-    def preprocessed(self, batch: dict) -> dict:
+    def preprocessed(self, batch: dict[str, Any]) -> dict[str, Any]:
         """``inputs`` (N, C, H, W) in the network's precision and ``data_samples``."""
         data = self.model.data_preprocessor(batch, False)
         dtype = next(self.backbone.parameters()).dtype
         return dict(inputs=data["inputs"].to(dtype), data_samples=data.get("data_samples"))
 
     @property
-    def classifier(self) -> nn.Module:
+    def classifier(self) -> Any:
         """The model inside."""
         return self.model.model
 

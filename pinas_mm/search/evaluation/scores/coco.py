@@ -54,7 +54,8 @@ def check_truth(
                 "instances along: name their annotation file in search.score.metrics, or add "
                 "'instances' to meta_keys of PackDetInputs, with test_mode=True"
             )
-        image, entry = sample.img_id, truth.imgs.get(sample.img_id)
+        image = sample.get("img_id")
+        entry = truth.imgs.get(image)
         if entry is None or not _same_image(entry, sample):
             known = "does not have" if entry is None else f"has {_named(entry)} as"
             raise UserError(
@@ -64,7 +65,7 @@ def check_truth(
             )
 
 
-def missed(sample: BaseDataElement) -> BaseDataElement:
+def missed(sample: Any) -> BaseDataElement:
     """A prediction of one box that hits nothing, of score 0: what COCO's evaluation, which refuses
     empty results, then gives is what it would give for none.
 
@@ -83,6 +84,7 @@ def missed(sample: BaseDataElement) -> BaseDataElement:
 def _same_image(entry: dict[str, Any], sample: BaseDataElement) -> bool:
     """Whether name and size are one image's, as far as both are known; it may be turned."""
     name, path = entry.get("file_name"), sample.get("img_path")
+    size: tuple[Any, Any]
     size, shape = (entry.get("width"), entry.get("height")), sample.get("ori_shape")
     named = not name or not path or Path(name).name == Path(path).name
     return named and (None in size or not shape or sorted(size) == sorted(shape[:2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -116,30 +117,35 @@ class CrossPathScore(FeatureScore):
         return FairPaths(self.partners)(self.model.backbone.space, self.seed, 0)
 
     def begin(
-        self, calibration: Sequence[dict] | None, images: Sequence[dict], limit: float
+        self,
+        calibration: Sequence[dict[str, Any]] | None,
+        images: Sequence[dict[str, Any]],
+        limit: float,
     ) -> None:
         """Computes the teacher's keys along the partners, with statistics of their own."""
         backbone, neck = self.model.teacher_networks
         own = calibration is not None
         subnets = Subnets(backbone, self.paths(), limit, [neck], own)
-        for number, batch in enumerate(calibration if subnets.recalibrated else ()):
+        for number, batch in enumerate((calibration or ()) if subnets.recalibrated else ()):
             inputs, _ = self.prepare_calibration(batch, number)
             subnets.calibrate(inputs, lambda archs, feats: neck(feats))
         batches = []
         for number, batch in enumerate(images):
             keys: list[torch.Tensor | None] = [None] * self.partners
 
-            def end(archs: list[int], feats: tuple[torch.Tensor, ...], keys: list = keys) -> None:
+            def end(
+                archs: list[int], feats: tuple[torch.Tensor, ...], keys: list[Any] = keys
+            ) -> None:
                 for index in archs:
                     keys[index] = F.normalize(neck(feats)[0], dim=1)
 
             subnets.run(self.views(batch, number, SCORING, 2)[1], end)
-            batches.append(torch.stack(keys))
+            batches.append(torch.stack(cast(list[torch.Tensor], keys)))
         ends = torch.tensor([keys.shape[1] for keys in batches]).cumsum(0).tolist()
         self._bounds = list(zip([0, *ends], ends, strict=False))
         self._keys = torch.cat(batches, dim=1)
 
-    def views(self, batch: dict, number: int, use: int, views: int) -> list[torch.Tensor]:
+    def views(self, batch: dict[str, Any], number: int, use: int, views: int) -> list[torch.Tensor]:
         """Augmented, normalized views (N, 3, H, W) of a batch, the same on every rank.
 
         Args:
@@ -157,17 +163,18 @@ class CrossPathScore(FeatureScore):
         dtype = next(self.model.backbone.parameters()).dtype
         return list(augmented.to(dtype).chunk(views))
 
-    def image_size(self, batch: dict) -> tuple[int, int]:
+    def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of views."""
-        return tuple(self.prepare_calibration(batch, 0)[0].shape[-2:])
+        height, width = self.prepare_calibration(batch, 0)[0].shape[-2:]
+        return height, width
 
-    def prepare_calibration(self, batch: dict, number: int) -> tuple[torch.Tensor, None]:
+    def prepare_calibration(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, None]:
         """One augmented view."""
         return self.views(batch, number, CALIBRATION, 1)[0], None
 
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, _Keys]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, _Keys]:
         """The student's view, and the teacher's keys."""
-        keys = _Keys(self._keys, *self._bounds[number])
+        keys = _Keys(cast(torch.Tensor, self._keys), *self._bounds[number])
         return self.views(batch, number, SCORING, 2)[0], keys
 
     def new_tally(self) -> _Tally:

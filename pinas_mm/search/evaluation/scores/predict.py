@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -27,12 +27,11 @@ from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.models.following import FAULTS
 from pinas_mm.models.supernet import same_batch
 from pinas_mm.registry import SCORES, plain, registered
-from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.scores.base import FeatureScore
 from pinas_mm.search.evaluation.scores.coco import check_annotated, check_truth, is_coco, missed
 
 # Images, the batch as loaded, its data samples.
-Targets = tuple[torch.Tensor, dict, list]
+Targets = tuple[torch.Tensor, dict[str, Any], list[Any]]
 
 
 @dataclasses.dataclass
@@ -110,12 +109,12 @@ class PredictScore(FeatureScore):
         """All that the model has beside the supernet."""
         return _beside(self.model.model, self.backbone)
 
-    def begin(self, calibration: Batches | None, images: Batches, limit: float) -> None:
+    def begin(self, calibration: Any, images: Any, limit: float) -> None:
         """Tells the metrics the data set's classes, and finds out whether the supernet gets the
         images as they are.
         """
         for metric in self._metrics:
-            metric.dataset_meta = images.metainfo or None
+            metric.dataset_meta = cast(Any, images.metainfo or None)
         calls: list[torch.Tensor] = []
         hook = self.backbone.register_forward_pre_hook(lambda _, args: calls.append(args[0]))
         try:
@@ -127,20 +126,20 @@ class PredictScore(FeatureScore):
         self.whole = len(calls) != 1 or not same_batch(calls[0], inputs)
 
     def prepare_calibration(
-        self, batch: dict, number: int
-    ) -> tuple[torch.Tensor, tuple[dict, int]]:
+        self, batch: dict[str, Any], number: int
+    ) -> tuple[torch.Tensor, tuple[dict[str, Any], int]]:
         """The same of a labelled batch, for a training step's forward pass."""
         data = calibration_batch(self.model.model, batch)
         data["inputs"] = data["inputs"].to(next(self.backbone.parameters()).dtype)
         return data["inputs"], (data, number)
 
-    def follow(self, feats: tuple[torch.Tensor, ...], targets: tuple[dict, int]) -> None:
+    def follow(self, feats: tuple[torch.Tensor, ...], targets: Any = None) -> None:
         """Goes on from an architecture's feature maps of a calibration batch."""
         data, number = targets
         with self.backbone.answering(data["inputs"], feats), _alone():
             calibration_pass(self.model.model, data, number)
 
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, Targets]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, Targets]:
         """Normalized images in the network's precision, and what predictions are made with."""
         samples = batch.get("data_samples")
         if samples is None:
@@ -166,7 +165,7 @@ class PredictScore(FeatureScore):
         predictions = self._predictions(feats, targets)
         for sample in predictions:
             if "pred_instances" in sample:
-                tally.instances += len(sample.pred_instances)
+                tally.instances += len(cast(Any, sample).pred_instances)
                 tally.empty = None if tally.instances else sample
         tally.predicted = tuple(predictions[-1].keys())
         for metric in tally.metrics:
@@ -222,7 +221,7 @@ class PredictScore(FeatureScore):
             Metrics([metric]).process(data_samples=[missed(tally.empty)], data_batch={})
             results[-len(metric.results) :] = metric.results
         if is_coco(metric):
-            metric.img_ids = [prediction["img_id"] for _, prediction in results]
+            cast(Any, metric).img_ids = [prediction["img_id"] for _, prediction in results]
         with _quiet(), self._understood(metric, tally.predicted):
             values = metric.compute_metrics(results)
         return {f"{metric.prefix}/{k}" if metric.prefix else k: v for k, v in values.items()}

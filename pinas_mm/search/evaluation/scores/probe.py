@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import SCORES
@@ -38,14 +38,14 @@ class ProbeScore(ClassificationScore):
             raise UserError(f"topk is {topk}: give whole numbers of at least 1")
         self.names = tuple(f"accuracy/top{k}" for k in self.topk)
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Any) -> None:
         """Raises :class:`UserError` for other models, and where there are fewer classes than k."""
         super().check(model)
         classes = getattr(model.model.head, "num_classes", None)
         if classes is not None and classes < max(self.topk):
             raise UserError(f"topk is {list(self.topk)}, the classifier has {classes} classes")
 
-    def prepare(self, batch: dict, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalized images and their labels, shape (N,)."""
         data = self.preprocessed(batch)
         samples = data["data_samples"] or []
@@ -72,5 +72,5 @@ class ProbeScore(ClassificationScore):
 
     def metrics(self, tally: _Tally) -> dict[str, float]:
         """Percentages."""
-        shares = (100 * count / tally.images for count in tally.correct.tolist())
-        return dict(zip(self.names, shares, strict=True))
+        shares = (100 * count / tally.images for count in torch.as_tensor(tally.correct).tolist())
+        return dict(zip(self.names or (), shares, strict=True))

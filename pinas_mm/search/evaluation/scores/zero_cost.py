@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, get_world_size
@@ -39,7 +40,7 @@ class CostScore(ArchScore):
 
     names = ("zero_cost/params", "zero_cost/macs")
 
-    def begin(self, images: Sequence[dict]) -> None:
+    def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """Counts the costs of all architectures."""
         self._table = count_costs(self.backbone, self.image_size(images[0]))
 
@@ -61,7 +62,7 @@ class SynFlowScore(ArchScore):
 
     names = ("zero_cost/synflow",)
 
-    def begin(self, images: Sequence[dict]) -> None:
+    def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """The shape of an image."""
         self._shape = self.backbone.in_channels, *self.image_size(images[0])
 
@@ -90,7 +91,7 @@ class NASWOTScore(ArchScore):
     def __init__(self, images: int = 128) -> None:
         self.num_images = _checked(images, 2)
 
-    def begin(self, images: Sequence[dict]) -> None:
+    def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """Normalized images, as one batch."""
         self._inputs = torch.cat([self.inputs(batch) for batch in images])
 
@@ -141,7 +142,7 @@ class GradNormScore(ArchScore):
                 "--workers instead of --launcher"
             )
 
-    def begin(self, images: Sequence[dict]) -> None:
+    def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """Batches as a training step gets them."""
         if isinstance(self.model, SinglePath):
             for batch in images:
@@ -185,7 +186,7 @@ def _learning(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(False)
 
 
-def _check_labelled(batch: dict) -> None:
+def _check_labelled(batch: dict[str, Any]) -> None:
     samples = batch.get("data_samples") or [None]
     # As mmpretrain, mmdet and mmseg name what is true of an image.
     if not all(any(key.startswith("gt_") for key in getattr(s, "keys", list)()) for s in samples):

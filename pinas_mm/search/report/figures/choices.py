@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from pinas_mm.operations import Operation
 from pinas_mm.search.record.findings import Evaluated, Findings
@@ -97,11 +98,11 @@ def best_of(findings: Findings) -> list[Evaluated]:
     return findings.best(number)
 
 
-def shares(archs: Sequence[Arch], space: SearchSpace) -> np.ndarray:
+def shares(archs: Sequence[Arch], space: SearchSpace) -> NDArray[Any]:
     """Share of architectures with each candidate in each block, shape (blocks, candidates); NaN
     where one may not stand.
     """
-    choices = np.array(archs).reshape(-1, space.num_blocks)
+    choices: NDArray[Any] = np.array(archs).reshape(-1, space.num_blocks)
     found = (choices[:, :, None] == np.arange(space.num_candidates)).mean(axis=0)
     return np.where(space.mask, found, np.nan)
 
@@ -112,7 +113,7 @@ def candidate_label(index: int, candidate: Operation) -> str:
 
 
 def _heat(
-    axis: Axes, space: SearchSpace, values: np.ndarray, title: str, note: str, **colors: object
+    axis: Axes, space: SearchSpace, values: NDArray[Any], title: str, note: str, **colors: Any
 ) -> None:
     """Draws values of shape (blocks, candidates), blocks beside each other, the stages apart."""
     places, between = _places(space), np.arange(space.num_candidates + 1) - 0.5
@@ -230,7 +231,7 @@ def _finish(axis: Axes, mesh: Any, title: str, note: str, aspect: int) -> None:
     heading(axis, title, note)
     bar = axis.figure.colorbar(mesh, ax=axis, pad=0.015, fraction=0.04, aspect=aspect)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bar.outline.set_visible(False)
+    cast(Any, bar.outline).set_visible(False)
 
 
 def _write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -9,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from pinas_mm.search.budget.objective import Objective, cost_names
 from pinas_mm.search.record.findings import Findings, pareto_fronts
@@ -67,7 +70,7 @@ def draw_costs(findings: Findings, narrow: bool = False) -> Figure:
         aspect=30,
         ticks=MaxNLocator(6, integer=True),
     )
-    bar.outline.set_visible(False)
+    cast(Any, bar.outline).set_visible(False)
     figure.legend(
         handles=[
             Line2D([], [], color=INK, lw=1, marker="o", mfc="none", mew=1, label="Pareto front"),
@@ -123,7 +126,7 @@ def _panel(axis: Axes, findings: Findings, main: Objective, other: Objective, gi
     axis.grid()
 
 
-def _values(findings: Findings, objective: Objective) -> np.ndarray:
+def _values(findings: Findings, objective: Objective) -> NDArray[Any]:
     names = [o.name for o in findings.objectives]
     if objective.name in names:
         index = names.index(objective.name)
@@ -131,7 +134,7 @@ def _values(findings: Findings, objective: Objective) -> np.ndarray:
     return np.array([e.costs[objective.name] for e in findings.evaluated])
 
 
-def _bounds(axis: Axes, findings: Findings, name: str, x: np.ndarray) -> None:
+def _bounds(axis: Axes, findings: Findings, name: str, x: NDArray[Any]) -> None:
     for constraint in findings.constraints:
         reach = NEAR * (x.max() - x.min())
         if constraint.name == name and x.min() - reach <= constraint.bound <= x.max() + reach:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -147,7 +148,7 @@ def _draw_row(
         channels = stem.stem_channels(space.widths)
         _caption(axis, 0.05, 0.95, "stem", channels, stem.stem_reduction, small)
     for index, box in enumerate(row):
-        color = _color(box.choice, space.num_candidates)
+        color: Any = _color(box.choice, space.num_candidates)
         _box(axis, box.x + 0.06, 0.88, box.height, color)
         candidate = space.candidates[box.choice]
         ink = ink_on(to_rgb(color))
@@ -191,7 +192,7 @@ def _in_lines(label: str) -> str:
     return "\n".join(lines[:3])
 
 
-def _box(axis: Axes, x: float, width: float, height: float, color: str | tuple) -> None:
+def _box(axis: Axes, x: float, width: float, height: float, color: str | tuple[Any, ...]) -> None:
     style = "round,pad=0,rounding_size=0.06"
     axis.add_patch(
         FancyBboxPatch((x, -height / 2), width, height, style, fc=color, ec="none", zorder=2)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy import stats
 
 from pinas_mm.analysis.ranking import Ranking
@@ -23,7 +26,7 @@ from pinas_mm.search.report.figures.style import (
 
 @styled
 def draw_ranking(
-    true: np.ndarray, scores: np.ndarray, ranking: Ranking, metric: Objective, score: Objective
+    true: NDArray[Any], scores: NDArray[Any], ranking: Ranking, metric: Objective, score: Objective
 ) -> Figure:
     """Two panels: values, and ranks, of which 1 is the best.
 
@@ -34,7 +37,7 @@ def draw_ranking(
     """
     figure, axes = panels(2, 4.6)
     number, kendall = ranking.number, ranking.kendall
-    style = dict(s=14 if number < MOST_SHAPES else 3, color=POINT, linewidths=0)
+    style: dict[str, Any] = dict(s=14 if number < MOST_SHAPES else 3, color=POINT, linewidths=0)
     style |= dict(alpha=0.75 if number < 300 else 0.35, rasterized=number > MOST_SHAPES)
     names = label(metric.name), label(score.name)
     axes[0].scatter(scores, true, **style)

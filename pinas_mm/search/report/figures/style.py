@@ -74,8 +74,9 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         with _lock, matplotlib.rc_context(RC):
             made = function(*args, **kwargs)
-            if isinstance(made, Figure) and made.get_layout_engine() is not None:
-                made.get_layout_engine().execute(made)
+            engine = made.get_layout_engine() if isinstance(made, Figure) else None
+            if engine is not None:
+                engine.execute(made)
                 made.set_layout_engine(None)
             return made
 
