@@ -61,6 +61,9 @@ ONLY_READ = {
 }
 # What a small search takes less of, whatever a command says.
 SMALLER = {"--trials": "2", "--workers": "1"}
+SHORTER = dict(trials=2, images=2, partners=1, calibration_batches=1, max_epochs=1)
+# What a command writes, which it refuses to do over what an earlier page's wrote.
+WRITTEN = ("--out", "--onnx", "--torchscript", "--model-out")
 # Of the paper's supernet, a sixteenth.
 SPACE = dict(
     candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 42), (2, 2, 40)],
@@ -94,7 +97,7 @@ def images(tmp_path_factory):
     from pinas_mm.data.digits import prepare
 
     folder = tmp_path_factory.mktemp("images")
-    list(prepare(folder, train=8, val=4))
+    list(prepare(folder, train=16, val=4))
     return folder
 
 
@@ -121,10 +124,18 @@ def small(config: Config) -> Config:
                 network.arch = "0-1-2-3"
     if "space" in config:
         config.space = SPACE
-    for node in dicts(config):
-        if "queue_size" in node:
-            node.queue_size = 16
+    if config.model.type == "pinas_mm.PiNAS":
+        config.model.head.pair.update(dim=config.model.neck.out_channels, queue_size=16)
+    # Shifts are measured on batches of four or more.
+    config.train_dataloader.batch_size = 4
     return config
+
+
+def shortened(text: str) -> str:
+    """A config file's text with short searches."""
+    for setting, value in SHORTER.items():
+        text = re.sub(rf"\b{setting}=\d+", f"{setting}={value}", text)
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +185,8 @@ def run(command: str, only_read: bool = False) -> None:
         if option in words:
             words[words.index(option) + 1] = value
     script = REPOSITORY / words[1]
+    if not only_read:
+        make_room(words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", words[1:])
         patch.syspath_prepend(str(script.parent))
@@ -194,6 +207,17 @@ def run(command: str, only_read: bool = False) -> None:
         except SystemExit as end:
             status = end.code
         assert status == (READ if only_read else 0), command
+
+
+def make_room(words: list[str]) -> None:
+    """Removes what earlier pages left where a command writes."""
+    for option in set(WRITTEN).intersection(words):
+        written = Path(words[words.index(option) + 1])
+        if written.is_dir():
+            shutil.rmtree(written)
+        written.unlink(missing_ok=True)
+    if words[1] == "tools/train.py":
+        shutil.rmtree(Path("work_dirs", Path(words[2]).stem), ignore_errors=True)
 
 
 def imported(script: Path) -> types.ModuleType:
@@ -277,7 +301,7 @@ def test_page(page, work, monkeypatch, capfd):
     names: dict = {}
     for fragment in fragments(page):
         if fragment.kind in ("file", "module"):
-            Path(fragment.title).write_text(fragment.text)
+            Path(fragment.title).write_text(shortened(fragment.text))
         elif fragment.kind == "python":
             exec(compile(fragment.text, str(fragment), "exec"), names)
         elif fragment.kind == "console":

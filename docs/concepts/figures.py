@@ -52,6 +52,7 @@ def small_supernet() -> PiNASSupernet:
     torch.manual_seed(0)
     space = {**config.demo_space.to_dict(), "depths": (2, 2, 2, 2)}
     supernet = PiNASSupernet(space=SearchSpace.build(space))
+    supernet.init_weights()
     for module in supernet.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
