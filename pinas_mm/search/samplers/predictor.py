@@ -62,7 +62,7 @@ class PredictorSampler(ArchSampler):
         startup: int = 16,
         pool: int = 300,
         refit: float = 1.15,
-        subset: int = 400,
+        subset: int = 256,
     ) -> None:
         super().__init__(space, budget, seed, objectives)
         if startup < 2 or pool < 1 or refit <= 1 or subset < 8:
