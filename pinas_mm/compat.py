@@ -31,7 +31,8 @@ def autocast_on_cpu() -> bool:
 def no_scaler(device: str) -> Any:
     """A loss scaler that does nothing; those of 2.3 and newer are of a device."""
     if TORCH >= (2, 3):
-        return torch.amp.GradScaler(device, enabled=False)
+        scaler = torch.amp.GradScaler  # type: ignore[attr-defined]  # So exported.
+        return scaler(device, enabled=False)
     return torch.cuda.amp.GradScaler(enabled=False)
 
 
@@ -88,7 +89,7 @@ def onnx_by_tracing() -> dict[str, Any]:
     return dict(dynamo=False) if TORCH >= (2, 5) else {}
 
 
-def safe_globals(allowed: list) -> AbstractContextManager:
+def safe_globals(allowed: list[Any]) -> AbstractContextManager[Any]:
     """While open, loading weights alone also builds these; before 2.6 it cannot."""
     if TORCH >= (2, 6):
         return torch.serialization.safe_globals(allowed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import track
@@ -39,7 +40,7 @@ def main() -> None:
         refuse_empty(args)
         cfg = read_config(args.config, args.cfg_options)
         found = 0
-        for look in looks(cfg, SPLITS, whole=True, progress=_progress):
+        for look in looks(cast(Any, cfg), SPLITS, whole=True, progress=_progress):
             counts = {**look.counts, "faults": len(look.faults)}
             print(f"{look.key}:", ", ".join(f"{number} {noun}" for noun, number in counts.items()))
             for fault in look.faults[: max(0, SHOWN - found)]:

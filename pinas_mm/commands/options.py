@@ -35,7 +35,7 @@ class CfgOptions(DictAction):
             if key.rpartition(".")[2] == "arch":
                 getattr(namespace, self.dest)[key] = value.strip()
 
-    def _parse_iterable(self, val: str) -> Any:
+    def _parse_iterable(self, val: str) -> Any:  # type: ignore[override]  # mmengine's is static.
         # mmengine's drops all spaces, those inside a path too.
         bare = re.sub(r"\s*([,()\[\]])\s*", r"\1", val.strip())
         try:

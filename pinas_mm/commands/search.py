@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from pinas_mm.commands.command import command
 from pinas_mm.commands.options import RunParser, add_run_options, load_config
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "trials": dict(type=int, help="architectures to evaluate in all"),
     "objectives": dict(nargs="+", help="metrics and costs, as accuracy/top1 or loss:min"),
     "constraints": dict(nargs="+", help="budgets, as 'macs<=5.3G' 'params<=27M' 'latency<=40ms'"),

@@ -35,8 +35,8 @@ def follow_data(cfg: Any) -> None:
                 # Prefixes of other paths end in a slash.
                 slash = "/" if node[key].endswith("/") else ""
                 node[key] = f"{found}{slash}"
-                before = Path(*path.parts[: -len(rest)], rest[0])
-                moved[str(before)] = str(Path(root, rest[0]))
+                before = str(Path(*path.parts[: -len(rest)], rest[0]))
+                moved[before] = str(Path(root, rest[0]))
                 break
     for before, after in moved.items():
         print_log(f"{before} of the config is {after}, by {VARIABLE}", "current")

@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
-from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.jobs import Job
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.demo.schedule import Work
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, panels, styled
 from pinas_mm.space import SearchSpace

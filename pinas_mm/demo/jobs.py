@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -141,9 +142,11 @@ def run_chains(
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
     )
-    shown = dict(console=schedule.console) if schedule else {}
+    console = schedule.console if schedule else None
     with (
-        _Display(*columns, TimeRemainingColumn(), refresh_per_second=1, **shown) as progress,
+        _Display(
+            *columns, TimeRemainingColumn(), refresh_per_second=1, console=console
+        ) as progress,
         concurrent.futures.ThreadPoolExecutor(lanes) as pool,
     ):
         progress.schedule = schedule
@@ -159,7 +162,7 @@ def run_chains(
                 if not job.done and not stop.is_set():
                     measured = schedule.work(job.name, job) if schedule else nullcontext()
                     with measured:
-                        _run(job, environment, stop, lambda n, j=job: tell(j, n))
+                        _run(job, environment, stop, functools.partial(tell, job))
                 if job.done:
                     progress.update(bars[job], completed=job.total)
 

@@ -149,8 +149,8 @@ def draw_curves(curves: dict[str, Path], narrow: bool = False) -> Figure:
 
 def versions() -> dict[str, str]:
     """Of the packages that a demo's numbers depend on."""
-    names = ("pinas_mm", "torch", "numpy", "mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg")
-    names += ("optuna", "sklearn", "matplotlib")
+    names = ["pinas_mm", "torch", "numpy", "mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg"]
+    names += ["optuna", "sklearn", "matplotlib"]
     return {name: importlib.import_module(name).__version__ for name in names}
 
 

@@ -24,12 +24,13 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import alone, pictures, report, search, transfer
-from pinas_mm.demo.jobs import REPOSITORY, Job, measured, run_chains, training
-from pinas_mm.demo.schedule import Schedule, Work
+from pinas_mm.demo.jobs import Job, measured, run_chains, training
+from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.demo.sections import demo_page
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.registry import MODELS
 from pinas_mm.search.report.figures import to_png
 
@@ -105,7 +106,7 @@ class Demo:
         self._show(console, found)
         return found
 
-    def steps(self) -> dict[str, list[list[Work]]]:
+    def steps(self) -> dict[str, Sequence[Sequence[Timed]]]:
         """Chains of works of each step, as far as they are known before anything is done."""
         seeds = len(self.seeds)
         each = len(self.transfer_weights) * seeds

@@ -10,13 +10,29 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 
 from pinas_mm.files import write_json
 from pinas_mm.long_work import in_words
 from pinas_mm.machine import usable_cores
+
+
+class Timed(Protocol):
+    """What a schedule asks of a :class:`Work` or of a job."""
+
+    @property
+    def kind(self) -> str:
+        """As much of the same kind takes as long."""
+
+    @property
+    def total(self) -> int:
+        """How much it is."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it need not be done any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +92,7 @@ class Schedule:
 
     def __init__(
         self,
-        steps: Mapping[str, Sequence[Sequence[Work]]],
+        steps: Mapping[str, Sequence[Sequence[Timed]]],
         file: Path,
         before: Mapping[str, Any],
         console: Console,
@@ -90,7 +106,7 @@ class Schedule:
         self._cores = cores or usable_cores()
         self._machine = before.get("machine", {})
         self._before = _units(before.get("times", ()))
-        self._watched: dict[str, tuple[Work, _Watch]] = {}
+        self._watched: dict[str, tuple[Timed, _Watch]] = {}
         self._lock = threading.RLock()
         self._times: dict[str, dict[str, Any]] = {}
         if file.is_file():
@@ -104,7 +120,7 @@ class Schedule:
         with self._lock:
             return [dict(row) for row in self._times.values()]
 
-    def begin(self, step: str, chains: Sequence[Sequence[Work]] | None = None) -> None:
+    def begin(self, step: str, chains: Sequence[Sequence[Timed]] | None = None) -> None:
         """A step begins, and that is said; ``chains`` are its works where more is known by now."""
         with self._lock:
             self._now = self._names.index(step)
@@ -124,7 +140,7 @@ class Schedule:
         self.console.print(self.line(), soft_wrap=True)
 
     @contextlib.contextmanager
-    def work(self, name: str, work: Work) -> Iterator[None]:
+    def work(self, name: str, work: Timed) -> Iterator[None]:
         """A work of this step goes on; what it takes is written, also where it is broken off."""
         start = time.monotonic()
         with self._lock:
@@ -160,7 +176,7 @@ class Schedule:
                 rests = [[self._rest(work) for work in chain] for chain in self._steps[step]]
                 if any(rest is None for chain in rests for rest in chain):
                     return None
-                seconds += _until_last(map(sum, rests), self._cores)
+                seconds += _until_last(map(sum, cast(list[list[float]], rests)), self._cores)
             return seconds
 
     def line(self) -> str:
@@ -177,7 +193,7 @@ class Schedule:
                 text += f"{self._machine.get('cpu')} were"
             return text
 
-    def _rest(self, work: Work) -> float | None:
+    def _rest(self, work: Timed) -> float | None:
         """Seconds that a work will still take; None where no speed is known."""
         if work.done:
             return 0.0
@@ -188,7 +204,7 @@ class Schedule:
             return None if (unit := self._unit(work.kind)) is None else unit * work.total
         now = time.monotonic()
         seconds, gained = watch.gained()
-        if gained:
+        if gained and watch.last is not None:
             return max((work.total - watch.last[1]) * seconds / gained - (now - watch.last[0]), 0)
         unit = self._unit(work.kind)
         if unit is None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pinas_mm.analysis.ranking import rank
-from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.jobs import Job
 from pinas_mm.errors import UserError
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.search.record.reading import read_record
 from pinas_mm.search.search import RECORD
 

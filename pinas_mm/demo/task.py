@@ -22,12 +22,13 @@ from pinas_mm.analysis.ranking import Measure, rank
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import search
 from pinas_mm.demo.fine_tune import SUPERNET, TUNED
-from pinas_mm.demo.jobs import REPOSITORY, Job, measured, run_chains, training
+from pinas_mm.demo.jobs import Job, measured, run_chains, training
 from pinas_mm.demo.page import Section, figure, html_table, origin, page, searched, words
 from pinas_mm.demo.report import versions
-from pinas_mm.demo.schedule import Schedule, Work
+from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.search.report.figures import to_png
 from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, panels, styled
 from pinas_mm.space import SearchSpace
@@ -135,7 +136,7 @@ class TaskDemo:
         console.print(said, soft_wrap=True)
         return found
 
-    def steps(self) -> dict[str, list[list[Work]]]:
+    def steps(self) -> dict[str, Sequence[Sequence[Timed]]]:
         """Chains of works of each step, as far as they are known before anything is done."""
         archs = 2 + RANDOM  # One less where both searches have the same winner.
         return {

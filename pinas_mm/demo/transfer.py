@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.jobs import Job
 from pinas_mm.demo.pictures import draw_predictions
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.demo.schedule import Work
+from pinas_mm.model_index import REPOSITORY
 
 PICTURES = 8  # of each network's predictions
 PRETRAINED, RANDOM = "pre-trained", "random weights"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -144,5 +144,5 @@ def _with_config(model: nn.Module, cfg: Config, checkpoint: Path) -> nn.Module:
     cfg.load_from = str(checkpoint.resolve())
     if cfg.get("search"):
         cfg.search = {**cfg.search, **search_loaders(cfg)}
-    model.cfg = cfg
+    cast(Any, model).cfg = cfg
     return model

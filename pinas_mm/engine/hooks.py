@@ -33,7 +33,7 @@ def dumped_config(runner: Runner) -> Path:
     return Path(runner.work_dir, name)
 
 
-def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+def unwrapped(model: torch.nn.Module) -> Any:
     """The model without its distributed wrapper and without test-time augmentation."""
     inner: Any = model
     while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):

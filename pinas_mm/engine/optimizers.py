@@ -46,7 +46,9 @@ class SGD(torch.optim.SGD):
         grads: list[torch.Tensor],
         momentum_buffer_list: list[torch.Tensor | None],
     ) -> bool:
-        sparse = super()._init_group(group, params, grads, momentum_buffer_list)
+        sparse: bool = super()._init_group(  # type: ignore[no-untyped-call]  # PyTorch's.
+            group, params, grads, momentum_buffer_list
+        )
         if _fused(group):
             # From zero the first step's momentum is the gradient, as in PyTorch's other ways.
             momentum_buffer_list[:] = [

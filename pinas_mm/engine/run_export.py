@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import cast
 
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
@@ -97,7 +98,8 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
         write_subnet(args.out, backbone, supernet, batches)
     print(f"architecture {backbone.arch}")
     cost = count_costs(backbone, args.size or (found and found.image_size) or SIZE)
-    print(f"backbone: {cost.cost(backbone.arch)} at {' x '.join(map(str, cost.image_size))}")
+    size = cast(tuple[int, int], cost.image_size)
+    print(f"backbone: {cost.cost(backbone.arch)} at {' x '.join(map(str, size))}")
     if batches:
         print(f"batch-norm statistics: recomputed on {batches} batches")
     elif batch_norms(backbone):

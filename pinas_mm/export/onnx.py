@@ -75,7 +75,7 @@ def _to_onnx(deployable: Deployable, size: int) -> bytes:
         torch.onnx.export(
             fold_batch_norms(deployable.module, example),
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # PyTorch takes files too.
             **onnx_by_tracing(),
             opset_version=OPSET,
             input_names=[INPUT],

@@ -83,7 +83,12 @@ def _in_onnxruntime(module: nn.Module, example: torch.Tensor) -> Callable[[torch
         warnings.simplefilter("ignore")
         axes = {"x": {0: "batch", 2: "height", 3: "width"}}
         torch.onnx.export(
-            module, (example,), buffer, dynamo=False, input_names=["x"], dynamic_axes=axes
+            module,
+            (example,),
+            buffer,  # type: ignore[arg-type]  # PyTorch takes files too.
+            dynamo=False,
+            input_names=["x"],
+            dynamic_axes=axes,
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -54,14 +54,16 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
             "for: call eval() before fold_batch_norms()"
         )
     folded = copy.deepcopy(module)
-    pointwise = [layer for layer in folded.modules() if type(layer) is PointwiseConv]
-    for conv in pointwise:
+    pointwise: list[nn.Conv2d] = [
+        layer for layer in folded.modules() if type(layer) is PointwiseConv
+    ]
+    for layer in pointwise:
         # Of few pixels it would be seen as a product.
-        conv.__class__ = nn.Conv2d
+        layer.__class__ = nn.Conv2d
     with _Uses() as uses:
         folded(images)
-    for conv in pointwise:
-        conv.__class__ = PointwiseConv
+    for layer in pointwise:
+        layer.__class__ = PointwiseConv
     convs = {id(conv.weight): conv for conv in _layers(folded, nn.Conv2d, CONVOLUTIONS)}
     done = set()
     for norm in _layers(folded, _BatchNorm, BATCH_NORMS):

@@ -312,7 +312,7 @@ def _normalizable(x: torch.Tensor) -> Iterator[None]:
         ) from error
 
 
-def strict_init(init_cfg: dict | Sequence[dict]) -> list[dict]:
+def strict_init(init_cfg: dict[str, Any] | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """With our initializers for those that load; they come last and win, as mmengine has it."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
     loads = [dict(cfg, type=kind) for cfg in cfgs if (kind := loader_type(cfg))]

@@ -56,7 +56,7 @@ def make_pointwise(network: nn.Module) -> None:
 
 def _product_is_faster(x: torch.Tensor) -> bool:
     return (
-        not torch.jit.is_tracing()
+        not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # So exported.
         and not is_compiling()
         and x.device.type == "cpu"
         and x.dtype == torch.float32

@@ -133,7 +133,7 @@ class Search:
         sampler = options_of(self.settings.sampler).get("type", "")
         name = str(sampler).rpartition(".")[2]
         return ShownFindings.of(
-            self.record.findings(self.checkpoint, name, patience), self.cost_table
+            cast(Record, self.record).findings(self.checkpoint, name, patience), self.cost_table
         )
 
     def write(self, patience: float | None = None) -> None:

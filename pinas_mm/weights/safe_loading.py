@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from types import ModuleType
 from typing import Any
 
 import wrapt
@@ -22,7 +21,7 @@ def register() -> None:
     wrapt.register_post_import_hook(_restrict, "mmengine.runner.checkpoint")
 
 
-def _restrict(checkpoint: ModuleType) -> None:
+def _restrict(checkpoint: Any) -> None:
     loader = checkpoint.CheckpointLoader
     loader.load_checkpoint = functools.partial(_load_checkpoint, loader.load_checkpoint)
     checkpoint.load_state_dict = functools.partial(_load_state_dict, checkpoint.load_state_dict)

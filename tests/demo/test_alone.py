@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from pinas_mm.demo import alone
-from pinas_mm.demo.jobs import REPOSITORY
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import pictures, report, transfer
-from pinas_mm.demo.jobs import REPOSITORY
+from pinas_mm.model_index import REPOSITORY
 from pinas_mm.models import PiNASBackbone
 
 ARCH = "1-3-0-2"

@@ -219,12 +219,13 @@ def measure_latency(
             fixed, done = fixed + timed(following, maps, repeats)[0], done + 1
             told(done / steps)
         cost, errors = AdditiveCost("latency", fixed, table), []
-        for number, arch in enumerate(whole, 1):
-            run = alone = ready(_alone(arch, space, setting, model).to(device), images)
+        for number, one in enumerate(whole, 1):
+            alone = ready(_alone(one, space, setting, model).to(device), images)
+            run: Callable[..., Any] = alone
             if following is not None:
                 run = functools.partial(following.run, network=_in_float32(alone))
             seconds, *_ = timed(run, images.to(kind), min(repeats, CHECK_REPEATS))
-            errors.append(abs(float(cost.of([arch])[0]) / seconds - 1))
+            errors.append(abs(float(cost.of(np.array([one]))[0]) / seconds - 1))
             told((done + number) / steps)
     spread = statistics.median(spread for *_, spread in measured.values())
     error = statistics.median(errors) if errors else None

@@ -12,7 +12,7 @@ import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, cast
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.report.report import write_report
@@ -83,5 +83,5 @@ def _yield_to_others() -> None:
 
 
 def _end_with_the_search() -> None:
-    multiprocessing.parent_process().join()
+    cast(Any, multiprocessing.parent_process()).join()
     os._exit(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -84,7 +85,7 @@ class ShownFindings(Findings):
                 "'pinas_mm[notebook]', or pip install pandas"
             ) from error
         ranked = self.best()
-        table = {ARCHITECTURE: [str(e.arch) for e in ranked]}
+        table: dict[str, Sequence[Any]] = {ARCHITECTURE: [str(e.arch) for e in ranked]}
         table |= {column.name: column.values for column in columns(self, ranked)}
         table |= {"trial": [e.trial for e in ranked], "seconds": [e.seconds for e in ranked]}
         if len(self.objectives) > 1:

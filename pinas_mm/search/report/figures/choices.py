@@ -142,7 +142,7 @@ def _heat(
 
 
 def _upright_heat(
-    axis: Axes, space: SearchSpace, values: np.ndarray, title: str, note: str, **colors: object
+    axis: Axes, space: SearchSpace, values: NDArray[Any], title: str, note: str, **colors: Any
 ) -> None:
     """The same, blocks below each other."""
     places, between = _places(space), np.arange(space.num_candidates + 1) - 0.5
@@ -169,12 +169,12 @@ def _upright_heat(
     _finish(axis, mesh, title, note, 30)
 
 
-def _places(space: SearchSpace) -> np.ndarray:
+def _places(space: SearchSpace) -> NDArray[Any]:
     """Where blocks stand, in blocks, shape (blocks,)."""
     return np.arange(space.num_blocks) + GAP * np.repeat(np.arange(len(space.depths)), space.depths)
 
 
-def _stages(space: SearchSpace, places: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
+def _stages(space: SearchSpace, places: NDArray[Any]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
     """Each stage, its blocks, and the edges of their cells."""
     first = 0
     for stage, depth in enumerate(space.depths):
@@ -186,7 +186,7 @@ def _edged() -> dict[str, Any]:
     return dict(edgecolors=matplotlib.rcParams["figure.facecolor"], linewidth=1)
 
 
-def _ends(values: np.ndarray, more: float) -> tuple[float, float]:
+def _ends(values: NDArray[Any], more: float) -> tuple[float, float]:
     return values[0] - more, values[-1] + more
 
 
@@ -235,7 +235,7 @@ def _finish(axis: Axes, mesh: Any, title: str, note: str, aspect: int) -> None:
 
 
 def _write(
-    axis: Axes, places: np.ndarray, values: np.ndarray, mesh: Any, upright: bool = False
+    axis: Axes, places: NDArray[Any], values: NDArray[Any], mesh: Any, upright: bool = False
 ) -> None:
     signed = bool((values < 0).any())
     for block, candidates in enumerate(values):
@@ -245,5 +245,7 @@ def _write(
             color = ink_on(mesh.cmap(mesh.norm(value)))
             text = f"{100 * value:+.0f}" if signed and round(100 * value) else f"{100 * value:.0f}"
             text = "0" if text == "-0" else text
-            place = (candidate, places[block]) if upright else (places[block], candidate)
+            place: tuple[float, float] = (
+                (candidate, places[block]) if upright else (places[block], candidate)
+            )
             axis.text(*place, text, ha="center", va="center", color=color, size=8.5)

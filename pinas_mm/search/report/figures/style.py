@@ -7,7 +7,7 @@ import io
 import textwrap
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -132,7 +132,7 @@ def nothing_yet(narrow: bool = False) -> Figure:
 def heading(axis: Axes, title: str, note: str) -> None:
     """A panel's title, and under it a line that says how to read it."""
     lines = 1
-    if axis.figure.get_figwidth() <= NARROW:
+    if cast(Figure, axis.figure).get_figwidth() <= NARROW:
         title, note = textwrap.fill(title, TITLE), textwrap.fill(note, NOTE)
         lines += note.count("\n")
     axis.set_title(title, pad=9 + 11 * lines)
