@@ -42,7 +42,6 @@ ELSEWHERE = {
     "optuna-dashboard": "is a server that does not end",
     "sbatch": "wants Slurm",
     "tools/slurm_train.sh": "wants Slurm",
-    "torchrun": "starts several processes: tests/test_distributed.py does",
     "python benchmarks/": "measures for minutes to hours; tests/benchmarks run them at small size",
     "python examples/": "tests/examples run them",
     "python tools/convert.py": "wants a published checkpoint: tests/convert makes some",

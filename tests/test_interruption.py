@@ -124,7 +124,7 @@ def test_killed_in_its_last_validation_it_is_validated(tmp_path, train):
     # named after the second.
     assert training_rows(tmp_path) == trained
     (row,) = validation_rows(tmp_path)
-    assert row["step"] == 1
+    assert row["step"] == 4
     assert "retrieval/top1" in row
 
 
@@ -133,7 +133,7 @@ def test_killed_between_a_checkpoint_and_its_validation_it_is_validated_once(tmp
     assert train("small_supernet.py", tmp_path, "--no-validate", options=options)
     longer = {**options, "train_cfg.max_epochs": 2}
     train("small_supernet.py", tmp_path, "--resume", options=longer)
-    assert [row["step"] for row in validation_rows(tmp_path)] == [1, 2]
+    assert [row["step"] for row in validation_rows(tmp_path)] == [4, 8]
     longest = {**options, "train_cfg.max_epochs": 3}
     train("small_supernet.py", tmp_path, "--resume", options=longest)
-    assert [row["step"] for row in validation_rows(tmp_path)] == [1, 2, 3]
+    assert [row["step"] for row in validation_rows(tmp_path)] == [4, 8, 12]

@@ -53,6 +53,7 @@ class Job:
         work_dir: where it goes; a finished one is not run again.
         total: epochs or iterations of a training, architectures of a search.
         kind: as much of the same kind takes as long; by default of its own.
+        by_epoch: whether ``total`` are epochs.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Job:
     work_dir: Path
     total: int
     kind: str = ""
+    by_epoch: bool = False
 
     @property
     def done(self) -> bool:
@@ -69,7 +71,7 @@ class Job:
     def completed(self) -> float:
         """How much of ``total`` is done, as its log says."""
         rows = training_rows(self.work_dir) or read_scalars(self.work_dir)
-        return rows[-1].get("epoch", rows[-1]["step"]) if rows else 0
+        return rows[-1]["epoch" if self.by_epoch else "step"] if rows else 0
 
 
 def training(
@@ -95,8 +97,9 @@ def training(
     settings = [f"{key}={value}" for key, value in options.items()]
     work_dir = work_dir.resolve()
     head = ["tools/train.py", config, "--work-dir", str(work_dir), "--resume"]
-    total = cfg.get("max_epochs") or cfg.max_iters
-    return Job(name, (*head, "--cfg-options", *settings), work_dir, total, kind)
+    epochs = cfg.get("max_epochs")
+    command = (*head, "--cfg-options", *settings)
+    return Job(name, command, work_dir, epochs or cfg.max_iters, kind, epochs is not None)
 
 
 class _Display(Progress):

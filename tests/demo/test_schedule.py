@@ -225,8 +225,7 @@ def test_processes_are_measured_and_where_no_terminal_is_lines_say_so(
     monkeypatch.setattr(jobs, "LOOK", 0.05)
     planned = plan({"images": [[A]], "all": [[job("x"), job("y")]]}, before={})
     chains = [[job("x"), job("y")]]
-    planned.begin("all", chains)
-    run_chains(chains, tmp_path, planned)
+    run_chains(chains, tmp_path, planned, "all")
     assert [(row["name"], row["done"]) for row in planned.times] == [("x", True), ("y", True)]
     assert all(0.8 < row["seconds"] < 30 for row in planned.times)
     said = console.file.getvalue()
@@ -235,14 +234,13 @@ def test_processes_are_measured_and_where_no_terminal_is_lines_say_so(
     assert planned.left() == 0
     # What is done is neither run nor measured again.
     before = planned.times
-    run_chains(chains, tmp_path, planned)
+    run_chains(chains, tmp_path, planned, "all")
     assert planned.times == before
 
 
 def test_a_process_that_fails_is_not_done(plan, job, tmp_path):
     chains = [[job("good")], [job("bad", fails=True)]]
     planned = plan({"all": chains}, before={})
-    planned.begin("all")
     with pytest.raises(UserError, match=r"bad failed with status 1 \(no\)"):
-        run_chains(chains, tmp_path, planned)
+        run_chains(chains, tmp_path, planned, "all")
     assert not {row["name"]: row["done"] for row in planned.times}["bad"]

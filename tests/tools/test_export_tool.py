@@ -200,5 +200,5 @@ def test_refusals_of_weights_are_one_line(tool, checkpoint, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     status, _, errors = tool("export.py", "--weights", checkpoint, "--onnx", tmp_path / "a.onnx")
     assert status == 2
-    assert errors.startswith("error: ONNX needs onnxruntime, which is missing: pip install -r ")
+    assert errors.startswith("error: ONNX needs onnxruntime, which is not installed: pip install ")
     assert not (tmp_path / "a.onnx").exists()
