@@ -1,6 +1,6 @@
 # configs/pinas_linear.py, shrunk like the demo's supernet, work_dirs/pinas_supernet after
 # python tools/train.py configs/demo/digits_supernet.py
-_base_ = ["../pinas_linear.py", "digits.py"]
+_base_ = ["../pinas_linear.py", "digits_data.py"]
 
 space = dict(_delete_=True, **_base_.demo_space)
 

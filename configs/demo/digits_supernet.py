@@ -1,6 +1,6 @@
 # configs/pinas_supernet.py, shrunk to real digits of 32 pixels on two CPU cores. Without labels
 # what counts is the number of steps: small space, small batches, views made on whole batches.
-_base_ = ["../pinas_supernet.py", "digits.py"]
+_base_ = ["../pinas_supernet.py", "digits_data.py"]
 
 space = dict(_delete_=True, **_base_.demo_space)
 

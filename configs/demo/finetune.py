@@ -1,6 +1,6 @@
 # What the demo's three transfers share: few steps from the searched winner's weights, or from
 # random ones; evaluated once, at the end.
-_base_ = ["digits.py"]
+_base_ = ["digits_data.py"]
 
 demo_backbone = dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space=_base_.demo_space)
 # Output stride 4 and narrow heads: the strokes of the digits are narrow.

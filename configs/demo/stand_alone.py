@@ -1,5 +1,5 @@
 # An architecture of the demo's space trained alone, with labels, from random weights.
-_base_ = ["../_base_/runtime.py", "digits.py"]
+_base_ = ["../_base_/runtime.py", "digits_data.py"]
 
 model = dict(
     type="ImageClassifier",

@@ -48,7 +48,7 @@ def draw_paths() -> Figure:
 
 def small_supernet() -> PiNASSupernet:
     """The demo's space with random weights; last norms start at one, so that paths differ."""
-    config = Config.fromfile(HERE.parents[1] / "configs/demo/digits.py")
+    config = Config.fromfile(HERE.parents[1] / "configs/demo/digits_data.py")
     torch.manual_seed(0)
     space = {**config.demo_space.to_dict(), "depths": (2, 2, 2, 2)}
     supernet = PiNASSupernet(space=SearchSpace.build(space))

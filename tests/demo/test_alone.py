@@ -27,7 +27,7 @@ def test_random_ones_cost_what_the_winner_costs(folder):
     archs = [job.work_dir.name for job in jobs]
     assert archs[0] == WINNER
     assert len(set(archs)) == len(archs) == 1 + alone.RANDOM
-    space = Config.fromfile(REPOSITORY / "configs/demo/digits.py").demo_space.to_dict()
+    space = Config.fromfile(REPOSITORY / "configs/demo/digits_data.py").demo_space.to_dict()
     costs = count_costs(SearchSpace.build(space), alone.SIDE)
     macs = np.array([costs.cost(arch).macs for arch in archs])
     assert np.abs(macs / macs[0] - 1).max() <= alone.NEAR

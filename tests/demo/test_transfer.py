@@ -24,7 +24,7 @@ def searched(folder):
     """A seed's folder after its search and export."""
     (folder / "search").mkdir(parents=True)
     (folder / "search" / "best.txt").write_text(f"{ARCH}\n")
-    space = Config.fromfile(REPOSITORY / "configs/demo/digits.py").demo_space
+    space = Config.fromfile(REPOSITORY / "configs/demo/digits_data.py").demo_space
     backbone = PiNASBackbone(ARCH, space.to_dict())
     backbone.init_weights()
     torch.save(dict(state_dict=backbone.state_dict()), folder / "winner.pth")

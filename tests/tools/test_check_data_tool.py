@@ -61,7 +61,7 @@ def test_search_and_calibration_are_looked_at_and_options_taken(check):
     data, run = check
     (data / "imagenet/meta/val.txt").write_text("digit_0/none.jpg 0\n\n")
     option = "model.model.head.num_classes=3"
-    status, lines = run("pinas_search.py", "--cfg-options", option)
+    status, lines = run("digits_search.py", "--cfg-options", option)
     assert status == 2
     assert any("line 4: label 3 of digit_3" in line for line in lines)
     assert "label 3" in "".join(lines)
