@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinas_mm.compat import onnx_by_tracing
 from pinas_mm.errors import UserError
 from pinas_mm.models.folding import fold_batch_norms
 
@@ -86,7 +87,7 @@ def _in_onnxruntime(module: nn.Module, example: torch.Tensor) -> Callable[[torch
             module,
             (example,),
             buffer,  # type: ignore[arg-type]  # PyTorch takes files too.
-            dynamo=False,
+            **onnx_by_tracing(),
             input_names=["x"],
             dynamic_axes=axes,
         )
