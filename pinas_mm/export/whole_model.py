@@ -76,9 +76,9 @@ def hand_over(
             search space, the images are not there, the folder cannot be written or holds something.
 
     Example:
-        >>> cfg = Config.fromfile('fcos.py')  # doctest: +SKIP
-        >>> handed = hand_over('winner', 'work_dirs/fcos', cfg, '312')  # doctest: +SKIP
-        >>> handed.config  # doctest: +SKIP
+        >>> cfg = Config.fromfile('fcos.py')
+        >>> handed = hand_over('winner', 'work_dirs/fcos', cfg, '312')
+        >>> handed.config
         PosixPath('/home/me/winner/winner.py')
     """
     check_targets([], force=force, folder=str(folder))

@@ -36,7 +36,7 @@ def get_backbone(
         >>> backbone = pinas_mm.get_backbone('pinas_trans').eval()
         >>> [tuple(out.shape) for out in backbone(torch.zeros(1, 3, 224, 224))]
         [(1, 256, 56, 56), (1, 512, 28, 28), (1, 1024, 14, 14), (1, 2048, 7, 7)]
-        >>> backbone = pinas_mm.get_backbone(pretrained='winner.pth')
+        >>> backbone = pinas_mm.get_backbone(pretrained='winner.pth')  # doctest: +SKIP
     """
     load = None if pretrained is None else Pretrained(pretrained)
     options = {**(load.describe() if load else {}), **options}

@@ -84,7 +84,12 @@ class ArchSampler(BaseSampler):
             return {}
         rng = np.random.default_rng([self.seed, trial.number])
         history, failed = self._reader.read(study, trial, rng)
-        fixed = held(trial, parameter_names(self.space))
+        # Optuna sets blocks with a single candidate before it asks: no part that a trial has.
+        fixed = {
+            block: choice
+            for block, choice in held(trial, parameter_names(self.space)).items()
+            if self.space.counts[block] > 1
+        }
         proposals = self._proposals(study, trial, history, rng)
         without_failed = frozenset(history.seen | failed)
         arch = self._choose(proposals, without_failed, fixed, rng)
