@@ -40,7 +40,9 @@ def trainings(folder: Path, seed: int) -> list[Job]:
             *("tools/train.py", CONFIG, "--work-dir", str(work_dir), "--resume"),
             *("--cfg-options", f"randomness.seed={seed}", f"model.backbone.arch={arch}"),
         )
-        jobs.append(Job(f"{arch} alone, seed {seed}", command, work_dir, work.total, work.kind, True))
+        jobs.append(
+            Job(f"{arch} alone, seed {seed}", command, work_dir, work.total, work.kind, True)
+        )
     return jobs
 
 

@@ -56,7 +56,8 @@ def deployed(
     check_form(form, dtype, example.device)
     kind = getattr(torch, dtype)
     if form != "eager":
-        module = fold_batch_norms(module, example).eval()
+        module = fold_batch_norms(module, example)
+        module.eval()  # Of mmpretrain's networks this returns nothing.
     elif kind != example.dtype:
         module = copy.deepcopy(module)
     if form == "onnx":
