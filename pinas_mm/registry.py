@@ -129,6 +129,8 @@ def built(registry: root.Registry, config: Any, what: str, kind: type) -> Any:
     """
     options = plain(config) if isinstance(config, Mapping) else dict(type=config)
     cls = find(registry, options.pop("type", None), what)
+    # mmengine's mark on what comes from a base in another package.
+    options.pop("_scope_", None)
     if dataclasses.is_dataclass(cls):
         # JSON knows no tuples, by which frozen descriptions compare and hash.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}

@@ -108,8 +108,8 @@ def linked(folder: Path, images: Path) -> None:
     (folder / "labelled").symlink_to(images / "imagenet")
     for name, split in (("photos", "train"), ("photos_held_out", "val")):
         (folder / name).mkdir()
-        for number, file in enumerate(sorted((images / "imagenet" / split).rglob("*.png"))):
-            shutil.copy(file, folder / name / f"{number}.png")
+        for file in (images / "imagenet" / split).rglob("*.jpg"):
+            shutil.copy(file, folder / name)
 
 
 def small(config: Config) -> Config:
@@ -293,10 +293,12 @@ RUN = [page for page in PAGES if any(True for _ in fragments(page))]
 
 
 @pytest.mark.parametrize("page", RUN, ids=[str(p.relative_to(REPOSITORY)) for p in RUN])
-def test_page(page, work, monkeypatch, capfd):
+def test_page(page, work, tmp_path, monkeypatch, capfd):
     """Files are written, commands and Python run, in the page's order."""
     monkeypatch.delenv("PINAS_DATA", raising=False)
-    monkeypatch.chdir(work)
+    # A folder of its own: other pages write files of the same names.
+    own = shutil.copytree(work, tmp_path / "work", symlinks=True)
+    monkeypatch.chdir(own)
     names: dict = {}
     for fragment in fragments(page):
         if fragment.kind in ("file", "module"):
