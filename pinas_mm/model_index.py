@@ -48,6 +48,17 @@ def _find_ours(module: ModuleType) -> None:
     """mmengine wants a folder before a config's name, and knows no editable install's place."""
     for name, ours in (("_get_package_and_cfg_path", _split), ("get_installed_path", _place)):
         setattr(module, name, functools.partial(ours, getattr(module, name)))
+    if hasattr(module, "Config"):
+        find = functools.partial(_unscoped, module.Config._get_cfg_path)
+        module.Config._get_cfg_path = staticmethod(find)
+
+
+def _unscoped(
+    theirs: Callable[[str, str], tuple[str, str | None]], name: str, file: str
+) -> tuple[str, str | None]:
+    """Our configs name what is ours by its scope: all else in them is their default scope's."""
+    path, scope = theirs(name, file)
+    return path, None if scope == PACKAGE.name else scope
 
 
 def _split(theirs: Callable[[str], tuple[str, str]], name: str) -> tuple[str, str]:

@@ -44,8 +44,6 @@ ELSEWHERE = {
     "tools/slurm_train.sh": "wants Slurm",
     "python benchmarks/": "measures for minutes to hours; tests/benchmarks run them at small size",
     "python examples/": "tests/examples run them",
-    "python tools/convert.py": "wants a published checkpoint: tests/convert makes some",
-    "python tools/demo": "trains for half an hour",
 }
 # The same of single commands.
 ONLY_READ = {

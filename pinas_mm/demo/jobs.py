@@ -70,7 +70,8 @@ class Job:
 
     def completed(self) -> float:
         """How much of ``total`` is done, as its log says."""
-        rows = training_rows(self.work_dir) or read_scalars(self.work_dir)
+        # Validations, the last row of a short run among them, say no epoch.
+        rows = (training_rows if self.by_epoch else read_scalars)(self.work_dir)
         return rows[-1]["epoch" if self.by_epoch else "step"] if rows else 0
 
 
