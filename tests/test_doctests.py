@@ -15,7 +15,6 @@ import pinas_mm
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.registry import COSTS, OPERATIONS
 
-
 # Their examples take a trained model; tests of the documentation and of their own run the same.
 AFTER_A_TRAINING = {
     "pinas_mm.engine.api",
