@@ -24,7 +24,8 @@ from pinas_mm.space import Arch
 class PlainSplitAttention(SplitAttention):
     """The weighted sum over the splits, written as ResNeSt's paper has it."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, width, H, W) to (N, width, H, W)."""
         x = self.relu(self.bn0(self.conv(x)))
         splits = x.view(len(x), self.radix, -1, *x.shape[2:])
         pooled = splits.sum(dim=1).mean(dim=(2, 3), keepdim=True)

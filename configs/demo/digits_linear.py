@@ -1,4 +1,4 @@
-# configs/pinas_linear.py, shrunk like the demo's supernet, work_dirs/pinas_supernet after
+# configs/pinas_linear.py, shrunk like the demo's supernet, from which it starts:
 # python tools/train.py configs/demo/digits_supernet.py
 _base_ = ["../pinas_linear.py", "digits_data.py"]
 
@@ -7,7 +7,10 @@ space = dict(_delete_=True, **_base_.demo_space)
 model = dict(
     model=dict(
         data_preprocessor=dict(num_classes=10),
-        backbone=dict(space=dict(_delete_=True, **_base_.demo_space)),
+        backbone=dict(
+            space=dict(_delete_=True, **_base_.demo_space),
+            init_cfg=dict(checkpoint="work_dirs/digits_supernet"),
+        ),
         head=dict(num_classes=10, in_channels=64),
     )
 )
@@ -35,14 +38,7 @@ val_cfg = dict(
     ),
     calibration_batches=20,
 )
-test_cfg = dict(
-    calibration_dataloader=dict(
-        batch_size=100,
-        num_workers=0,
-        dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
-    ),
-    calibration_batches=20,
-)
+test_cfg = val_cfg
 
 # The features of so small a network need no learning rate of 30.
 optim_wrapper = dict(optimizer=dict(lr=1.0))

@@ -7,6 +7,7 @@ supernet = dict(
     space=dict(_base_.demo_space, strides=(2, 1, 1, 1)),
     dilations=(1, 1, 2, 4),
     norm_cfg=None,
+    init_cfg=dict(_base_.supernet.init_cfg, checkpoint="work_dirs/digits_supernet"),
 )
 model = dict(_delete_=True, **_base_.single_path, model=dict(_base_.model, backbone=supernet))
 

@@ -1,7 +1,13 @@
 # The demo's Mask R-CNN with a supernet in it, and its search by box AP.
 _base_ = ["transfer_mask_rcnn.py", "../_base_/task_supernet.py", "../_base_/task_search.py"]
 
-supernet = dict(_base_.supernet, space=_base_.demo_space, out_indices=(1, 3), norm_cfg=None)
+supernet = dict(
+    _base_.supernet,
+    space=_base_.demo_space,
+    out_indices=(1, 3),
+    norm_cfg=None,
+    init_cfg=dict(_base_.supernet.init_cfg, checkpoint="work_dirs/digits_supernet"),
+)
 model = dict(_delete_=True, **_base_.single_path, model=dict(_base_.model, backbone=supernet))
 
 # 100 of the 400 training images are held out, for the search.

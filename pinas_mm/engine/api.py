@@ -75,7 +75,7 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
         UserError: there is no such config or checkpoint, or one does not fit the other.
 
     Example:
-        >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/pinas_linear')
+        >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/digits_linear')
     """
     cfg, path = _copied(config), find_checkpoint(checkpoint)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")

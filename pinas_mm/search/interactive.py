@@ -43,7 +43,7 @@ def search(
             are not there; a folder with another search, or that cannot be written.
 
     Example:
-        >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/pinas_linear')
+        >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/digits_linear')
         >>> pinas_mm.search(model, trials=20, constraints=['params<=50k'])
     """
     cfg = getattr(model, "cfg", None) or Config()
