@@ -67,9 +67,17 @@ def deployed(
 
 
 def _compiled(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], Any]:
-    made = torch.compile(module, dynamic=False)
+    def run(x: torch.Tensor) -> Any:
+        return module(x)
+
+    # Code that is this network's alone: PyTorch silently stops to compile code that has been
+    # compiled for 8 networks, or could not be for one.
+    run.__code__ = run.__code__.replace()
+    made = torch.compile(run, dynamic=False)
     try:
-        made(example)
+        # CompileBlocksHook, which asks for less, sets it for the whole process.
+        with torch._dynamo.config.patch(suppress_errors=False):
+            made(example)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(

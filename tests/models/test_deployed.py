@@ -1,5 +1,6 @@
 """Forms of a network compute what it does, and what is not here is refused in words."""
 
+import functools
 import itertools
 
 import pytest
@@ -58,12 +59,28 @@ def test_compiled_blocks_compute_the_same(space):
     assert_same(run(images(32)), block(images(32)), 1e-5)
 
 
-def test_what_cannot_be_compiled_is_said():
+# What CompileBlocksHook leaves behind it.
+@pytest.mark.parametrize("suppressed", [True, False])
+def test_what_cannot_be_compiled_is_said(suppressed):
     with (
+        torch._dynamo.config.patch(suppress_errors=suppressed),
         torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
         pytest.raises(UserError, match=r"cannot compile this here .*form='folded' needs neither"),
     ):
         deployed(nn.Hardswish(), images(8), "compiled")
+
+
+@torch.inference_mode()
+def test_no_network_is_one_too_many_to_be_compiled(monkeypatch):
+    # PyTorch's tracing without its code generation, which takes seconds for each.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    kept = [
+        deployed(nn.Sequential(nn.Conv2d(3, width, 1)), images(8), "compiled")
+        for width in range(1, 12)
+    ]
+    assert graphs["unique_graphs"] - before == len(kept)
 
 
 @pytest.mark.parametrize(
