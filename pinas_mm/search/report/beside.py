@@ -6,13 +6,15 @@ each operation of the evaluation that goes on.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, cast
+from multiprocessing.connection import Connection
+from typing import Any
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.report.report import write_report
@@ -22,11 +24,14 @@ NICENESS = 10
 
 
 class Beside:
-    """Writes reports, one at a time, in a process that has the lowest claim on the cores."""
+    """Writes reports, one at a time, in processes that have the lowest claim on the cores.
+
+    They are started as programs of their own: a process of a pool runs the caller's script again,
+    and a script that searches has trained before.
+    """
 
     def __init__(self) -> None:
-        self._process: ProcessPoolExecutor | None = None
-        self._report: Future[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, *report: Any) -> None:
         """Begins to write a report, unless the one before is still being written.
@@ -37,51 +42,64 @@ class Beside:
         Raises:
             UserError: the one before could not be written.
         """
-        if self._report is not None and not self._report.done():
+        if self._process is not None and self._process.poll() is None:
             return
-        self._finish()
-        if self._process is None:
-            # Forked it would share this process's threads' locks.
-            spawn = multiprocessing.get_context("spawn")
-            self._process = ProcessPoolExecutor(1, spawn, initializer=_yield_to_others)
-        self._report = self._process.submit(write_report, *report)
+        self.wait()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        reading, writing = multiprocessing.Pipe(duplex=False)
+        with reading:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                env=environment,
+                stdin=reading.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        # It loads libraries before it reads, for which the search does not wait.
+        threading.Thread(target=_send, args=(writing, report), daemon=True).start()
 
     def wait(self) -> None:
-        """Waits for the report in work, and ends the process.
+        """Waits for the report in work.
 
         Raises:
             UserError: it could not be written.
         """
-        try:
-            self._finish()
-        finally:
-            if self._process is not None:
-                self._process.shutdown()
-                self._process = None
-
-    def _finish(self) -> None:
-        report, self._report = self._report, None
-        if report is None:
+        if self._process is None:
             return
-        try:
-            report.result()
-        except OSError as error:
-            said = f"{error.filename}: {error.strerror}"
-        except BrokenProcessPool as error:
-            self._process, said = None, str(error)
-        else:
-            return
-        raise UserError(f"the report cannot be written now ({said}): the search goes on")
+        process, self._process = self._process, None
+        _, said = process.communicate()
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else f"its process ended with status {process.returncode}"
+            raise UserError(f"the report cannot be written now ({last}): the search goes on")
 
 
-def _yield_to_others() -> None:
+def _send(writing: Connection, report: tuple[Any, ...]) -> None:
+    # Where the process is gone, its status says so.
+    with writing, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        writing.send(report)
+
+
+def main() -> None:
+    """Writes the report that standard input has."""
     # Ctrl-C is for the search, which waits for a report that has been begun.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    threading.Thread(target=_end_with_the_search, daemon=True).start()
+    try:
+        report = Connection(os.dup(sys.stdin.fileno()), writable=False).recv()
+    except EOFError:
+        sys.exit("the search is gone")
+    try:
+        write_report(*report)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
 
 
-def _end_with_the_search() -> None:
-    cast(Any, multiprocessing.parent_process()).join()
-    os._exit(1)
+if __name__ == "__main__":
+    main()
