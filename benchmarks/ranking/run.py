@@ -87,7 +87,12 @@ def parse_args() -> argparse.Namespace:
         "--reduced", action="store_true", help="a few minutes; figures mean nothing"
     )
     parser.add_argument("--alone", action="store_true", help="the architectures alone, no supernet")
-    parser.add_argument("--table", type=Path, help="architectures alone, of an earlier run")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        help="architectures alone, of an earlier run; with --alone the longer trainings that it "
+        "lacks are added",
+    )
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
     return parser.parse_args()
 
@@ -103,8 +108,15 @@ def recipe(steps: int) -> Recipe:
     return Recipe(steps=steps, batch=64, lr=0.2, weight_decay=5e-4, augment=views)
 
 
-def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
-    """Trains architectures alone; the file with all of them."""
+def make_table(scale: Scale, work_dir: Path, images: Path, given: Path | None) -> Path:
+    """Trains architectures alone; the file with all of them.
+
+    Args:
+        scale: how much.
+        work_dir: where it goes.
+        images: folder of the images.
+        given: an earlier run's table, whose architectures are not trained again; None for none.
+    """
     file = work_dir / "alone.json"
     if file.is_file():
         return file
@@ -116,15 +128,21 @@ def make_table(scale: Scale, work_dir: Path, images: Path) -> Path:
         images=images,
         folder=work_dir / "alone",
     )
-    content = dict(command=_command(), machine=machine(), **usual.make())
-    content |= dict(recipe=dataclasses.asdict(usual.recipe))
-    longer = dataclasses.replace(
-        usual,
-        archs=spread_over_accuracy(space(), content["rows"], scale.longer),
-        recipe=recipe(LONGER * scale.steps),
-        folder=work_dir / "longer",
-    )
-    write_json(file, content | dict(longer=dict(steps=longer.recipe.steps, **longer.make())))
+    if given:
+        content = json.loads(given.read_text())
+    else:
+        content = dict(command=_command(), machine=machine(), **usual.make())
+        content |= dict(recipe=dataclasses.asdict(usual.recipe))
+    if "longer" not in content:
+        longer = dataclasses.replace(
+            usual,
+            archs=spread_over_accuracy(space(), content["rows"], scale.longer),
+            recipe=recipe(LONGER * scale.steps),
+            folder=work_dir / "longer",
+        )
+        trained = dict(command=_command(), machine=machine(), **longer.make())
+        content |= dict(longer=dict(steps=longer.recipe.steps, **trained))
+    write_json(file, content)
     return file
 
 
@@ -144,7 +162,10 @@ def main() -> None:
     if args.table:
         read_results(args.table, "accuracy", space())
     images = write_images(work_dir / "images", dict(scale.images))
-    table = args.table or make_table(scale, work_dir, images)
+    if args.alone or not args.table:
+        table = make_table(scale, work_dir, images, args.table)
+    else:
+        table = args.table
     if args.alone:
         write_json(out, json.loads(table.read_text()))
         print(out)

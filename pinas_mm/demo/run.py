@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -143,8 +142,12 @@ class Demo:
             for s in self.seeds
         ]
         others = [
-            self._probe("probe, untrained", "linear_untrained", "untrained.pth", seed)
+            job
             for seed in self.seeds
+            for job in (
+                self._probe("probe, untrained", "linear_untrained", "untrained.pth", seed),
+                self._untrained(seed),
+            )
         ]
         if self.collapse:
             seed = self.seeds[0]
@@ -193,23 +196,17 @@ class Demo:
         torch.save({"state_dict": model.state_dict()}, content)
         write_atomically(file, content.getvalue())
 
-    def _untrained_retrieval(self, seed: int) -> dict[str, float]:
-        out = self.folder(seed) / "untrained.json"
-        command = [
-            *(sys.executable, "tools/test.py", self.supernet),
-            self.folder(seed).resolve() / "untrained.pth",
-            *("--work-dir", self.folder(seed).resolve() / "test_untrained", "--out", out.resolve()),
-        ]
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=REPOSITORY,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise UserError(f"tools/test.py failed: {done.stderr.strip().splitlines()[-1]}")
-        metrics = json.loads(out.read_text())
+    def _untrained(self, seed: int) -> Job:
+        """Scores the supernet as it starts."""
+        folder = self.folder(seed).resolve()
+        out, work_dir = folder / "untrained.json", folder / "test_untrained"
+        words = ("tools/test.py", self.supernet, folder / "untrained.pth")
+        words += ("--work-dir", work_dir, "--out", out)
+        name = f"retrieval, untrained, seed {seed}"
+        return Job(name, tuple(map(str, words)), work_dir, 1, "retrieval, untrained")
+
+    def _untrained_findings(self, seed: int) -> dict[str, float]:
+        metrics = json.loads((self.folder(seed) / "untrained.json").read_text())
         return dict(spread=metrics["retrieval/spread"], retrieval=metrics["retrieval/top1"])
 
     def _environment(self) -> dict[str, str]:
@@ -221,7 +218,7 @@ class Demo:
         for seed in self.seeds:
             folder = self.folder(seed)
             run = {
-                "untrained": self._untrained_retrieval(seed)
+                "untrained": self._untrained_findings(seed)
                 | report.probe_findings(folder / "linear_untrained"),
                 "trained": report.training_findings(folder / "supernet", batch_size)
                 | report.probe_findings(folder / "linear"),

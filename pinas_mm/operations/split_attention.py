@@ -35,7 +35,7 @@ class SplitAttention(nn.Module):
         super().__init__()
         self.radix, self.groups = candidate.radix, candidate.groups
         width, hidden = candidate.group_width(planes), candidate.attention_width(planes)
-        splits = width * self.radix
+        self.width, splits = width, width * self.radix
         self.conv = nn.Conv2d(
             width,
             splits,
@@ -55,21 +55,23 @@ class SplitAttention(nn.Module):
         """(N, width, H, W) to (N, width, H, W)."""
         x = self.relu(self.bn0(self.conv(x)))
         # Means of the splits, then their sum: no sum of feature maps is written for it.
-        means = F.adaptive_avg_pool2d(x, 1).chunk(self.radix, dim=1)
+        means = F.adaptive_avg_pool2d(x, 1).split(self.width, dim=1)
         weights = self.fc2(self.relu(self.bn1(self.fc1(sum(means[1:], means[0])))))
         if self.radix == 1:
             return x * weights.sigmoid()
-        # x.shape[0] and not len(x), which tracing would take for a constant. fc2's channels lie as
+        # Sizes are constants, which an exported network need not compute. fc2's channels lie as
         # (groups, radix, width); the splits lie as (radix, groups, width).
-        weights = weights.view(x.shape[0], self.groups, self.radix, -1).softmax(dim=2).to(x.dtype)
-        weights = weights.transpose(1, 2).reshape(x.shape[0], self.radix, -1, 1, 1).unbind(dim=1)
-        return _weighted_sum(x.chunk(self.radix, dim=1), weights)
+        weights = weights.view(-1, self.groups, self.radix, self.width // self.groups)
+        weights = weights.softmax(dim=2).to(x.dtype).transpose(1, 2)
+        weights = weights.reshape(-1, self.radix, self.width, 1, 1).unbind(dim=1)
+        return _weighted_sum(x.split(self.width, dim=1), weights)
 
 
 def _weighted_sum(splits: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> torch.Tensor:
     """Of splits (N, width, H, W) with weights (N, width, 1, 1) that sum to one."""
-    if len(splits) == 2:
-        return torch.lerp(splits[1], splits[0], weights[0])  # One pass instead of two.
+    # One pass instead of two; ONNX has no such operator, and writes out eight for it.
+    if len(splits) == 2 and not torch.onnx.is_in_onnx_export():
+        return torch.lerp(splits[1], splits[0], weights[0])
     out = splits[0] * weights[0]
     for split, weight in zip(splits[1:], weights[1:], strict=True):
         out.addcmul_(split, weight)

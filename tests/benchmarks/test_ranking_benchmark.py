@@ -20,7 +20,7 @@ from digits import SIDE, write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
-from run import recipe, space
+from run import LONGER, Scale, make_table, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.errors import UserError
@@ -88,6 +88,22 @@ def test_a_table_goes_on_and_takes_nothing_trained_otherwise(folder, tmp_path):
     assert table.make() == made
     with pytest.raises(UserError, match="by another recipe"):
         make(recipe=recipe(3)).make()
+
+
+def test_longer_trainings_are_added_to_a_table_that_has_none(folder, tmp_path):
+    rows = [dict(arch=a, seed=0, accuracy=v) for a, v in zip(ARCHS[:2], (50.0, 60.0), strict=True)]
+    given = tmp_path / "alone.json"
+    given.write_text(json.dumps(dict(command="earlier", rows=rows)))
+    scale = Scale(steps=1, seeds=(0,), longer=2)
+    file = make_table(scale, tmp_path / "work", folder, given)
+    found = json.loads(file.read_text())
+    assert (found["command"], found["rows"]) == ("earlier", rows)
+    assert found["longer"]["steps"] == LONGER
+    assert [row["arch"] for row in found["longer"]["rows"]] == ARCHS[:2]
+    # What has them is left as it is.
+    again = make_table(scale, tmp_path / "again", folder, file)
+    assert json.loads(again.read_text()) == found
+    assert not (tmp_path / "again" / "longer").exists()
 
 
 def test_splits_share_no_digit_and_a_folder_is_written_once(folder, tmp_path):
