@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "pinas_mm"
 FLOORS = (
     ("errors",),
     ("stack",),
-    ("ending", "files", "long_work", "machine", "registry", "run_state", "model_index"),
+    ("ending", "files", "handing", "long_work", "machine", "registry", "run_state", "model_index"),
     ("compat",),
     ("operations",),
     ("skeletons",),

@@ -200,8 +200,8 @@ class Demo:
         """Scores the supernet as it starts."""
         folder = self.folder(seed).resolve()
         out, work_dir = folder / "untrained.json", folder / "test_untrained"
-        words = ("tools/test.py", self.supernet, folder / "untrained.pth")
-        words += ("--work-dir", work_dir, "--out", out)
+        words = ["tools/test.py", self.supernet, folder / "untrained.pth"]
+        words += ["--work-dir", work_dir, "--out", out]
         name = f"retrieval, untrained, seed {seed}"
         return Job(name, tuple(map(str, words)), work_dir, 1, "retrieval, untrained")
 

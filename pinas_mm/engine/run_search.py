@@ -35,7 +35,7 @@ from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
-from pinas_mm.search.workers import helpers, stoppable
+from pinas_mm.search.workers import handed_images, helpers, stoppable
 from pinas_mm.weights.checkpoint import UNTRAINED
 
 
@@ -69,7 +69,14 @@ def run_search(
     # The file, since a work dir's last checkpoint may be another one tomorrow.
     named = checkpoint == UNTRAINED or "://" in str(checkpoint)
     source = checkpoint if named else Path(cfg.load_from).resolve()
-    search = Search(unwrapped(runner.model), settings, work_dir, str(source), dumped_config(runner))
+    search = Search(
+        unwrapped(runner.model),
+        settings,
+        work_dir,
+        str(source),
+        dumped_config(runner),
+        handed_images() if worker else None,
+    )
     launched = bool(worker) or cfg.get("launcher", "none") != "none"
     with stoppable(follows=launched and not settings.keep_workers):
         if worker:
@@ -79,8 +86,10 @@ def run_search(
             search.run()
             barrier()
             return None
+        others, logs = settings.workers - 1, work_dir / "workers"
         with (
-            helpers(command, settings.workers - 1, work_dir / "workers", settings.keep_workers),
+            search.evaluator.shared() if others else contextlib.nullcontext() as images,
+            helpers(command, others, logs, settings.keep_workers, images),
             Display(search, runner.logger, runner.visualizer) as display,
         ):
             search.run(display)

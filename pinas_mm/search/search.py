@@ -19,7 +19,7 @@ from pinas_mm.models.following import network_in
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
-from pinas_mm.search.evaluation.images import load_batches
+from pinas_mm.search.evaluation.images import Batches, load_batches
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
 from pinas_mm.search.report.shown import ShownFindings
@@ -46,6 +46,7 @@ class Search:
         checkpoint: where the model's weights come from, for the report; of a file its absolute
             path.
         config: file of the config, for the report's commands; None leaves it out of them.
+        loaded: of :func:`~pinas_mm.search.evaluation.build.build_evaluator`.
 
     Attributes:
         evaluator: the :class:`~pinas_mm.search.evaluation.evaluator.Evaluator`.
@@ -63,6 +64,7 @@ class Search:
         work_dir: str | Path,
         checkpoint: str = "",
         config: str | Path | None = None,
+        loaded: Mapping[str, Batches] | None = None,
     ) -> None:
         self.settings, self.work_dir, self.checkpoint = settings, Path(work_dir), checkpoint
         self.config = config
@@ -73,7 +75,7 @@ class Search:
         # It knows no budget yet: what it is told wrongly is said before images are read.
         self.sampler = build_sampler(settings.sampler, space, None, self.objectives, settings.seed)
         self._latency: dict[str, Any] | None = None
-        self.evaluator = settings.evaluator(model)
+        self.evaluator = settings.evaluator(model, loaded)
         named = {o.name for o in self.objectives} | {c.name for c in settings.constraints}
         names = tuple(dict.fromkeys([*ALWAYS, *sorted(named & set(cost_names()) - {LATENCY})]))
         size, classes = settings.image_size or self.evaluator.image_size, self._num_classes(model)

@@ -17,6 +17,7 @@ from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
 from pinas_mm.search.evaluation.build import build_evaluator, build_score
 from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
+from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
@@ -212,8 +213,12 @@ class SearchSettings:
                 f"{type(self.score).__name__} gives: {', '.join(known)}"
             )
 
-    def evaluator(self, model: nn.Module) -> Evaluator:
+    def evaluator(self, model: nn.Module, loaded: Mapping[str, Batches] | None = None) -> Evaluator:
         """What scores architectures of a model as these settings say.
+
+        Args:
+            model: see :class:`~pinas_mm.search.search.Search`.
+            loaded: of :func:`build_evaluator`.
 
         Raises:
             UserError: as :func:`build_evaluator`; an objective is not among the score's metrics.
@@ -228,6 +233,7 @@ class SearchSettings:
             memory=self.memory,
             seed=self.seed,
             keep_images=self.keep_images,
+            loaded=loaded,
         )
         self.check_objectives(evaluator.names)
         return evaluator

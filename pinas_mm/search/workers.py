@@ -15,16 +15,27 @@ from types import FrameType
 import torch
 from mmengine.logging import print_log
 
+from pinas_mm.handing import handed, received
 from pinas_mm.machine import THREADS, process_threads, usable_cores
+from pinas_mm.search.evaluation.images import Batches
+from pinas_mm.search.evaluation.shared import SharedBatches
 
 # Names the process that started a worker, which may be gone before the worker can ask.
 PARENT = "PINAS_MM_PARENT"
+# Says that a worker is handed images.
+IMAGES = "PINAS_MM_IMAGES"
 # Seconds between two looks whether it is there, and for what is in work to be put back.
 LOOK, LAST = 1.0, 30.0
 
 
 @contextlib.contextmanager
-def helpers(command: Sequence[str], number: int, logs: Path, go_on: bool = False) -> Iterator[None]:
+def helpers(
+    command: Sequence[str],
+    number: int,
+    logs: Path,
+    go_on: bool = False,
+    images: SharedBatches | None = None,
+) -> Iterator[None]:
     """Runs ``number`` more workers beside a ``with`` block and waits for their end.
 
     Each has its share of the cores and, where there are GPUs, one of them in turn. One that dies
@@ -37,6 +48,7 @@ def helpers(command: Sequence[str], number: int, logs: Path, go_on: bool = False
         number: how many.
         logs: folder for their output, ``worker_N.log``.
         go_on: whether they have been told to go on where this process is killed, for the log.
+        images: that they need not load, see :func:`handed_images`.
     """
     threads, whole = max(usable_cores() // (number + 1), 1), process_threads()
     if number:
@@ -46,7 +58,7 @@ def helpers(command: Sequence[str], number: int, logs: Path, go_on: bool = False
     try:
         for index in range(1, number + 1):
             environment = {"OMP_NUM_THREADS": str(threads), THREADS: str(whole)}
-            process = _start([*command, "--worker", str(index)], index, environment, logs)
+            process = _start([*command, "--worker", str(index)], index, environment, logs, images)
             started.append((index, process))
         if started:
             pids = ", ".join(str(process.pid) for _, process in started)
@@ -73,6 +85,16 @@ def helpers(command: Sequence[str], number: int, logs: Path, go_on: bool = False
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def handed_images() -> dict[str, Batches]:
+    """The images that the process which started this worker has loaded; none where it is gone."""
+    if not os.environ.get(IMAGES):
+        return {}
+    with contextlib.suppress(EOFError):
+        shared: SharedBatches = received()
+        return shared.batches()
+    return {}
 
 
 @contextlib.contextmanager
@@ -117,14 +139,25 @@ def stoppable(follows: bool) -> Iterator[None]:
 
 
 def _start(
-    command: list[str], index: int, environment: dict[str, str], logs: Path
+    command: list[str],
+    index: int,
+    environment: dict[str, str],
+    logs: Path,
+    images: SharedBatches | None,
 ) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **environment, PARENT: str(os.getpid())}
+    given = {PARENT: str(os.getpid()), IMAGES: "1" if images else ""}
+    environment = {**os.environ, **environment, **given}
     gpus = torch.cuda.device_count()
     if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
         environment["CUDA_VISIBLE_DEVICES"] = visible[index % gpus]
-    with (logs / f"worker_{index}.log").open("wb") as log:
+    files = (images.file,) if images else ()
+    with (logs / f"worker_{index}.log").open("wb") as log, handed(images) as stdin:
         return subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command],
+            env=environment,
+            stdin=stdin,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=files,
         )

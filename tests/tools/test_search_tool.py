@@ -140,15 +140,44 @@ def test_pruning_ends_hopeless_architectures_early(search, tmp_path):
     assert trials["pruned"] + trials["complete"] == 24
 
 
-def test_two_workers_as_processes(run_process, checkpoints, tmp_path):
+NOTING = """
+import os
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+@TRANSFORMS.register_module()
+class Noting(BaseTransform):
+    def transform(self, results):
+        with open(os.environ["NOTED"], "a") as file:
+            print(os.getpid(), file=file)
+        return results
+"""
+
+
+def test_two_workers_as_processes_read_images_once(run_process, checkpoints, tmp_path, monkeypatch):
+    (tmp_path / "noting.py").write_text(NOTING)
+    noted, config = tmp_path / "noted", tmp_path / "search.py"
+    steps = "[dict(type='pinas_mm.LoadImage'), dict(type='Noting'), dict(type='PackInputs')]"
+    config.write_text(
+        f"_base_ = ['{CONFIGS}/small_search.py']\n"
+        "custom_imports = dict(imports=['pinas_mm', 'noting'])\n"
+        f"train_dataloader = dict(dataset=dict(pipeline={steps}))\n"
+        f"val_dataloader = dict(dataset=dict(pipeline={steps}))\n"
+    )
+    monkeypatch.setenv("NOTED", str(noted))
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     command = (
-        *("tools/search.py", CONFIGS / "small_search.py", checkpoints / "linear.pth"),
+        *("tools/search.py", config, checkpoints / "linear.pth"),
         *("--work-dir", tmp_path, "--workers", "2", "--trials", "40"),
     )
     done = run_process(*command)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "workers" / "worker_1.log").is_file()
+    assert "Load checkpoint" in (tmp_path / "workers" / "worker_1.log").read_text()
     assert states(tmp_path) == {"COMPLETE": 40}
+    # The validation's images, each by one process.
+    read = noted.read_text().split()
+    assert read == read[:1] * 8
 
 
 def states(work_dir) -> dict[str, int]:

@@ -34,6 +34,7 @@ def build_evaluator(
     memory: int | str = "1G",
     seed: int = 0,
     keep_images: bool | None = None,
+    loaded: Mapping[str, Batches] | None = None,
 ) -> Evaluator:
     """Loads the images and makes an evaluator of them.
 
@@ -52,6 +53,8 @@ def build_evaluator(
         seed: of the choice of images, where the loader's sampler shuffles, and of random pipelines.
         keep_images: whether images are read once and kept, or read again for each call; None keeps
             those to score on, and those for statistics, where they take at most ``memory``.
+        loaded: what another process has loaded by the same arguments, ``images`` and
+            ``calibration``; what is missing is loaded.
 
     Raises:
         UserError: the score is unknown or does not fit the model, or there are not that many
@@ -69,12 +72,17 @@ def build_evaluator(
         # The first ones of a data set are often all of a few classes.
         dataloader = {**dataloader, "sampler": {"shuffle": True}}
     options: dict[str, Any] = dict(seed=seed, keep=keep_images, memory=parse_bytes(memory))
-    batches = load_batches(dataloader, images, exact=True, **options)
+    loaded = loaded or {}
+    batches = loaded.get("images")
+    if batches is None:
+        batches = load_batches(dataloader, images, exact=True, **options)
     if isinstance(built, ArchScore):
         return Evaluator(model, built, [], batches, memory)
     if not calibration_batches:
         return Evaluator(model, built, None, batches, memory)
-    calibration = load_calibration(calibration_dataloader, calibration_batches, **options)
+    calibration = loaded.get("calibration")
+    if calibration is None:
+        calibration = load_calibration(calibration_dataloader, calibration_batches, **options)
     return Evaluator(model, built, calibration, batches, memory)
 
 

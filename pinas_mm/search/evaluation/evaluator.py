@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Collection, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.logging import print_log
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -16,6 +19,7 @@ from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import parse_bytes
 from pinas_mm.search.evaluation.prefixes import WalkCount
 from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
+from pinas_mm.search.evaluation.shared import SharedBatches, share
 from pinas_mm.search.evaluation.subnets import Subnets, borrowed
 from pinas_mm.space import Arch
 
@@ -90,6 +94,29 @@ class Evaluator:
         self._begun = False
         self.calibration_counts: list[WalkCount] = []
         self.scoring_counts: list[WalkCount] = []
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[SharedBatches | None]:
+        """While open, the images lie where other processes of this machine can have them too.
+
+        This process has no other copy of them from then on. None where they cannot be there, which
+        is said.
+        """
+        own = dict(images=self._images, calibration=self._calibration)
+        try:
+            shared, file = share({n: batches for n, batches in own.items() if batches is not None})
+        except OSError as error:
+            print_log(
+                f"{tempfile.gettempdir()} cannot take the images ({error.strerror}): each worker "
+                "has a copy of its own (TMPDIR names another folder)",
+                "current",
+            )
+            yield None
+            return
+        with file:
+            batches: dict[str, Any] = own | shared.batches()
+            self._images, self._calibration = batches["images"], batches["calibration"]
+            yield shared
 
     @functools.cached_property
     def image_size(self) -> tuple[int, int]:

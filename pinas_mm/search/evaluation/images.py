@@ -29,6 +29,7 @@ class Batches:
         read: starts a pass.
         sizes: images of each batch.
         metainfo: the data set's, as ``classes``; empty where it has none.
+        kept: the batches, where they are in memory.
     """
 
     def __init__(
@@ -36,15 +37,17 @@ class Batches:
         read: Callable[[], Iterable[dict[str, Any]]],
         sizes: Sequence[int],
         metainfo: Mapping[str, Any] | None = None,
+        kept: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self._read, self.sizes, self.metainfo = read, tuple(sizes), dict(metainfo or {})
+        self.kept = kept
 
     @classmethod
     def of(cls, batches: Batches | Sequence[dict[str, Any]]) -> Batches:
         """Batches in memory as such."""
         if isinstance(batches, Batches):
             return batches
-        return cls(lambda: batches, [num_images(batch) for batch in batches])
+        return cls(lambda: batches, [num_images(batch) for batch in batches], kept=batches)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -117,7 +120,7 @@ def load_batches(
     # Workers hand tensors over in shared memory, an open file each.
     own = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
     kept = None if keep is False else _kept(map(own, read()), len(sizes), keep, memory)
-    return Batches(read if kept is None else lambda: kept, sizes, dataset.metainfo)
+    return Batches(read if kept is None else lambda: kept, sizes, dataset.metainfo, kept)
 
 
 def _shuffles(sampler: Mapping[str, Any]) -> bool:

@@ -6,17 +6,14 @@ each operation of the evaluation that goes on.
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import threading
-from multiprocessing.connection import Connection
 from typing import Any
 
 from pinas_mm.errors import UserError
+from pinas_mm.handing import handed, received
 from pinas_mm.search.report.report import write_report
 
 # How much the process yields to those that evaluate, as of the command nice.
@@ -51,17 +48,14 @@ class Beside:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        reading, writing = multiprocessing.Pipe(duplex=False)
-        with reading:
+        with handed(report) as stdin:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__],
                 env=environment,
-                stdin=reading.fileno(),
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
-        # It loads libraries before it reads, for which the search does not wait.
-        threading.Thread(target=_send, args=(writing, report), daemon=True).start()
 
     def wait(self) -> None:
         """Waits for the report in work.
@@ -79,12 +73,6 @@ class Beside:
             raise UserError(f"the report cannot be written now ({last}): the search goes on")
 
 
-def _send(writing: Connection, report: tuple[Any, ...]) -> None:
-    # Where the process is gone, its status says so.
-    with writing, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        writing.send(report)
-
-
 def main() -> None:
     """Writes the report that standard input has."""
     # Ctrl-C is for the search, which waits for a report that has been begun.
@@ -92,7 +80,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     try:
-        report = Connection(os.dup(sys.stdin.fileno()), writable=False).recv()
+        report = received()
     except EOFError:
         sys.exit("the search is gone")
     try:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import resource
 
 import numpy as np
 import pytest
@@ -69,6 +70,35 @@ def test_together_and_alone_are_equal(space, dtype, memory):
                     assert found == alone[arch]
                 else:
                     assert found == pytest.approx(alone[arch], rel=1e-5, abs=1e-6)
+
+
+def test_shared_images_give_the_same(space):
+    model, expected = classifier(space), outputs(classifier(space), ARCHS)
+    evaluator = Evaluator(model, Outputs(), CALIBRATION, IMAGES)
+    with evaluator.shared() as shared:
+        assert evaluator.evaluate(ARCHS) == expected
+        loaded = shared.batches()
+    # After the file is closed, too, and in another evaluator, as a worker has one.
+    assert evaluator.evaluate(ARCHS) == expected
+    options = dict(dataloader={}, calibration_dataloader={}, loaded=loaded)
+    assert build_evaluator(model, Outputs(), **options).evaluate(ARCHS) == expected
+
+
+@pytest.fixture
+def no_room():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_images_that_no_file_can_take_stay_where_they_are(space, no_room, printed):
+    printed()
+    evaluator = Evaluator(classifier(space), Outputs(), CALIBRATION, IMAGES)
+    with evaluator.shared() as shared:
+        assert shared is None
+    assert "cannot take the images (File too large): each worker has a copy" in printed()
+    assert evaluator.evaluate(ARCHS[:1])
 
 
 def test_equal_to_the_plain_version(space):
