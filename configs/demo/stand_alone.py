@@ -21,7 +21,7 @@ model = dict(
 demo_loader = dict(num_workers=0, collate_fn=dict(type="pseudo_collate"))
 train_dataloader = dict(
     **demo_loader,
-    batch_size=32,
+    batch_size=64,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(type="pinas_mm.CachedDataset", dataset=_base_.digits_train),
@@ -36,16 +36,19 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="Accuracy", topk=1)
 test_evaluator = val_evaluator
 
+# Two seeds of an architecture are up to 23 points apart after 6 epochs of batches of 32, most of
+# whose steps pass before the loss falls, and up to 5 after these.
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=3e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=1.0),
 )
 # Evaluated once, at the end.
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=6, val_interval=6)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=12)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, end=2, by_epoch=True, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", begin=2, by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=6))
+default_hooks = dict(checkpoint=dict(interval=12))
