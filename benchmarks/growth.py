@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times a training step against the number of candidates, blocks, images, pixels and negatives.
+"""Times a step against candidates, blocks, images, pixels, negatives, and an evaluation.
 
     python benchmarks/growth.py [--out FILE.json] [--quantities candidates blocks ...]
         [--points 5] [--rounds 10] [--threads 1]
@@ -9,19 +9,26 @@ The supernets of one row take turns in one process. The candidates are all the s
 that a path costs the same however many there are; what then grows is what walks all of them. The
 exponent is the slope of a line through the logarithms of the minima: 0 is no growth, 1 is in
 proportion.
+
+An evaluation scores so many architectures of a space of 16 blocks, with statistics of their own:
+those that evolution ends with on a made landscape, whose prefixes are shared, or random ones.
 """
 
 import argparse
+import functools
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import numpy as np
 import torch
+from breeding import bred
+from evaluations import batches, classifier
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +36,9 @@ from train_step import CONFIGS, FILES, Ours
 
 from pinas_mm.files import write_json
 from pinas_mm.machine import machine
+from pinas_mm.search.evaluation.evaluator import Evaluator
+from pinas_mm.search.evaluation.scores import ProbeScore
+from pinas_mm.space import SearchSpace
 
 # What is changed, from the smallest on.
 POINTS = {
@@ -37,6 +47,8 @@ POINTS = {
     "batch": [4, 8, 16, 32, 64],
     "pixels": [16, 24, 32, 48, 64],
     "queue": [1024, 4096, 16384, 65536, 262144],
+    "bred": [8, 16, 32, 64, 128],
+    "random": [8, 16, 32, 64, 128],
 }
 USUAL = dict(candidates=4, blocks=8, batch=16, pixels=32, queue=1024)
 
@@ -54,6 +66,18 @@ def step(candidates: int, blocks: int, batch: int, pixels: int, queue: int) -> C
     config.model.data_preprocessor.num_views = 2
     config.model.head.cross = False
     return Ours(config, pixels, batch, "float32")
+
+
+def evaluation(archs: str, number: int) -> Callable[[], None]:
+    """An evaluation of ``bred`` or ``random`` architectures, ready to be run."""
+    space = SearchSpace(widths=(8, 16, 32, 64), expansion=2, stem_widths=(8, 8, 16))
+    if archs == "bred":
+        chosen = bred(space, number)
+    else:
+        chosen = list(space.sample(number, np.random.default_rng(0)))
+    images = dict(calibration=batches(16, side=64), images=batches(16, seed=1, side=64))
+    evaluator = Evaluator(classifier(space), ProbeScore(), **images)
+    return functools.partial(evaluator.evaluate, chosen)
 
 
 def seconds(steps: list[Callable[[], None]], rounds: int) -> list[dict[str, float]]:
@@ -83,10 +107,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = {}
-    table = Table("quantity", "exponent", "milliseconds a step (minima)", title="growth")
+    table = Table("quantity", "exponent", "milliseconds (minima)", title="growth")
     for quantity in args.quantities:
         sizes = POINTS[quantity][: args.points]
-        times = seconds([step(**(USUAL | {quantity: size})) for size in sizes], args.rounds)
+        if quantity in USUAL:
+            runs = [step(**(USUAL | {quantity: size})) for size in sizes]
+        else:
+            runs = [evaluation(quantity, size) for size in sizes]
+        times = seconds(runs, args.rounds)
         rows[quantity] = dict(sizes=sizes, seconds=times, exponent=exponent(sizes, times))
         pairs = zip(sizes, times, strict=True)
         cells = ", ".join(f"{size}: {1e3 * row['min']:.1f}" for size, row in pairs)

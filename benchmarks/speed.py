@@ -87,13 +87,14 @@ def _step_name(row: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Milliseconds of a step against one quantity at a time."""
+    """Milliseconds of a step, or an evaluation, against one quantity at a time."""
+    names = dict(bred="architectures, bred by evolution", random="architectures, random")
     rows = []
     for quantity, row in results["rows"].items():
         pairs = zip(row["sizes"], row["seconds"], strict=True)
         times = ", ".join(f"{size}: {1e3 * seconds['min']:.1f}" for size, seconds in pairs)
-        rows.append([quantity, times, f"{row['exponent']:.3f}"])
-    return markdown(["quantity", "ms a step, minima", "exponent"], rows)
+        rows.append([names.get(quantity, quantity), times, f"{row['exponent']:.3f}"])
+    return markdown(["quantity", "ms, minima", "exponent"], rows)
 
 
 def evaluate(results: Results) -> str:

@@ -41,4 +41,6 @@ demo_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False), checkpoint=dict(interval=200)
 )
 demo_loader = dict(num_workers=0, persistent_workers=False)
+# In TensorBoard, beside the curves.
+demo_pictures = dict(type="pinas_mm.PicturesHook", validation=4)
 demo_vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]

@@ -63,3 +63,4 @@ optim_wrapper = dict(_delete_=True, **_base_.demo_optim_wrapper)
 param_scheduler = _base_.demo_schedule
 default_hooks = _base_.demo_hooks
 visualizer = dict(vis_backends=_base_.demo_vis_backends)
+custom_hooks = [*_base_.custom_hooks, _base_.demo_pictures]

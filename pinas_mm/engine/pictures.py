@@ -1,4 +1,4 @@
-"""Pictures of predictions, one file for each test image."""
+"""Pictures of predictions: a file for each test image, some of each validation in TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,31 +20,36 @@ from pinas_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PicturesHook(Hook):
-    """Draws every test image with its prediction, as the library's visualizer does.
+    """Draws images with their predictions, as the library's visualizer does.
 
-    A picture is ``FOLDER/PATH.png``, PATH being the image's below the data root, so that images of
-    the same name in two folders have one each (the libraries' hooks name them all alike). The
+    A test's go to files, ``FOLDER/PATH.png``, PATH being the image's below the data root, so that
+    images of the same name in two folders have one each (the libraries' hooks name them all alike).
+    A validation's go to the visualizer's backends, as TensorBoard, at the training's step. The
     image is what the pipeline loads: of its depth, colors and orientation.
 
     Args:
-        folder: where the pictures go.
+        folder: where the pictures of a test go; None draws none.
+        validation: how many images of each validation are drawn, its first ones.
 
     Raises:
         UserError: the data set's images are in no files.
+
+    Example:
+        >>> custom_hooks = [dict(type='pinas_mm.PicturesHook', validation=4)]
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path | None = None, validation: int = 0) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.validation, self._drawn = validation, 0
 
     def before_test(self, runner: Runner) -> None:
         """Finds out how the data set loads its images."""
-        dataset = runner.test_loop.dataloader.dataset
-        while hasattr(dataset, "dataset"):  # A wrapper, as CachedDataset.
-            dataset = dataset.dataset
-        self._root = os.path.abspath(getattr(dataset, "data_root", None) or os.sep)
-        transforms = getattr(getattr(dataset, "pipeline", None), "transforms", [])
-        loaders = [t for t in transforms if isinstance(t, LoadImageFromFile)]
-        self._load = loaders[0] if loaders else LoadImage()
+        self._look_at(runner.test_loop.dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """The same, for a validation."""
+        self._look_at(runner.val_loop.dataloader.dataset)
+        self._drawn = 0
 
     def after_test_iter(
         self,
@@ -54,18 +59,40 @@ class PicturesHook(Hook):
         outputs: Sequence[Any] | None = (),
     ) -> None:
         """Draws the images of a batch."""
-        visualizer = runner.visualizer
-        draw = getattr(visualizer, "visualize_cls", None) or visualizer.add_datasample
+        if self.folder is None:
+            return
         for sample in outputs or ():
-            path = sample.get("img_path")
-            if path is None:
-                raise UserError("--show-dir draws images of files, this data set has none")
-            file = self._file(os.path.abspath(path))
-            draw(name=file.stem, image=self._image(sample), data_sample=sample, out_file=str(file))
+            file = self._file(self.folder, _path(sample, "--show-dir"))
+            self._draw(runner.visualizer, sample, name=file.stem, out_file=str(file))
 
-    def _file(self, path: str) -> Path:
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = (),
+    ) -> None:
+        """Draws those of a batch that are among the first ones."""
+        for sample in (outputs or ())[: self.validation - self._drawn]:
+            name = f"prediction {self._drawn + 1}, {Path(_path(sample, 'PicturesHook')).stem}"
+            self._draw(runner.visualizer, sample, name=name, step=runner.iter)
+            self._drawn += 1
+
+    def _look_at(self, dataset: Any) -> None:
+        while hasattr(dataset, "dataset"):  # A wrapper, as CachedDataset.
+            dataset = dataset.dataset
+        self._root = os.path.abspath(getattr(dataset, "data_root", None) or os.sep)
+        transforms = getattr(getattr(dataset, "pipeline", None), "transforms", [])
+        loaders = [t for t in transforms if isinstance(t, LoadImageFromFile)]
+        self._load = loaders[0] if loaders else LoadImage()
+
+    def _draw(self, visualizer: Any, sample: Any, **where: Any) -> None:
+        draw = getattr(visualizer, "visualize_cls", None) or visualizer.add_datasample
+        draw(image=self._image(sample), data_sample=sample, **where)
+
+    def _file(self, folder: Path, path: str) -> Path:
         root = self._root if Path(path).is_relative_to(self._root) else os.sep
-        return self.folder / f"{os.path.relpath(path, root)}.png"
+        return folder / f"{os.path.relpath(path, root)}.png"
 
     def _image(self, sample: Any) -> NDArray[Any]:
         """The image of a prediction, RGB."""
@@ -75,3 +102,10 @@ class PicturesHook(Hook):
         image = np.atleast_3d(loaded).astype(np.uint8)
         image = image[..., 2::-1] if image.shape[2] >= 3 else image[..., [0, 0, 0]]
         return np.ascontiguousarray(image)
+
+
+def _path(sample: Any, what: str) -> str:
+    path = sample.get("img_path")
+    if path is None:
+        raise UserError(f"{what} draws images of files, this data set has none")
+    return os.path.abspath(path)

@@ -12,6 +12,7 @@ from conftest import NAMES
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData, PixelData
+from mmengine.visualization import BaseVisBackend
 from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
 from mmseg.structures import SegDataSample
@@ -130,3 +131,44 @@ def test_images_of_no_files(tmp_path):
     hook.before_test(runner)
     with pytest.raises(UserError, match="draws images of files"):
         hook.after_test_iter(runner, 0, None, [DataSample()])
+
+
+class Backend(BaseVisBackend):
+    """Keeps the images that it is given."""
+
+    def __init__(self):
+        super().__init__(save_dir="")
+        self.images = {}
+
+    experiment = None
+
+    def add_image(self, name, image, step=0, **options):
+        self.images[name, step] = image
+
+
+@pytest.mark.parametrize("kind", VISUALIZERS)
+def test_some_of_each_validation_go_to_the_backends(tmp_path, kind):
+    backend = Backend()
+    visualizer = VISUALIZERS[kind](name=next(NAMES))
+    visualizer._vis_backends = {"own": backend}
+    visualizer.alpha = 0
+    visualizer.dataset_meta = dict(classes=["a", "b"], palette=[[0, 0, 0]] * 2)
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.roll(RED, number % 3, axis=2)).save(path)
+    samples = [predicted(kind, path, SIZE) for path in paths]
+    dataset = SimpleNamespace(data_root=str(tmp_path), pipeline=SimpleNamespace(transforms=[]))
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    hook = PicturesHook(validation=3)
+    for step in (10, 20):
+        runner = SimpleNamespace(val_loop=loop, visualizer=visualizer, iter=step)
+        hook.before_val(runner)
+        hook.after_val_iter(runner, 0, None, samples[:2])
+        hook.after_val_iter(runner, 1, None, samples[2:])
+    names = [f"prediction {number + 1}, {number}" for number in range(3)]
+    assert [*backend.images] == [(name, step) for step in (10, 20) for name in names]
+    for number, image in enumerate(backend.images.values()):
+        corner = image[-1, -1].astype(int)
+        assert corner.argmax() == number % 3
+        assert corner.max() >= 195
+    hook.after_test_iter(runner, 0, None, samples)
