@@ -3,8 +3,9 @@
 
     python benchmarks/speed.py docs/speed.md
 
-Beside the page lie train_step.json, growth.json, evaluate.json, backbone.json, growth_search.json
-and gradient_exchange.json, as the benchmarks of these names write them.
+Beside the page lie train_step.json (and of another machine train_step_epyc.json), growth.json,
+evaluate.json, backbone.json, growth_search.json and gradient_exchange.json, as the benchmarks of
+these names write them.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def tables(folder: Path) -> dict[str, str]:
     made = dict(
         step=step(read("train_step")),
         shares=shares(read("train_step")),
+        step_epyc=step(read("train_step_epyc")),
         growth=growth(read("growth")),
         evaluate=evaluate(read("evaluate")),
         backbone=backbone(read("backbone")),
@@ -43,6 +45,7 @@ def tables(folder: Path) -> dict[str, str]:
     )
     sources = dict(
         step="train_step",
+        step_epyc="train_step_epyc",
         growth="growth",
         evaluate="evaluate",
         backbone="backbone",
