@@ -142,6 +142,9 @@ class Backend(BaseVisBackend):
 
     experiment = None
 
+    def _init_env(self):
+        """Nothing to set up."""
+
     def add_image(self, name, image, step=0, **options):
         self.images[name, step] = image
 
