@@ -74,17 +74,25 @@ def _compiled(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tenso
     # compiled for 8 networks, or could not be for one.
     run.__code__ = run.__code__.replace()
     made = torch.compile(run, dynamic=False)
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
     try:
         # CompileBlocksHook, which asks for less, sets it for the whole process.
         with torch._dynamo.config.patch(suppress_errors=False):
             made(example)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"torch.compile cannot compile this here ({reason}): it needs a C++ compiler, on a GPU "
-            "Triton; form='folded' needs neither"
-        ) from error
+        raise _not_compiled(reason) from error
+    if graphs["unique_graphs"] == before:
+        raise _not_compiled("it left it as it is")
     return made
+
+
+def _not_compiled(reason: str) -> UserError:
+    return UserError(
+        f"torch.compile cannot compile this here ({reason}): it needs a C++ compiler, on a GPU "
+        "Triton; form='folded' needs neither"
+    )
 
 
 def _in_onnxruntime(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], Any]:
