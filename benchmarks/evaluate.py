@@ -2,7 +2,7 @@
 """Scores architectures together and each by itself, from a checkpoint and image files on.
 
     python benchmarks/evaluate.py [--out FILE.json] [--rows classifier detector] [--archs 200]
-        [--pixels 64 128] [--alone 4] [--rounds 2] [--threads 2]
+        [--pixels 64 128] [--images 64] [--alone 4] [--rounds 2] [--threads 2]
 
 Both sides are the search's own evaluate(): build the model, load its checkpoint, read the images,
 recompute batch norms' statistics, measure. Together it is called once for all architectures, alone
@@ -47,14 +47,14 @@ from pinas_mm.space import Arch, SearchSpace
 
 ROWS = ("classifier", "detector")
 SEEDS = range(10)
-IMAGES, CALIBRATION = 64, 64
+CALIBRATION = 64
 # What the activations that wait for a sibling may take.
 MEMORY = "512M"
 
 
-def config(row: str, pixels: int, archs: int, folder: str) -> Config:
+def config(row: str, pixels: int, images: int, archs: int, folder: str) -> Config:
     """A search's config, its data in a folder."""
-    search = dict(images=IMAGES, batch=archs, memory=MEMORY)
+    search = dict(images=images, batch=archs, memory=MEMORY)
     if row == "detector":
         cfg = Config.fromfile(REPOSITORY / "configs/demo/task_mask_rcnn.py")
         cfg.model.model.backbone.space.update(depths=SearchSpace().depths)
@@ -73,14 +73,14 @@ def config(row: str, pixels: int, archs: int, folder: str) -> Config:
     return cfg
 
 
-def write_inputs(row: str, pixels: int, folder: str) -> SearchSpace:
+def write_inputs(row: str, pixels: int, images: int, folder: str) -> SearchSpace:
     """Images and a checkpoint of random weights, whose paths differ."""
     layout = dict(classifier="imagenet", detector="coco")[row]
-    options = dict(height=256, train=CALIBRATION, val=IMAGES) if row == "classifier" else {}
+    options = dict(height=256, train=CALIBRATION, val=images) if row == "classifier" else {}
     list(prepare(f"{folder}/data", [layout], **options))
     init_default_scope("mmpretrain")
     torch.manual_seed(0)
-    made = config(row, pixels, 1, folder).model
+    made = config(row, pixels, images, 1, folder).model
     made.model.backbone.pop("init_cfg")
     model = MODELS.build(made)
     model.init_weights()
@@ -92,13 +92,13 @@ def write_inputs(row: str, pixels: int, folder: str) -> SearchSpace:
 
 
 def scored(
-    row: str, pixels: int, folder: str, threads: int, archs: Sequence[Sequence[int]]
+    row: str, pixels: int, images: int, folder: str, threads: int, archs: Sequence[Sequence[int]]
 ) -> tuple[float, list[dict[str, float]], int]:
     """Seconds, metrics, and most bytes of activations that were kept, in this process."""
     torch.set_num_threads(threads)
     start = time.perf_counter()
     evaluator, _, metrics = evaluate(
-        config(row, pixels, len(archs), folder), f"{folder}/model.pth", archs
+        config(row, pixels, images, len(archs), folder), f"{folder}/model.pth", archs
     )
     took = time.perf_counter() - start
     # Where the model itself runs, its batch norms included, no walk is counted.
@@ -108,7 +108,7 @@ def scored(
 
 def measure(row: str, pixels: int, folder: str, args: argparse.Namespace) -> dict:
     """One row: both sides in turns."""
-    space = write_inputs(row, pixels, folder)
+    space = write_inputs(row, pixels, args.images, folder)
     archs = [tuple(arch) for arch in bred(space, args.archs)]
     chosen = np.linspace(0, len(archs) - 1, args.alone).round().astype(int)
     times: dict[str, list[float]] = dict(together=[], alone=[])
@@ -116,7 +116,8 @@ def measure(row: str, pixels: int, folder: str, args: argparse.Namespace) -> dic
     sides = {side: ProcessPoolExecutor(1, spawn) for side in times}
 
     def run(side: str, archs: Sequence[Arch]) -> tuple[float, list[dict[str, float]], int]:
-        return sides[side].submit(scored, row, pixels, folder, args.threads, archs).result()
+        settings = row, pixels, args.images, folder, args.threads
+        return sides[side].submit(scored, *settings, archs).result()
 
     try:
         for side in sides:
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--archs", type=int, default=200)
     parser.add_argument("--pixels", nargs="+", type=int, default=[64, 128], help="the classifier's")
+    parser.add_argument("--images", type=int, default=64, help="to score on")
     parser.add_argument("--alone", type=int, default=4, help="architectures timed by themselves")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=usable_cores())

@@ -30,6 +30,8 @@ def test_a_row_of_a_detector(tmp_path, monkeypatch):
         "detector",
         "--archs",
         "16",
+        "--images",
+        "4",
         "--alone",
         "2",
         "--rounds",
@@ -39,7 +41,6 @@ def test_a_row_of_a_detector(tmp_path, monkeypatch):
         "--out",
     ]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *options, str(file)])
-    monkeypatch.setattr(evaluate, "IMAGES", 4)
     evaluate.main()
     (row,) = json.loads(file.read_text())["rows"]
     seconds = row["seconds"]
