@@ -47,8 +47,8 @@ POINTS = {
     "batch": [4, 8, 16, 32, 64],
     "pixels": [16, 24, 32, 48, 64],
     "queue": [1024, 4096, 16384, 65536, 262144],
-    "bred": [8, 16, 32, 64, 128],
-    "random": [8, 16, 32, 64, 128],
+    "bred": [16, 32, 64, 128, 256],
+    "random": [16, 32, 64, 128, 256],
 }
 USUAL = dict(candidates=4, blocks=8, batch=16, pixels=32, queue=1024)
 
@@ -70,7 +70,7 @@ def step(candidates: int, blocks: int, batch: int, pixels: int, queue: int) -> C
 
 def evaluation(archs: str, number: int) -> Callable[[], None]:
     """An evaluation of ``bred`` or ``random`` architectures, ready to be run."""
-    space = SearchSpace(widths=(8, 16, 32, 64), expansion=2, stem_widths=(8, 8, 16))
+    space = SearchSpace(widths=(16, 16, 32, 32), expansion=2, stem_widths=(8, 8, 16))
     if archs == "bred":
         chosen = bred(space, number)
     else:
@@ -81,7 +81,7 @@ def evaluation(archs: str, number: int) -> Callable[[], None]:
 
 
 def seconds(steps: list[Callable[[], None]], rounds: int) -> list[dict[str, float]]:
-    """Of each step, in turns."""
+    """Of each, in turns."""
     times: list[list[float]] = [[] for _ in steps]
     for number in range(-2, rounds):
         for run, found in zip(steps, times, strict=True):
