@@ -48,7 +48,10 @@ def received() -> Any:
     Raises:
         EOFError: it is gone, and nothing will come.
     """
-    return Connection(os.dup(sys.stdin.fileno()), writable=False).recv()
+    try:
+        return Connection(os.dup(sys.stdin.fileno()), writable=False).recv()
+    except OSError as error:  # It went away while it was sending.
+        raise EOFError(str(error)) from error
 
 
 def _send(writing: Connection, content: Any) -> None:

@@ -32,7 +32,7 @@ class PicturesHook(Hook):
         validation: how many images of each validation are drawn, its first ones.
 
     Raises:
-        UserError: the data set's images are in no files.
+        UserError: the data set's images are in no files; ``validation`` is negative.
 
     Example:
         >>> custom_hooks = [dict(type='pinas_mm.PicturesHook', validation=4)]
@@ -40,6 +40,8 @@ class PicturesHook(Hook):
 
     def __init__(self, folder: str | Path | None = None, validation: int = 0) -> None:
         self.folder = None if folder is None else Path(folder)
+        if validation < 0:
+            raise UserError(f"validation is {validation}: give the number of images to draw")
         self.validation, self._drawn = validation, 0
 
     def before_test(self, runner: Runner) -> None:

@@ -175,3 +175,8 @@ def test_some_of_each_validation_go_to_the_backends(tmp_path, kind):
         assert corner.argmax() == number % 3
         assert corner.max() >= 195
     hook.after_test_iter(runner, 0, None, samples)
+
+
+def test_a_number_below_zero_is_refused():
+    with pytest.raises(UserError, match="validation is -1: give the number"):
+        PicturesHook(validation=-1)

@@ -103,17 +103,18 @@ class Evaluator:
         is said.
         """
         own = dict(images=self._images, calibration=self._calibration)
-        try:
-            shared, file = share({n: batches for n, batches in own.items() if batches is not None})
-        except OSError as error:
-            print_log(
-                f"{tempfile.gettempdir()} cannot take the images ({error.strerror}): each worker "
-                "has a copy of its own (TMPDIR names another folder)",
-                "current",
-            )
-            yield None
-            return
-        with file:
+        with contextlib.ExitStack() as stack:
+            there = {name: batches for name, batches in own.items() if batches is not None}
+            try:
+                shared = stack.enter_context(share(there))
+            except OSError as error:
+                print_log(
+                    f"{tempfile.gettempdir()} cannot take the images ({error.strerror}): each "
+                    "worker has a copy of its own (TMPDIR names another folder)",
+                    "current",
+                )
+                yield None
+                return
             batches: dict[str, Any] = own | shared.batches()
             self._images, self._calibration = batches["images"], batches["calibration"]
             yield shared

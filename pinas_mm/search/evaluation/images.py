@@ -29,7 +29,9 @@ class Batches:
         read: starts a pass.
         sizes: images of each batch.
         metainfo: the data set's, as ``classes``; empty where it has none.
-        kept: the batches, where they are in memory.
+
+    Attributes:
+        kept: the batches, where they are in memory; else None.
     """
 
     def __init__(
@@ -37,17 +39,22 @@ class Batches:
         read: Callable[[], Iterable[dict[str, Any]]],
         sizes: Sequence[int],
         metainfo: Mapping[str, Any] | None = None,
-        kept: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self._read, self.sizes, self.metainfo = read, tuple(sizes), dict(metainfo or {})
-        self.kept = kept
+        self.kept: Sequence[dict[str, Any]] | None = None
 
     @classmethod
-    def of(cls, batches: Batches | Sequence[dict[str, Any]]) -> Batches:
+    def of(
+        cls,
+        batches: Batches | Sequence[dict[str, Any]],
+        metainfo: Mapping[str, Any] | None = None,
+    ) -> Batches:
         """Batches in memory as such."""
         if isinstance(batches, Batches):
             return batches
-        return cls(lambda: batches, [num_images(batch) for batch in batches], kept=batches)
+        made = cls(lambda: batches, [num_images(batch) for batch in batches], metainfo)
+        made.kept = batches
+        return made
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -120,7 +127,9 @@ def load_batches(
     # Workers hand tensors over in shared memory, an open file each.
     own = copy.deepcopy if config.get("num_workers", 0) else lambda batch: batch
     kept = None if keep is False else _kept(map(own, read()), len(sizes), keep, memory)
-    return Batches(read if kept is None else lambda: kept, sizes, dataset.metainfo, kept)
+    if kept is not None:
+        return Batches.of(kept, dataset.metainfo)
+    return Batches(read, sizes, dataset.metainfo)
 
 
 def _shuffles(sampler: Mapping[str, Any]) -> bool:

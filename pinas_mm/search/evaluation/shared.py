@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import mmap
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import torch
@@ -35,34 +36,26 @@ class SharedBatches:
 
         What writes to them writes to a copy of its own.
         """
-        return {
-            name: Batches(lambda kept=kept: kept, sizes, metainfo, kept)  # type: ignore[misc]
-            for name, (kept, sizes, metainfo) in _Unpickler(self.rest, self.file).load().items()
-        }
+        content = _Unpickler(self.rest, self.file).load()
+        return {name: Batches.of(kept, metainfo) for name, (kept, metainfo) in content.items()}
 
 
-def share(batches: Mapping[str, Batches]) -> tuple[SharedBatches, IO[bytes]]:
-    """Writes batches that are kept in memory to a file for other processes.
+@contextlib.contextmanager
+def share(batches: Mapping[str, Batches]) -> Iterator[SharedBatches]:
+    """While open, batches that are kept in memory lie in a file that other processes can inherit.
 
     Args:
         batches: by name; those that are not kept are left out.
 
-    Returns:
-        What others take; the file, which is there as long as somebody has it open.
-
     Raises:
         OSError: there is no room in the folder of temporary files.
     """
-    content = {n: (b.kept, b.sizes, b.metainfo) for n, b in batches.items() if b.kept is not None}
-    file = tempfile.TemporaryFile()  # noqa: SIM115  Whoever takes it closes it.
-    try:
+    content = {n: (b.kept, b.metainfo) for n, b in batches.items() if b.kept is not None}
+    with tempfile.TemporaryFile() as file:
         rest = io.BytesIO()
         _Pickler(rest, file).dump(content)
         file.flush()
-    except BaseException:
-        file.close()
-        raise
-    return SharedBatches(file.fileno(), rest.getvalue()), file
+        yield SharedBatches(file.fileno(), rest.getvalue())
 
 
 class _Pickler(pickle.Pickler):

@@ -30,7 +30,7 @@ def batch(image):
 
 
 def kept(*batches, metainfo=None):
-    return Batches(lambda: batches, [1] * len(batches), metainfo, batches)
+    return Batches.of(batches, metainfo)
 
 
 def test_batches_are_what_they_were():
@@ -44,8 +44,7 @@ def test_batches_are_what_they_were():
     ]
     batches = kept(*map(batch, odd), metainfo=dict(classes=("a",)))
     read_again = Batches(lambda: iter(()), [1])
-    shared, file = share(dict(images=batches, calibration=read_again))
-    with file:
+    with share(dict(images=batches, calibration=read_again)) as shared:
         found = shared.batches()
     assert [*found] == ["images"]
     images = found["images"]
@@ -60,8 +59,7 @@ def test_batches_are_what_they_were():
 
 def test_another_process_has_them_and_writes_to_its_own(tmp_path):
     image = torch.ones(3, 8, 8, dtype=torch.uint8)
-    shared, file = share(dict(images=kept(batch(image))))
-    with file, handed(shared) as stdin:
+    with share(dict(images=kept(batch(image)))) as shared, handed(shared) as stdin:
         process = subprocess.Popen(
             [sys.executable, "-c", OTHER, tmp_path / "go"],
             stdin=stdin,
