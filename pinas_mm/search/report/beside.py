@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from pinas_mm.errors import UserError
@@ -29,6 +30,8 @@ class Beside:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        # A file: a pipe that nobody reads would stop who warns a lot.
+        self._said = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  As long as this is there.
 
     def write(self, *report: Any) -> None:
         """Begins to write a report, unless the one before is still being written.
@@ -48,13 +51,15 @@ class Beside:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
+        self._said.seek(0)
+        self._said.truncate()
         with handed(report) as stdin:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__],
                 env=environment,
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=self._said,
             )
 
     def wait(self) -> None:
@@ -66,9 +71,9 @@ class Beside:
         if self._process is None:
             return
         process, self._process = self._process, None
-        _, said = process.communicate()
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
+        if process.wait():
+            self._said.seek(0)
+            lines = self._said.read().decode(errors="replace").strip().splitlines()
             last = lines[-1] if lines else f"its process ended with status {process.returncode}"
             raise UserError(f"the report cannot be written now ({last}): the search goes on")
 
