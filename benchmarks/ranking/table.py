@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from alone import Recipe, train_alone
-from digits import SIDE
 from images import Images
 from rich.progress import track
 
+from pinas_mm.data.digits.fragments import SIDE
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_json
 from pinas_mm.machine import usable_cores

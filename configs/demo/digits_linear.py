@@ -42,6 +42,6 @@ test_cfg = val_cfg
 
 # The features of so small a network need no learning rate of 30.
 optim_wrapper = dict(optimizer=dict(lr=1.0))
-train_cfg = dict(max_epochs=10, val_interval=10)
-param_scheduler = [dict(type="MultiStepLR", milestones=[6, 8], gamma=0.1, by_epoch=True)]
-default_hooks = dict(checkpoint=dict(interval=10))
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = [dict(type="MultiStepLR", milestones=[2, 3], gamma=0.1, by_epoch=True)]
+default_hooks = dict(checkpoint=dict(interval=4))

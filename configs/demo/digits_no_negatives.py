@@ -7,4 +7,4 @@ model = dict(
 )
 
 # It has collapsed long before that.
-train_cfg = dict(max_epochs=8, val_interval=4)
+train_cfg = dict(max_epochs=4, val_interval=4)

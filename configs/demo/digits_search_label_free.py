@@ -2,9 +2,9 @@
 _base_ = ["digits_supernet.py"]
 
 search = dict(
-    score=dict(type="pinas_mm.CrossPathScore", partners=8),
+    score=dict(type="pinas_mm.CrossPathScore", partners=10),
     objectives=["cross_path/score"],
-    trials=100,
+    trials=200,
     sampler=dict(type="pinas_mm.PredictorSampler"),
     calibration_batches=30,
     memory="512M",

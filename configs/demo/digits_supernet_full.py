@@ -1,5 +1,5 @@
 # The demo's supernet with more steps.
 _base_ = ["digits_supernet.py"]
 
-train_cfg = dict(max_epochs=80, val_interval=10)
-default_hooks = dict(checkpoint=dict(interval=10))
+train_cfg = dict(max_epochs=32, val_interval=8)
+default_hooks = dict(checkpoint=dict(interval=8))

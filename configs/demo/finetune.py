@@ -2,12 +2,11 @@
 # random ones; evaluated once, at the end.
 _base_ = ["digits_data.py"]
 
-demo_backbone = dict(type="pinas_mm.PiNASBackbone", arch="0-0-0-0", space=_base_.demo_space)
-# Output stride 4 and narrow heads: the strokes of the digits are narrow.
+demo_backbone = dict(type="pinas_mm.PiNASBackbone", arch="22-22-22", space=_base_.demo_space)
+# Output stride 4, the space's own, and narrow heads: the strokes of the digits are narrow.
 # The classifier's weights start larger than the usual 0.01: from nearly equal ones so small a
 # network learned where digits are, but not which.
 demo_head = dict(
-    in_channels=64,
     channels=48,
     num_classes=11,
     dropout_ratio=0.0,
@@ -16,9 +15,11 @@ demo_head = dict(
 # Crops of enlarged images show things larger than whole images do: DeepLabV3 is tested at 1.25
 # times its training's scale.
 demo_deeplabv3 = dict(
-    backbone=dict(_delete_=True, **demo_backbone, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
-    decode_head=dict(**demo_head, dilations=(1, 2, 4, 6), project_dropout_ratio=0.0),
-    auxiliary_head=demo_head,
+    backbone=dict(_delete_=True, **demo_backbone),
+    decode_head=dict(
+        **demo_head, in_channels=64, in_index=2, dilations=(1, 2, 4, 6), project_dropout_ratio=0.0
+    ),
+    auxiliary_head=dict(**demo_head, in_channels=32, in_index=1),
 )
 demo_optim_wrapper = dict(
     type="OptimWrapper",

@@ -1,11 +1,9 @@
 # The demo's DeepLabV3 with a supernet in it, and its search by mIoU.
 _base_ = ["transfer_deeplabv3_ade20k.py", "../_base_/task_supernet.py", "../_base_/task_search.py"]
 
-# Strides are the space's: so the winner computes what its path does (see PiNASBackbone).
 supernet = dict(
     _base_.supernet,
-    space=dict(_base_.demo_space, strides=(2, 1, 1, 1)),
-    dilations=(1, 1, 2, 4),
+    space=_base_.demo_space,
     norm_cfg=None,
     init_cfg=dict(_base_.supernet.init_cfg, checkpoint="work_dirs/digits_supernet"),
 )

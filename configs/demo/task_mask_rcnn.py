@@ -1,10 +1,11 @@
 # The demo's Mask R-CNN with a supernet in it, and its search by box AP.
 _base_ = ["transfer_mask_rcnn.py", "../_base_/task_supernet.py", "../_base_/task_search.py"]
 
+# Strides are the space's: so the winner computes what its path does (see PiNASBackbone).
 supernet = dict(
     _base_.supernet,
-    space=_base_.demo_space,
-    out_indices=(1, 3),
+    space=dict(_base_.demo_space, strides=(1, 2, 2)),
+    out_indices=(1, 2),
     norm_cfg=None,
     init_cfg=dict(_base_.supernet.init_cfg, checkpoint="work_dirs/digits_supernet"),
 )

@@ -8,7 +8,7 @@ classes += ["bus", "train", "truck", "boat", "traffic light"]
 # Digits are 32 to 57 pixels long: two levels, of strides 4 and 8.
 strides, channels = [4, 8], 48
 model = dict(
-    backbone=dict(_delete_=True, **_base_.demo_backbone, out_indices=(1, 3)),
+    backbone=dict(_delete_=True, **_base_.demo_backbone, strides=(1, 2, 2), out_indices=(1, 2)),
     neck=dict(in_channels=[32, 64], out_channels=channels, num_outs=2),
     rpn_head=dict(
         in_channels=channels, feat_channels=channels, anchor_generator=dict(strides=strides)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
+from pinas_mm.data.digits.fragments import SIDE
 from pinas_mm.demo.jobs import Job
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.demo.schedule import Work
@@ -20,9 +21,8 @@ from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, pane
 from pinas_mm.space import SearchSpace
 
 CONFIG = "configs/demo/stand_alone.py"
-RANDOM = 8  # architectures drawn at random
+RANDOM = 16  # architectures drawn at random
 NEAR = 0.1  # largest difference of their multiply-adds from the winner's, as a share of those
-SIDE = 32
 
 
 def works() -> list[Work]:

@@ -234,7 +234,7 @@ class Demo:
             command=f"tools/demo.py {' '.join(sys.argv[1:])}",
             machine=machine(),
             versions=report.versions(),
-            pixels_top1=report.pixel_baseline(self.data / "imagenet"),
+            pixels_top1=report.pixel_baseline(self.data / "fragments"),
             seeds={str(seed): run for seed, run in zip(self.seeds, runs, strict=True)},
             mean=report.mean_findings(runs),
             searches=searches,

@@ -64,7 +64,10 @@ def images(found: Mapping[str, Any]) -> Section:
     for row in found.get("images", ()):
         numbers = (f"{row[key]:,}" for key in ("train", "val", "height", "width"))
         table.add_row(row["layout"], *numbers)
-    said = words("Handwritten digits on photographs, in the layouts of well-known data sets.")
+    said = words(
+        "Handwritten digits in the layouts of well-known data sets: on photographs, and gray among "
+        "fragments of others, which the supernet learns from and which has ImageNet's layout."
+    )
     return Section("images", "Images", [said, html_table(table)] if table.row_count else [])
 
 

@@ -16,13 +16,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.append(str(REPOSITORY / "benchmarks" / "ranking"))
 
 from alone import Classifiers, top1, train_alone, trained
-from digits import SIDE, write_images
+from digits import write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
 from run import LONGER, Scale, make_table, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
+from pinas_mm.data.digits.fragments import SIDE
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.figures import to_png

@@ -11,7 +11,7 @@ from pinas_mm.model_index import REPOSITORY
 from pinas_mm.models.cost import count_costs
 from pinas_mm.space import SearchSpace
 
-WINNER = "0-2-0-2"
+WINNER = "02-23-22"
 
 
 @pytest.fixture
@@ -51,16 +51,16 @@ def test_what_the_logs_say(folder):
         rows = dict(loss=1.0, step=10), {"accuracy/top1": 90.0 - number, "step": 10}
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     found = alone.findings(folder, seed=3)
-    values = 90 - np.arange(1, 9)
+    values = 90 - np.arange(1, 17)
     assert (found["winner"], found["top1"]) == (WINNER, 90)
     assert list(found["random"].values()) == values.tolist()
     assert found["mean"] == pytest.approx(values.mean())
-    assert found["error"] == pytest.approx(values.std(ddof=1) / 8**0.5)
+    assert found["error"] == pytest.approx(values.std(ddof=1) / 16**0.5)
     text = alone.text({"3": found})
-    assert "the winner, 0-2-0-2, has top-1 90.0 %, 8 random" in text
-    assert text.endswith("standard error 0.9: it gains 4.5")
+    assert "the winner, 02-23-22, has top-1 90.0 %, 16 random" in text
+    assert text.endswith("standard error 1.2: it gains 8.5")
     both = {"3": found, "4": found | dict(top1=92)}
-    assert alone.text(both).endswith("winners gain 5.5, standard error 1.0")
+    assert alone.text(both).endswith("winners gain 9.5, standard error 1.0")
     (axis,) = alone.draw(both).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["seed 3", "seed 4"]
     shown = [set(line.get_xdata()) for line in axis.lines]

@@ -106,7 +106,7 @@ def test_works_are_planned_as_they_come_to_be(demo):
     for seed in demo.seeds:
         search = demo.folder(seed) / "search"
         search.mkdir(parents=True)
-        (search / "best.txt").write_text("1-3-0-2\n")
+        (search / "best.txt").write_text("02-13-24\n")
     folders = {seed: demo.folder(seed) for seed in demo.seeds}
     transfers = transfer.trainings(folders, demo.transfer_weights, demo.transfer_length)
     trained = [job for seed, folder in folders.items() for job in alone.trainings(folder, seed)]

@@ -15,7 +15,7 @@ from pinas_mm.demo import pictures, report, transfer
 from pinas_mm.model_index import REPOSITORY
 from pinas_mm.models import PiNASBackbone
 
-ARCH = "1-3-0-2"
+ARCH = "02-13-24"
 BOTH = transfer.PRETRAINED, transfer.RANDOM
 METRICS = {"box_ap", "box_ap50", "mask_ap", "mask_ap50", "ade20k_miou", "cityscapes_miou"}
 

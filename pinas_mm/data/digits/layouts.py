@@ -1,8 +1,9 @@
-"""The four folder layouts, as mmpretrain's, mmdet's and mmseg's own data set classes read them."""
+"""The folder layouts, as mmpretrain's, mmdet's and mmseg's own data set classes read them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinas_mm.data.digits.coco import CocoAnnotations
-from pinas_mm.data.digits.digits import NUM_CLASSES
-from pinas_mm.data.digits.scenes import Scene
+from pinas_mm.data.digits.digits import NUM_CLASSES, Digits
+from pinas_mm.data.digits.fragments import SIDE, scenes
+from pinas_mm.data.digits.photos import Photos
+from pinas_mm.data.digits.scenes import Scene, compose
 
 JPEG_QUALITY = 95
 _IGNORED = 255
@@ -25,36 +28,98 @@ class Layout:
     Attributes:
         name: how the command line calls it.
         folder: its folder, named as in the original data set.
+        writer: its :class:`Writer`.
         train, val: images of each split, by default.
         height: height of an image in pixels, by default.
         min_height: below it digits cannot be read.
         aspect: width over height of an image.
-        digits: fewest and most digits an image.
-        extent: smallest and largest digit, as a share of the image's height.
-        writer: its :class:`Writer`.
     """
 
     name: str
     folder: str
+    writer: type[Writer]
     train: int
     val: int
     height: int
     min_height: int
-    aspect: float
-    digits: tuple[int, int]
-    extent: tuple[float, float]
-    writer: type[Writer]
+    aspect: float = 1
 
-    def labels(self, rng: np.random.Generator, index: int) -> list[int]:
+    def size(self, height: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return height, round(height * self.aspect)
+
+    def scenes(
+        self,
+        seeds: Sequence[int],
+        digits: Digits,
+        photos: Photos,
+        number: int,
+        size: tuple[int, int],
+        contrast: float,
+    ) -> Iterator[Scene]:
+        """Draws a split; fewer images are the first of more.
+
+        Args:
+            seeds: of all that is random.
+            digits: the split's digits.
+            photos: the split's photographs.
+            number: of scenes.
+            size: height and width in pixels.
+            contrast: factor on the photographs' contrast, 0 to 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define scenes()")
+
+
+@dataclasses.dataclass(frozen=True)
+class OnPhotographs(Layout):
+    """Digits in random colors on photographs.
+
+    Attributes:
+        digits: fewest and most digits an image.
+        extent: smallest and largest digit, as a share of the image's height.
+    """
+
+    digits: tuple[int, int] = (1, 1)
+    extent: tuple[float, float] = (0.45, 0.85)
+
+    def scenes(
+        self,
+        seeds: Sequence[int],
+        digits: Digits,
+        photos: Photos,
+        number: int,
+        size: tuple[int, int],
+        contrast: float,
+    ) -> Iterator[Scene]:
+        """Draws a split; nothing depends on how many images come before one."""
+        for index in range(number):
+            rng = np.random.default_rng([*seeds, index])
+            labels = self._labels(rng, index)
+            yield compose(rng, digits, photos, labels, size, self.extent, contrast)
+
+    def _labels(self, rng: np.random.Generator, index: int) -> list[int]:
         """Classes of the digits of image ``index``; balanced where an image has only one."""
         fewest, most = self.digits
         if most == 1:
             return [index % NUM_CLASSES]
         return rng.integers(NUM_CLASSES, size=rng.integers(fewest, most + 1)).tolist()
 
-    def size(self, height: int) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return height, round(height * self.aspect)
+
+@dataclasses.dataclass(frozen=True)
+class AmongFragments(Layout):
+    """A gray digit among fragments of others, without a photograph."""
+
+    def scenes(
+        self,
+        seeds: Sequence[int],
+        digits: Digits,
+        photos: Photos,
+        number: int,
+        size: tuple[int, int],
+        contrast: float,
+    ) -> Iterator[Scene]:
+        """Draws a split."""
+        return scenes(seeds, digits, number, size[0])
 
 
 class Writer:
@@ -174,16 +239,30 @@ class CityscapesWriter(Writer):
         return self._save(f"leftImg8bit/{name}_leftImg8bit.png", scene.image)
 
 
+# New ones come last: the place of a layout is among the seeds of its images.
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("imagenet", "imagenet", 4000, 1000, 32, 16, 1, (1, 1), (0.45, 0.85), ImageNetWriter),
-        Layout("coco", "coco", 400, 100, 128, 64, 1.25, (2, 6), (0.25, 0.45), CocoWriter),
-        Layout(
-            "ade20k", "ADEChallengeData2016", 400, 100, 128, 64, 1, (1, 4), (0.3, 0.6), Ade20kWriter
+        OnPhotographs("imagenet", "imagenet", ImageNetWriter, 4000, 1000, 32, 16),
+        OnPhotographs(
+            "coco", "coco", CocoWriter, 400, 100, 128, 64, 1.25, digits=(2, 6), extent=(0.25, 0.45)
         ),
-        Layout(
-            "cityscapes", "cityscapes", 200, 50, 128, 64, 2, (3, 7), (0.25, 0.55), CityscapesWriter
+        OnPhotographs(
+            "ade20k",
+            "ADEChallengeData2016",
+            Ade20kWriter,
+            *(400, 100, 128, 64),
+            digits=(1, 4),
+            extent=(0.3, 0.6),
         ),
+        OnPhotographs(
+            "cityscapes",
+            "cityscapes",
+            CityscapesWriter,
+            *(200, 50, 128, 64, 2),
+            digits=(3, 7),
+            extent=(0.25, 0.55),
+        ),
+        AmongFragments("fragments", "fragments", ImageNetWriter, 12_000, 2_000, SIDE, SIDE),
     )
 }

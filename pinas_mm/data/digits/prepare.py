@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pinas_mm.data.digits.digits import Digits, load_digits
 from pinas_mm.data.digits.layouts import LAYOUTS, Layout
 from pinas_mm.data.digits.photos import Photos, load_photos
-from pinas_mm.data.digits.scenes import compose
 from pinas_mm.errors import UserError
 from pinas_mm.files import whole_folder
 
@@ -63,13 +60,13 @@ def prepare(
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Iterator[Report]:
-    """Writes handwritten digits on photographs in the folder layouts of well-known data sets.
+    """Writes handwritten digits in the folder layouts of well-known data sets.
 
     Each layout is a folder in ``out`` that appears when it is complete. It contains a
     ``provenance.json`` with the parameters and, for each image, the indices of its digits in
-    scikit-learn's ``load_digits`` and the crop of its photograph. Train and validation images
-    share no digit and no pixel of a photograph. Same arguments, same bytes; fewer images are the
-    first of more.
+    scikit-learn's ``load_digits`` and the crop of its photograph, where it has one. Train and
+    validation images share no digit and no pixel of a photograph. Same arguments, same bytes; fewer
+    images are the first of more.
 
     Args:
         out: folder for the layouts' folders, made if missing.
@@ -129,27 +126,21 @@ def _write(
     writer = layout.writer(folder)
     total = parameters["train"] + parameters["val"]
     images: dict[str, dict[str, Any]] = {}
-    # The four numbers that seed an image: nothing depends on how many images come before it.
     layout_number = list(LAYOUTS).index(layout.name) + 1
     for split_number, (split, (digits, photos)) in enumerate(sources.items()):
-        for index in range(parameters[split]):
-            rng = np.random.default_rng([parameters["seed"], layout_number, split_number, index])
-            scene = compose(
-                rng,
-                digits,
-                photos,
-                layout.labels(rng, index),
-                (parameters["height"], parameters["width"]),
-                layout.extent,
-                parameters["contrast"],
-            )
+        scenes = layout.scenes(
+            (parameters["seed"], layout_number, split_number),
+            digits,
+            photos,
+            parameters[split],
+            (parameters["height"], parameters["width"]),
+            parameters["contrast"],
+        )
+        for index, scene in enumerate(scenes):
             path = writer.add(split, index, scene)
-            images[path] = {
-                "split": split,
-                "digits": list(scene.digits),
-                "photo": scene.photo,
-                "box": scene.box,
-            }
+            images[path] = {"split": split, "digits": list(scene.digits)}
+            if scene.photo:
+                images[path] |= {"photo": scene.photo, "box": scene.box}
             progress(layout.name, len(images), total)
     writer.finish()
     content = json.dumps({"parameters": parameters, "images": images})

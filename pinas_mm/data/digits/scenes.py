@@ -34,16 +34,16 @@ class Scene:
         digits: index of each digit in scikit-learn's set.
         shares: share of each pixel's color that each digit gives, float32 of shape
             (n, height, width); what is missing to 1 is the photograph's.
-        photo: file name of the photograph.
+        photo: file name of the photograph; empty where there is none.
         box: crop of the photograph as [x, y, width, height] in its pixels.
     """
 
     image: NDArray[Any]
     labels: tuple[int, ...]
     digits: tuple[int, ...]
-    shares: NDArray[Any]
-    photo: str
-    box: list[int]
+    shares: NDArray[Any] = dataclasses.field(default_factory=lambda: np.empty((0, 0, 0)))
+    photo: str = ""
+    box: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def masks(self) -> NDArray[Any]:

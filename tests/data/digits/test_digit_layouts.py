@@ -43,9 +43,12 @@ def test_splits_share_no_digit_and_no_photograph_region(root, name):
     assert seen
     assert held_out
     assert not seen & held_out
+    assert all(("photo" in image) == (name != "fragments") for image in images.values())
     for one in train:
         for other in val:
-            assert one["photo"] != other["photo"] or not boxes_overlap(one["box"], other["box"])
+            assert one.get("photo", "none") != other.get("photo") or not boxes_overlap(
+                one["box"], other["box"]
+            )
 
 
 def test_mmpretrain_reads_imagenet(root):

@@ -90,6 +90,7 @@ def test_one_line_a_layout_and_sizes_follow(tool, tmp_path):
         "64x80",
         "64x64",
         "64x128",
+        "64x64",
     ]
 
 
