@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Makes the tables of the page on speed from the benchmarks' committed results.
+"""Makes the tables of the pages on speed from the benchmarks' committed results.
 
-    python benchmarks/speed.py docs/speed.md
+    python benchmarks/speed.py docs/speed.md README.md
 
-Beside the page lie train_step.json (and of another machine train_step_epyc.json), growth.json,
+In docs/ lie train_step.json (and of another machine train_step_epyc.json), growth.json,
 evaluate.json, backbone.json, growth_search.json and gradient_exchange.json, as the benchmarks of
 these names write them.
 """
@@ -12,7 +12,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.files import write_atomically
 
 Results = Mapping[str, Any]
+RESULTS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def tables(folder: Path) -> dict[str, str]:
@@ -42,6 +43,11 @@ def tables(folder: Path) -> dict[str, str]:
         trials=trials(read("growth_search")),
         workers=workers(read("growth_search")),
         exchange=exchange(read("gradient_exchange")),
+        ratios=ratios(
+            [read("train_step"), read("train_step_epyc")],
+            *(read(name) for name in ("evaluate", "backbone", "growth")),
+            *(read(name) for name in ("growth_search", "gradient_exchange")),
+        ),
     )
     sources = dict(
         step="train_step",
@@ -170,14 +176,71 @@ def exchange(results: Results) -> str:
     return markdown(["wrapper", "MiB a step"], rows)
 
 
+def ratios(
+    steps: list[Results],
+    evaluation: Results,
+    inference: Results,
+    growing: Results,
+    search: Results,
+    sent: Results,
+) -> str:
+    """All of it in a few lines: from the worst to the best of what was measured."""
+
+    def span(values: Iterable[float]) -> str:
+        low, high = (f"{end(values):.2f}" for end in (min, max))
+        return low if low == high else f"{low} to {high}"
+
+    made = []
+    for results in steps:
+        for precision in ("float32", "bfloat16"):
+            found = [
+                row["plain_to_ours"]["min"]
+                for row in results["rows"]
+                if (row["model"], row["precision"]) == ("default", precision)
+            ]
+            if found:
+                what = f"a training step, {precision}", "the same, written plainly"
+                made.append([*what, span(found), "train_step", results])
+    faster = [row["ratio"]["min"] for row in evaluation["rows"]]
+    what = "scores of 200 architectures", "each loaded and scored by itself"
+    made.append([*what, span(faster), "evaluate", evaluation])
+    for dtype in ("float32", "bfloat16"):
+        found = [
+            ratio
+            for cell in inference["cells"]
+            if cell["dtype"] == dtype
+            for ratio in cell["ratios"].values()
+        ]
+        what = f"ResNeSt-50 at 224 pixels, {dtype}", "the faster of mmpretrain's and timm's"
+        made.append([*what, span(found), "backbone", inference])
+    times = growing["rows"]["candidates"]["seconds"]
+    what = "a step with 16 candidates a block", "with one"
+    made.append([*what, span([times[0]["min"] / times[-1]["min"]]), "growth", growing])
+    many = search["figures"]["workers"][-1]
+    what = f"{many['workers']} workers of a search", "one"
+    made.append([*what, span([many["times"]]), "growth_search", search])
+    ours, theirs = (
+        statistics.mean(sent["bytes"][name])
+        for name in ("PathDataParallel", "DistributedDataParallel")
+    )
+    what = "gradients between processes", "DistributedDataParallel's bytes"
+    made.append([*what, span([theirs / ours]), "gradient_exchange", sent])
+    rows = [
+        [what, against, times, f"`benchmarks/{name}.py`", results["machine"]["cpu"].split(" P")[0]]
+        for what, against, times, name, results in made
+    ]
+    return markdown(["what", "against", "times better", "measured by", "2 cores of"], rows)
+
+
 @one_line_errors
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("page", type=Path, help="Markdown file to write the tables into")
-    page = parser.parse_args().page
-    write_atomically(page, rewritten(page.read_text(), tables(page.parent)).encode())
+    parser.add_argument("pages", type=Path, nargs="+", help="Markdown files to write tables into")
+    made = tables(RESULTS)
+    for page in parser.parse_args().pages:
+        write_atomically(page, rewritten(page.read_text(), made).encode())
 
 
 if __name__ == "__main__":

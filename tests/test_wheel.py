@@ -11,6 +11,8 @@ import pytest
 from conftest import PROJECT, REPOSITORY
 from modelindex.load_model_index import load
 
+from pinas_mm.data.digits import prepare
+
 MASK_RCNN = "coco/mask-rcnn_pinas-trans_fpn_syncbn_ms-90k_coco.py"
 CONFIGS = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("configs/**/*.py")}
 
@@ -88,6 +90,13 @@ def test_mim_finds_every_config_by_its_name(site):
     assert not [name for name in wanted if names[name] != 1]
 
 
+DETECTOR = """
+_base_ = ["pinas_mm::demo/transfer_mask_rcnn.py"]
+model = dict(
+    backbone=dict(arch="{arch}", init_cfg=dict(type="Pretrained", checkpoint="winner.pth"))
+)
+train_cfg = dict(max_iters=2)
+"""
 CHECK = f"""
 import mmpretrain, pinas_mm
 from mmengine.config import Config
@@ -111,3 +120,27 @@ def test_its_configs_are_bases_and_arguments(site, run, tmp_path):
         "pinas_trans",
         f"pinas_mm.PiNAS {site / 'pinas_mm/.mim/configs/spos.py'}",
     ]
+
+
+@pytest.mark.slow
+def test_its_commands_go_the_whole_way(site, run, tmp_path, tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    list(prepare(data, ["fragments", "coco"], train=128, val=32))
+
+    def pinas(tool: str, *words: str) -> str:
+        return run(
+            "env", f"PINAS_DATA={data}", sys.executable, str(site / f"bin/pinas-{tool}"), *words
+        )
+
+    two = "train_cfg.max_epochs=1"
+    pinas("train", "pinas_mm::demo/digits_supernet.py", "--cfg-options", two)
+    pinas("train", "pinas_mm::demo/digits_linear.py", "--cfg-options", two)
+    few = ["--trials", "2", "--cfg-options", "search.calibration_batches=2"]
+    few.append("search.calibration_dataloader.batch_size=10")
+    pinas("search", "pinas_mm::demo/digits_search.py", "work_dirs/digits_linear", *few)
+    supernet, best = "work_dirs/digits_supernet", "work_dirs/digits_search"
+    pinas("export", "--best", best, "--supernet", supernet, "--out", "winner.pth")
+    arch = (tmp_path / best / "best.txt").read_text().strip()
+    (tmp_path / "detector.py").write_text(DETECTOR.format(arch=arch))
+    pinas("train", "detector.py")
+    assert "iter_2.pth" in (tmp_path / "work_dirs/detector/last_checkpoint").read_text()
