@@ -41,7 +41,7 @@ def shrink(config: Config, shortest: int = 36) -> Config:
     """
     shrink_images(config, shortest)
     network = network_config(config)
-    if network.get("space"):
+    if network.get("space") and "arch" not in network:
         network.space.depths = (1,) * len(network.space.depths)
         config.space = network.space
     for node in dicts(config):

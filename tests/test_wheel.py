@@ -132,9 +132,9 @@ def test_its_commands_go_the_whole_way(site, run, tmp_path, tmp_path_factory):
             "env", f"PINAS_DATA={data}", sys.executable, str(site / f"bin/pinas-{tool}"), *words
         )
 
-    two = "train_cfg.max_epochs=1"
-    pinas("train", "pinas_mm::demo/digits_supernet.py", "--cfg-options", two)
-    pinas("train", "pinas_mm::demo/digits_linear.py", "--cfg-options", two)
+    two = ["--cfg-options", "train_cfg.max_epochs=2", "train_dataloader.dataset.dataset.indices=64"]
+    pinas("train", "pinas_mm::demo/digits_supernet.py", *two)
+    pinas("train", "pinas_mm::demo/digits_linear.py", *two)
     few = ["--trials", "2", "--cfg-options", "search.calibration_batches=2"]
     few.append("search.calibration_dataloader.batch_size=10")
     pinas("search", "pinas_mm::demo/digits_search.py", "work_dirs/digits_linear", *few)

@@ -4,6 +4,7 @@ _base_ = ["transfer_deeplabv3_ade20k.py", "../_base_/task_supernet.py", "../_bas
 supernet = dict(
     _base_.supernet,
     space=_base_.demo_space,
+    out_indices=(0, 1, 2),
     norm_cfg=None,
     init_cfg=dict(_base_.supernet.init_cfg, checkpoint="work_dirs/digits_supernet"),
 )

@@ -21,14 +21,14 @@ def test_each_architecture_is_handed_over_trained_and_tested_once(task, tmp_path
     config = tmp_path / "all_images.py"
     config.write_text(f'_base_ = ["{REPOSITORY / task.config}"]\nsearch = dict(images=None)\n')
     trained(read_config(str(config)), tmp_path / "supernet.pth")
-    arguments = str(config), str(tmp_path / "supernet.pth"), ["0123", "3210"], [0, 1], 1
+    arguments = str(config), str(tmp_path / "supernet.pth"), ["02-13-24", "32-20-10"], [0, 1], 1
     fine_tune(*arguments, tmp_path / "out")
     scores = json.loads((tmp_path / "out" / SUPERNET).read_text())
-    assert list(scores) == ["0123", "3210"]
+    assert list(scores) == ["02-13-24", "32-20-10"]
     assert all(task.metric in metrics for metrics in scores.values())
     files = sorted((tmp_path / "out").glob(f"*/{TUNED}"))
     assert [file.parent.name for file in files] == [
-        f"{arch}_seed{seed}" for arch in ("0123", "3210") for seed in (0, 1)
+        f"{arch}_seed{seed}" for arch in ("02-13-24", "32-20-10") for seed in (0, 1)
     ]
     assert all(task.metric in json.loads(file.read_text()) for file in files)
     assert FineTuning("", (), tmp_path / "out", 4).completed() == 4
@@ -44,9 +44,9 @@ def test_each_architecture_is_handed_over_trained_and_tested_once(task, tmp_path
 def findings():
     """Of two tasks: the task's winner is the best, the random ones lie between 10 and 24."""
     archs = [f"000{n}" for n in range(3)] + [f"111{n}" for n in range(3)] + ["2222", "3333"]
-    scores = {arch: float(n) for n, arch in enumerate([*archs, "0123", "3210"])}
+    scores = {arch: float(n) for n, arch in enumerate([*archs, "02-13-24", "32-20-10"])}
     tuned = {arch: [10 + 2 * n, 11 + 2 * n, 12 + 2 * n] for n, arch in enumerate(scores)}
-    kinds = {PROBE: ["0123"], TASK: ["3210"], DRAWN: archs}
+    kinds = {PROBE: ["02-13-24"], TASK: ["32-20-10"], DRAWN: archs}
     kendall = dict(value=1.0, low=0.9, high=1.0)
     one = dict(archs=kinds, supernet=scores, tuned=tuned, kendall=kendall)
     return dict(tasks={task.name: one for task in TASKS})
@@ -56,8 +56,8 @@ def test_what_is_said():
     console = Console(width=250, record=True)
     console.print(table(findings()), *texts(findings()))
     text = console.export_text()
-    assert "0123: 27.0 ± 0.6" in text
-    assert "3210: 29.0 ± 0.6" in text
+    assert "02-13-24: 27.0 ± 0.6" in text
+    assert "32-20-10: 29.0 ± 0.6" in text
     assert "mean of 8: 18.0 ± 1.7" in text
     assert text.count("Kendall tau 1.00 (0.90 to 1.00) over 10 architectures") == 2
 
