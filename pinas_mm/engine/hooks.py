@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,9 +117,13 @@ class SafeCheckpointHook(Hook):
             checkpoint[part] = plain_values(checkpoint[part])
         checkpoint["meta"]["train_loader"] = loader_facts(runner.train_dataloader)
         for state in dicts(checkpoint.get("param_schedulers")):
-            # OneCycleLR keeps a function, which it has again when it is built.
-            for name in [name for name, value in state.items() if callable(value)]:
-                del state[name]
+            # OneCycleLR keeps a function, which it has again when it is built; MultiStepLR counts
+            # its milestones in a Counter, which PyTorch refuses before 2.4 and a dict will do for.
+            for name, value in list(state.items()):
+                if callable(value):
+                    del state[name]
+                elif isinstance(value, Counter):
+                    state[name] = dict(value)
         network = getattr(unwrapped(runner.model), "backbone", None)
         if isinstance(network, Network):
             checkpoint["meta"] |= dict(

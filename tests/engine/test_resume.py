@@ -1,8 +1,10 @@
 """A resumed run is the unbroken one to the last bit, or says in one line what is not."""
 
 import copy
+import pickletools
 import re
 import shutil
+import zipfile
 
 import pytest
 import torch
@@ -136,6 +138,32 @@ def test_with_more_epochs_the_schedule_is_the_longer_runs(trained, tmp_path, sch
     assert [row[3] for row in rows] == [row[3] for row in longer[16:]]
     assert len({row[3] for row in rows}) > 1
     assert all(any(words in line for line in lines) for words in said), lines
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        dict(type="MultiStepLR", milestones=[1, 1], gamma=0.5),
+        dict(type="OneCycleLR", eta_max=0.3),
+        dict(type="PolyLR", power=0.9),
+    ],
+    ids=lambda schedule: schedule["type"],
+)
+def test_a_checkpoint_has_what_the_oldest_pytorch_loads_safely(trained, tmp_path, schedule):
+    options = {"param_scheduler": [schedule], "default_hooks.checkpoint.interval": 8, **EPOCHS}
+    whole, _ = trained("small_classifier.py", options)
+    file = tmp_path / "work" / "iter_8.pth"
+    with zipfile.ZipFile(file) as packed:
+        (pickle,) = (name for name in packed.namelist() if name.endswith("/data.pkl"))
+        named = {
+            a for code, a, _ in pickletools.genops(packed.read(pickle)) if code.name == "GLOBAL"
+        }
+    # PyTorch 2.1's, of which 2.4 has more.
+    allowed = re.compile(r"torch\._utils _rebuild\w+|torch \w+Storage|collections OrderedDict")
+    assert named
+    assert all(allowed.fullmatch(name) for name in named), named
+    rows, _ = trained("small_classifier.py", options, file)
+    assert [row[3] for row in rows] == [row[3] for row in whole[8:]]
 
 
 def test_a_schedule_that_ends_before_the_training_is_said(trained, tmp_path):
