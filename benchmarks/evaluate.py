@@ -11,7 +11,8 @@ that evolution ends with on a made landscape. Of those alone a few are timed, ev
 them, since each costs about the same. The sides have a process each and take turns.
 
 classifier: the default supernet under a linear head, as pinas_search.py has it. detector: the
-demo's Mask R-CNN with the demo's operations in as many blocks as the default space has.
+demo's Mask R-CNN with the demo's operations, but the skip, in 16 blocks, as many as the default
+space has.
 """
 
 import argparse
@@ -57,7 +58,9 @@ def config(row: str, pixels: int, images: int, archs: int, folder: str) -> Confi
     search = dict(images=images, batch=archs, memory=MEMORY)
     if row == "detector":
         cfg = Config.fromfile(REPOSITORY / "configs/demo/task_mask_rcnn.py")
-        cfg.model.model.backbone.space.update(depths=SearchSpace().depths)
+        space = cfg.model.model.backbone.space
+        # The landscape that architectures are bred on lets every candidate stand everywhere.
+        space.update(depths=(4, 6, 6), candidates=space.candidates[1:])
         cfg.search.update(search, calibration_batches=3)
     else:
         cfg = Config.fromfile(REPOSITORY / "configs/pinas_search.py")

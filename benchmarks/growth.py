@@ -4,7 +4,7 @@
     python benchmarks/growth.py [--out FILE.json] [--quantities candidates blocks ...]
         [--points 5] [--rounds 10] [--threads 1]
 
-A step of the demo's Pi-NAS with one path, on a small supernet, with one quantity changed at a time.
+A step of Pi-NAS with one path, on a small supernet, with one quantity changed at a time.
 The supernets of one row take turns in one process. The candidates are all the same operation, so
 that a path costs the same however many there are; what then grows is what walks all of them. The
 exponent is the slope of a line through the logarithms of the minima: 0 is no growth, 1 is in
@@ -32,7 +32,7 @@ from evaluations import batches, classifier
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
-from train_step import CONFIGS, FILES, Ours
+from train_step import FILES, Ours
 
 from pinas_mm.files import write_json
 from pinas_mm.machine import machine
@@ -55,7 +55,7 @@ USUAL = dict(candidates=4, blocks=8, batch=16, pixels=32, queue=1024)
 
 def step(candidates: int, blocks: int, batch: int, pixels: int, queue: int) -> Callable[[], None]:
     """A training step, ready to be run."""
-    config = Config.fromfile(CONFIGS / FILES["demo"])
+    config = Config.fromfile(FILES["small"])
     config.model.backbone.space.update(
         candidates=[(2, 1, 64)] * candidates, depths=(blocks // 4,) * 4
     )

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Times training steps of Pi-NAS against a plain version of them, and against their products alone.
 
-    python benchmarks/train_step.py [--out FILE.json] [--models demo default] [--pixels 64 128 224]
+    python benchmarks/train_step.py [--out FILE.json] [--models small default] [--pixels 64 128 224]
         [--batch 4 16] [--precision float32 bfloat16] [--rounds 10] [--threads 2]
 
 Ours is the algorithm's own train_step() with a config's model and optimizer, on random images; the
 plain version is plain_step.py; the floor are the step's convolutions and matrix products alone, as
 bare calls on the same shapes, forward and (of the student) backward. All three run the same two
-paths. Each has a process of its own, and they take turns. The demo has its own images and batch.
+paths. Each has a process of its own, and they take turns. The small one has its own images.
 
 Ratios are of minima, which neighbours on the machine disturb least, and of medians. Shares are of
 the time of one of our steps by PyTorch's profiler. Memory is the most that the process, or the GPU,
@@ -46,9 +46,12 @@ from pinas_mm.machine import machine, usable_cores
 from pinas_mm.operations.split_attention import SplitAttention
 from pinas_mm.registry import MODELS
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-FILES = {"demo": "demo/digits_supernet.py", "default": "pinas_supernet.py"}
-DEMO = 32, 64  # Pixels and batch.
+HERE = Path(__file__).resolve().parent
+FILES = {
+    "small": HERE / "configs" / "small_supernet.py",
+    "default": HERE.parent / "configs" / "pinas_supernet.py",
+}
+SMALL = 32, 64  # Pixels and batch.
 SIDES = "plain", "ours", "floor"
 WARM_UP = 2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -172,7 +175,7 @@ def begin(kind: str, name: str, pixels: int, batch: int, precision: str, threads
     """Makes this process one of the sides."""
     global _side
     torch.set_num_threads(threads)
-    config = Config.fromfile(CONFIGS / FILES[name])
+    config = Config.fromfile(FILES[name])
     _side = dict(plain=Plain, ours=Ours, floor=Floor)[kind](config, pixels, batch, precision)
     for _ in range(WARM_UP):
         timed()
@@ -280,7 +283,7 @@ def main() -> None:
         console.print("bfloat16 is left out: this CPU does not multiply in it")
         args.precision = [kind for kind in args.precision if kind != "bfloat16"]
     sizes = [("default", p, b) for p in args.pixels for b in args.batch]
-    sizes = [("demo", *DEMO), *sizes]
+    sizes = [("small", *SMALL), *sizes]
     rows = []
     for name, pixels, batch in (size for size in sizes if size[0] in args.models):
         for precision in args.precision:

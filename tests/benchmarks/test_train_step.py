@@ -15,14 +15,14 @@ sys.path.append(str(REPOSITORY / "benchmarks"))
 import growth
 import train_step
 from plain_step import PlainStep
-from train_step import CONFIGS, FILES, Floor, Ours, Plain
+from train_step import FILES, Floor, Ours, Plain
 
 SIZE = 32, 8, "float32"
 
 
 def config():
-    """The demo's, with all four of the paper's operations and its own first."""
-    made = Config.fromfile(CONFIGS / FILES["demo"])
+    """The small one's, with all four of the paper's operations and its own first."""
+    made = Config.fromfile(FILES["small"])
     candidates = [*made.model.backbone.space.candidates, (1, 1, 64), (1, 2, 48), (2, 2, 32)]
     made.model.backbone.space.candidates = candidates
     return made
@@ -101,7 +101,7 @@ def test_the_exponent_is_the_power_of_growth(tmp_path, monkeypatch):
 
 def test_a_row_has_all_sides_in_processes_of_their_own(tmp_path, monkeypatch):
     file = tmp_path / "step.json"
-    options = ["--models", "demo", "--precision", "float32", "--rounds", "1", "--threads", "1"]
+    options = ["--models", "small", "--precision", "float32", "--rounds", "1", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["train_step.py", *options, "--out", str(file)])
     train_step.main()
     content = json.loads(file.read_text())
