@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,24 +48,9 @@ def draw_paths() -> Figure:
 
 def small_supernet() -> PiNASSupernet:
     """Random weights; last norms start at one, so that paths differ."""
+    config = Config.fromfile(HERE.parents[1] / "benchmarks/configs/small_supernet.py")
     torch.manual_seed(0)
-    space = SearchSpace.build(
-        dict(
-            candidates=[
-                (2, 1, 64),
-                dict(type="pinas_mm.ResNetBottleneck", kernel=1, base_width=256),
-                dict(type="pinas_mm.ResNetBottleneck", kernel=5, groups=0, base_width=64),
-                dict(type="pinas_mm.ResNetBottleneck", kernel=3, base_width=32, dilation=2),
-            ],
-            depths=(2, 2, 2, 2),
-            widths=(16, 16, 32, 32),
-            strides=(2, 1, 2, 1),
-            expansion=2,
-            stem_widths=(8, 8, 16),
-            stem_stride=2,
-            stem_pool=False,
-        )
-    )
+    space = SearchSpace.build({**config.small_space.to_dict(), "depths": (2, 2, 2, 2)})
     supernet = PiNASSupernet(space=space)
     supernet.init_weights()
     for module in supernet.modules():
