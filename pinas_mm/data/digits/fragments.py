@@ -66,8 +66,10 @@ def draw_among_fragments(
     return images, tuple(used)
 
 
-def scenes(seeds: Sequence[int], digits: Digits, number: int, side: int = SIDE) -> Iterator[Scene]:
-    """The same as scenes without a photograph; fewer are the first of more.
+def scenes_among_fragments(
+    seeds: Sequence[int], digits: Digits, number: int, side: int = SIDE
+) -> Iterator[Scene]:
+    """Draws scenes without a photograph; fewer are the first of more.
 
     Args:
         seeds: of all that is random.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pinas_mm.data.digits.coco import CocoAnnotations
 from pinas_mm.data.digits.digits import NUM_CLASSES, Digits
-from pinas_mm.data.digits.fragments import SIDE, scenes
+from pinas_mm.data.digits.fragments import SIDE, scenes_among_fragments
 from pinas_mm.data.digits.photos import Photos
 from pinas_mm.data.digits.scenes import Scene, compose
 
@@ -119,7 +119,7 @@ class AmongFragments(Layout):
         contrast: float,
     ) -> Iterator[Scene]:
         """Draws a split."""
-        return scenes(seeds, digits, number, size[0])
+        return scenes_among_fragments(seeds, digits, number, size[0])
 
 
 class Writer:

@@ -33,7 +33,8 @@ class Scene:
         labels: class of each digit, 0 to 9, from back to front.
         digits: index of each digit in scikit-learn's set.
         shares: share of each pixel's color that each digit gives, float32 of shape
-            (n, height, width); what is missing to 1 is the photograph's.
+            (n, height, width); what is missing to 1 is the photograph's. Empty where there is no
+            photograph: such scenes are only classified.
         photo: file name of the photograph; empty where there is none.
         box: crop of the photograph as [x, y, width, height] in its pixels.
     """
