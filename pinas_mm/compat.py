@@ -80,8 +80,11 @@ def allow_recompiles(number: int) -> None:
         ("recompile_limit", "cache_size_limit"),
         ("accumulated_recompile_limit", "accumulated_cache_size_limit"),
     ):
-        known = name if hasattr(config, name) else before
-        setattr(config, known, max(getattr(config, known), number))
+        # Before 2.4 there is one limit, of each function.
+        for known in (name, before):
+            if hasattr(config, known):
+                setattr(config, known, max(getattr(config, known), number))
+                break
 
 
 def onnx_by_tracing() -> dict[str, Any]:

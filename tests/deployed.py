@@ -22,7 +22,9 @@ def trained(module, seed=0):
     with torch.no_grad():
         for name, layer in module.named_modules():
             if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", generator=generator)
+                # He's, which takes no generator before PyTorch 2.2.
+                fan_out = layer.weight.numel() // layer.weight.shape[1]
+                layer.weight.normal_(0, (2 / fan_out) ** 0.5, generator=generator)
             elif isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)):
                 scale = 0.2 if name.endswith("bn3") else 1.0
                 layer.weight.uniform_(0.5 * scale, 1.5 * scale, generator=generator)

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
         # What others have committed is seen as soon as the lock is held, as elsewhere.
         options["isolation_level"] = "READ COMMITTED"
     # Of a file only the dialect is asked: a path is no part of a URL, where %, ? and # mean more.
-    address = "sqlite:///search.db" if isinstance(url, Path) else url
+    address = "sqlite:///search.db" if isinstance(url, Path) else _with_driver(url)
     with storage_errors(url):
         if file is not None:
             options["creator"] = lambda: _connect(file)
@@ -79,6 +80,14 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
                 )
             except RuntimeError as error:
                 raise UserError(_other_tables(url, str(error))) from error
+
+
+def _with_driver(url: str) -> str:
+    """PostgreSQL's driver is psycopg 3 where it is installed; SQLAlchemy before 2.1 asks for 2."""
+    parsed = sqlalchemy.make_url(url)
+    if parsed.drivername == "postgresql" and find_spec("psycopg"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed.render_as_string(hide_password=False)
 
 
 @contextlib.contextmanager
