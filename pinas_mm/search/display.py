@@ -131,7 +131,7 @@ class Display:
         for handler in self._logger.handlers:
             stream = getattr(handler, "stream", None)
             if console.is_terminal and stream is not None and stream.isatty():
-                given = cast(logging.StreamHandler[Any], handler)
+                given = cast("logging.StreamHandler[Any]", handler)
                 given.setStream(FileProxy(console, stream))
                 self._streams.append((given, stream))
 

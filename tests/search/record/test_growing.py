@@ -86,7 +86,7 @@ def test_rows_are_read_as_optuna_reads_them(open_record, request, space, databas
         if number < 6:
             record.finish(claim, {"score": float(number)}, pruned=number == 4)
     record.study.enqueue_trial(parameters(space.arch("123"), space), user_attrs={"by": "me"})
-    plain = RDBStorage(url)
+    plain = RDBStorage(url.replace("postgresql://", "postgresql+psycopg://"))
     study = record.study._study_id
     theirs = plain._get_trials(study, None, set(), -1)
     assert record._storage._get_trials(study, None, set(), -1) == theirs
