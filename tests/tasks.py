@@ -18,6 +18,7 @@ SUPERNET = """
 network = dict(inner.pop("backbone"), type="pinas_mm.PiNASSupernet", norm_cfg=dict(type="SyncBN"))
 del network["arch"]
 network.setdefault("out_indices", (0, 1, 2))
+network["space"] = dict(network["space"], candidates=network["space"]["candidates"][:4])
 network["init_cfg"] = dict(type="pinas_mm.FromSupernet", checkpoint="gone.pth")
 model = dict(_delete_=True, type="pinas_mm.SinglePath", model=dict(inner, backbone=network))
 model_wrapper_cfg = dict(type="pinas_mm.PathDataParallel")

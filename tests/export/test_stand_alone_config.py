@@ -58,7 +58,7 @@ def test_the_text_says_the_config(config, tmp_path, monkeypatch, here):
     base = text.splitlines()[0]
     inside = here == "project" and str(tmp_path) in config.filename
     assert base.startswith("_base_ = ['../" if inside else "_base_ = ['/")
-    assert len(text.splitlines()) < 100
+    assert len(text.splitlines()) < 90
 
 
 def test_nothing_is_left_that_needs_the_supernet(config):

@@ -90,23 +90,25 @@ torch.compile = functools.partial(torch.compile, backend="eager")
 before = graphs["unique_graphs"]
 kept = [deployed(nn.Sequential(nn.Conv2d(3, n, 1)), images, "compiled") for n in range(1, 12)]
 assert graphs["unique_graphs"] - before == len(kept)
-with torch.compiler.set_stance("force_eager"):
-    try:
-        deployed(network, images, "compiled")
-    except UserError as error:
-        print(error)
+if hasattr(torch.compiler, "set_stance"):
+    with torch.compiler.set_stance("force_eager"):
+        try:
+            deployed(network, images, "compiled")
+        except UserError as error:
+            print(error)
 """
 
 
-@pytest.mark.skipif(TORCH < (2, 6), reason="torch.compiler.set_stance came with PyTorch 2.6")
 def test_a_network_is_compiled_or_that_is_said():
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    refused, again, left = done.stdout.splitlines()
+    refused, again, *left = done.stdout.splitlines()
     assert refused == again
     assert "cannot compile this here (InvalidCxxCompiler" in refused
     assert "form='folded' needs neither" in refused
-    assert "torch.compile cannot compile this here (it left it as it is)" in left
+    # A way to leave something as it is came with PyTorch 2.6.
+    said = "torch.compile cannot compile this here (it left it as it is)"
+    assert [line.startswith(said) for line in left] == [True] * (TORCH >= (2, 6))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """One handwritten digit among fragments of others, gray, in noise.
 
 Fragments keep a network from telling digits by a single stroke: it has to see, and to put together,
-more of the image than a stem does. And nothing but strokes tells one image from another: with
-photographs behind them a supernet without labels learns the photographs.
+more of the image than a stem does. And nothing but strokes tells one image from another, as a
+photograph behind the digit would, by which a supernet without labels can do without the digit.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.record.storage import _with_driver
 
 TOGETHER = 4
 
@@ -59,3 +60,12 @@ def test_a_record_is_where_its_path_says(open_record, tmp_path, monkeypatch, nam
     assert not list(elsewhere.iterdir())
     with pytest.raises(UserError, match=r"the record search\.db holds another search: made was"):
         open_record(path, identity={"made": "otherwise"})
+
+
+def test_postgresql_means_the_driver_that_is_named_for_it():
+    # SQLAlchemy before 2.1 takes psycopg2 for a URL without a driver.
+    assert _with_driver("postgresql://me:p%40ss@host/name") == (
+        "postgresql+psycopg://me:p%40ss@host/name"
+    )
+    for url in ("postgresql+psycopg2://me@host/name", "mysql+pymysql://me@host/name", "sqlite://"):
+        assert _with_driver(url) == url
