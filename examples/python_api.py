@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """The whole way."""
     args = parse_args()
-    list(prepare(args.data, ["imagenet", "coco"], train=64, val=32))
+    list(prepare(args.data, ["fragments"], train=64, val=32))
     os.environ["PINAS_DATA"] = str(args.data)
     # A file and options, as of a tool's command line.
     cfg = pinas_mm.read_config(
@@ -51,13 +51,13 @@ def main() -> None:
         trials=8,
         images=32,
         calibration_batches=2,
-        constraints=["params<=40k"],
+        constraints=["params<=100k"],
     )
     print(findings)
     findings.plot("network").savefig(args.work_dir / "winner.png")
     winner = args.work_dir / "winner.pth"
     backbone = pinas_mm.export_subnet(model, findings.best(1)[0].arch, winner, batches=2)
-    print(f"{winner}: {pinas_mm.count_costs(backbone, 32).cost(backbone.arch)}")
+    print(f"{winner}: {pinas_mm.count_costs(backbone, 12).cost(backbone.arch)}")
 
 
 if __name__ == "__main__":

@@ -134,5 +134,5 @@ def test_python_api(go):
     assert winner["meta"]["arch"] == best[0]["arch"]
     assert winner["meta"]["space"] == supernet["meta"]["space"]
     assert winner["meta"]["calibration_batches"] == 2
-    assert all(row["costs"]["params"] <= 40_000 for row in best)
+    assert all(row["costs"]["params"] <= 100_000 for row in best)
     assert (work / "winner.png").read_bytes().startswith(b"\x89PNG")

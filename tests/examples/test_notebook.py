@@ -27,11 +27,11 @@ def test_notebook(tmp_path, monkeypatch, capsys):
     names = {"__name__": "__main__"}
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     outputs = [shown(source, names) for source in sources]
-    assert "256 architectures" in capsys.readouterr().out
-    assert outputs[3] == (1, 64, 4, 4)
+    assert "10,000 architectures" in capsys.readouterr().out
+    assert outputs[3] == (1, 64, 3, 3)
     findings = names["findings"]
     assert outputs[5] is findings
     assert findings._repr_html_().startswith("<table><caption>best 8 of 8</caption>")
     assert outputs[6]._repr_png_().startswith(b"\x89PNG")
-    assert outputs[7] == [(1, 32, 8, 8), (1, 32, 8, 8), (1, 64, 4, 4), (1, 64, 4, 4)]
+    assert outputs[7] == [(1, 16, 6, 6), (1, 32, 3, 3), (1, 64, 3, 3)]
     assert (tmp_path / "work_dirs/notebook/search/search.html").is_file()

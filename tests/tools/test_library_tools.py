@@ -79,6 +79,6 @@ def test_a_model_that_was_handed_over(library, name, metric, layouts, monkeypatc
     monkeypatch.setenv("PINAS_DATA", str(layouts))
     cfg = read_config(write_task(name, tmp_path))
     trained(cfg, tmp_path / "epoch_1.pth")
-    handed = hand_over(tmp_path / "winner", tmp_path / "epoch_1.pth", cfg, "1230", 1)
+    handed = hand_over(tmp_path / "winner", tmp_path / "epoch_1.pth", cfg, "12-30-12", 1)
     done = run_tool(library, "test.py", handed.config, handed.weights, cwd=tmp_path)
     assert metric in done.stdout
