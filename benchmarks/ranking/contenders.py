@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 PROBE = "probe"
@@ -49,12 +50,14 @@ CONTENDERS = (
     Contender("spos_long", "SPOS, four times as long", labelled=True),
     Contender("fairnas", "FairNAS", labelled=True),
     Contender("sandwich", "sandwich rule", labelled=True),
-    # Experiments on what makes the difference: length, labels, and where labels start from. The
-    # longest of all runs once.
+    # Experiments on what makes the difference: length, labels, where labels start from, and what is
+    # asked of the paths. The longest of all runs once.
     Contender("pinas_long", "Pi-NAS, four times as long", runs=1),
     Contender("spos_few", "SPOS, a label for one image in 20", labelled=True),
     Contender("spos_short", "SPOS, half as long", labelled=True),
     Contender("pinas_labels", "Pi-NAS, then the half of SPOS", labelled=True, after="pinas"),
+    # All that differs is what is to look alike, and that takes labels; a probe scores nonetheless.
+    Contender("pinas_pairs", "Pi-NAS on pairs of one class"),
 )
 # Scores of untrained networks, and the config whose model and images they take.
 ZERO_COST = "zero_cost"
@@ -75,6 +78,10 @@ class Contest:
         folder: where everything goes; what is done there is not done again.
         shift_images, shift_pairs: see :func:`~pinas_mm.analysis.shift.measure_shifts`.
         epochs: of all trainings in place of the configs', for a quick look; None leaves them.
+        untrained: whether untrained networks score them too.
+
+    Raises:
+        UserError: a contender starts from one that is not among them.
     """
 
     contenders: Sequence[Contender]
@@ -84,6 +91,16 @@ class Contest:
     shift_images: int = 256
     shift_pairs: int = 16
     epochs: int | None = None
+    untrained: bool = True
+
+    def __post_init__(self) -> None:
+        names = {contender.name for contender in self.contenders}
+        for contender in self.contenders:
+            if contender.after and contender.after not in names:
+                raise UserError(
+                    f"contender {contender.name} starts from {contender.after}, which is not "
+                    f"trained with it: there are {', '.join(sorted(names))}"
+                )
 
     def chains(self) -> list[list[Job]]:
         """What is to be run, a chain for each supernet and those that start from it."""
@@ -98,7 +115,8 @@ class Contest:
             for seed in self.seeds
             for one in firsts
         ]
-        return [*trained, *(self._untrained(seed) for seed in self.seeds)]
+        seeds = self.seeds if self.untrained else ()
+        return [*trained, *(self._untrained(seed) for seed in seeds)]
 
     def results(self) -> dict[str, dict[str, Any]]:
         """By contender and seed ``scores``, by name and architecture, and the trained ones'
@@ -106,7 +124,9 @@ class Contest:
         """
         found: dict[str, dict[str, Any]] = {}
         seeds = {contender.name: self._seeds(contender) for contender in self.contenders}
-        for name, used in (seeds | {ZERO_COST: self.seeds}).items():
+        if self.untrained:
+            seeds[ZERO_COST] = self.seeds
+        for name, used in seeds.items():
             for seed in used:
                 folder = self._of(name, seed)
                 made: dict[str, Any] = dict(scores={})

@@ -3,24 +3,28 @@
 
     python benchmarks/ranking/run.py --alone --out benchmarks/ranking/alone.json
     python benchmarks/ranking/run.py --table benchmarks/ranking/alone.json --out docs/ranking.json
+    python benchmarks/ranking/run.py --results docs/ranking.json --out docs/ranking.json
     python benchmarks/ranking/run.py --reduced --work-dir work_dirs/ranking_reduced
 
 Architectures are trained alone from scratch, contenders train supernets, and every architecture is
-scored by every supernet; then ``benchmarks/ranking/report.py`` makes tables and figures. What is
-done in ``--work-dir`` is not done again: a run that was killed goes on. All cores are kept busy.
-``--reduced`` does the same on a few architectures with next to no training, to see that all works.
+scored by every supernet; then ``benchmarks/ranking/report.py`` makes tables and figures. The third
+command adds the contenders that earlier results lack. What is done in ``--work-dir`` is not done
+again: a run that was killed goes on. All cores are kept busy. ``--reduced`` does the same on a few
+architectures with next to no training, to see that all works.
 """
 
 import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
 from alone import Recipe
-from contenders import CONFIGS, CONTENDERS, Contest
+from contenders import CONFIGS, CONTENDERS, ZERO_COST, Contest
 from digits import SPLITS, write_images
 from mmengine.config import Config
 from table import Table, spread_over_accuracy, spread_over_cost
@@ -93,6 +97,11 @@ def parse_args() -> argparse.Namespace:
         help="architectures alone, of an earlier run; with --alone the longer trainings that it "
         "lacks are added",
     )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="an earlier run's whole results; the contenders that they lack are added",
+    )
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
     return parser.parse_args()
 
@@ -159,10 +168,14 @@ def main() -> None:
     check_writable(work_dir, "--work-dir")
     out = args.out or work_dir / "results.json"
     check_output(str(out))
+    earlier: dict[str, Any] = json.loads(args.results.read_text()) if args.results else {}
     if args.table:
         read_results(args.table, "accuracy", space())
     images = write_images(work_dir / "images", dict(scale.images))
-    if args.alone or not args.table:
+    if earlier:
+        table = work_dir / "earlier.json"
+        write_json(table, earlier["table"])
+    elif args.alone or not args.table:
         table = make_table(scale, work_dir, images, args.table)
     else:
         table = args.table
@@ -170,19 +183,39 @@ def main() -> None:
         write_json(out, json.loads(table.read_text()))
         print(out)
         return
+    there = earlier.get("contest", {})
     contest = Contest(
-        contenders=[c for c in CONTENDERS if c.name in scale.contenders],
+        contenders=[c for c in CONTENDERS if c.name in set(scale.contenders) - set(there)],
         seeds=scale.supernets,
         table=table,
         folder=work_dir / "supernets",
         shift_images=scale.shift_images,
         shift_pairs=scale.shift_pairs,
         epochs=scale.epochs,
+        untrained=ZERO_COST not in there,
     )
     run_chains(contest.chains(), images)
-    content = dict(command=_command(), machine=machine(), table=json.loads(table.read_text()))
-    write_json(out, content | dict(contest=contest.results()))
+    write_json(out, joined(earlier, json.loads(table.read_text()), contest.results()))
     print(out)
+
+
+def joined(
+    earlier: Mapping[str, Any], table: Mapping[str, Any], found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A run's results, or an earlier run's with those of the contenders that it lacked.
+
+    Args:
+        earlier: results, or nothing.
+        table: of the architectures alone.
+        found: by contender.
+    """
+    made = dict(command=_command(), machine=machine())
+    if not earlier:
+        return dict(**made, table=table, contest=found)
+    everything = earlier["contest"] | found
+    names = [name for name in (*(c.name for c in CONTENDERS), ZERO_COST) if name in everything]
+    added = earlier.get("added", {}) | dict.fromkeys(found, made)
+    return earlier | dict(contest={name: everything[name] for name in names}, added=added)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,25 @@ import torch
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.append(str(REPOSITORY / "benchmarks" / "ranking"))
+sys.path += [str(REPOSITORY), str(REPOSITORY / "benchmarks" / "ranking")]
 
 from alone import Classifiers, top1, train_alone, trained
+from contenders import CONFIGS, CONTENDERS, Contest
 from digits import write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
+from mmpretrain.structures import DataSample
 from report import Page, rewritten
-from run import LONGER, Scale, make_table, recipe, space
+from run import LONGER, Scale, joined, make_table, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
+from benchmarks.ranking.pairs import next_of_class
 from pinas_mm.data.digits.fragments import SIDE
+from pinas_mm.data.views import ViewsPreprocessor
+from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
+from pinas_mm.registry import MODELS
 from pinas_mm.search.report.figures import to_png
 
 # Every candidate, the attention and the skip among them.
@@ -261,3 +267,42 @@ def test_the_whole_of_it_on_a_sample(tmp_path):
     )
     assert made.returncode == 0, made.stderr[-2000:]
     assert "| Pi-NAS | without labels |" in made.stdout
+
+
+def test_contenders_are_added_to_results_that_lack_them():
+    earlier = dict(command="earlier", machine={}, table={}, contest=dict(zero_cost=1, pinas=2))
+    made = joined(earlier, {}, dict(spos=3))
+    assert list(made["contest"].items()) == [("pinas", 2), ("spos", 3), ("zero_cost", 1)]
+    assert made["command"] == "earlier"
+    assert set(made["added"]) == {"spos"}
+    assert set(joined(made, {}, dict(fairnas=4))["added"]) == {"spos", "fairnas"}
+
+
+def test_a_contender_needs_the_one_that_it_starts_from():
+    after = [one for one in CONTENDERS if one.after]
+    with pytest.raises(UserError, match="pinas_labels starts from pinas, which is not trained"):
+        Contest(after, (0,), Path("table.json"), Path("work"))
+
+
+def test_a_pair_is_two_images_of_one_class():
+    labels = torch.tensor([3, 1, 3, 0, 1, 3])
+    partner = next_of_class(labels)
+    assert sorted(partner.tolist()) == list(range(6))
+    assert torch.equal(labels[partner], labels)
+    assert [place for place, other in enumerate(partner) if place == other] == [3]
+
+
+def test_the_teacher_sees_another_image_of_the_class():
+    cfg = read_config(CONFIGS / "pinas_pairs.py")
+    pairs = MODELS.build(cfg.model.data_preprocessor)
+    usual = ViewsPreprocessor(
+        **{k: v for k, v in cfg.model.data_preprocessor.items() if k != "type"}
+    )
+    images = torch.randint(256, (6, 3, SIDE, SIDE), dtype=torch.uint8)
+    labels = [3, 1, 3, 0, 1, 3]
+    samples = [DataSample().set_gt_label(label) for label in labels]
+    data = dict(inputs=list(images), data_samples=samples)
+    made, plain = (p.training_batch(data, 0, 0)["inputs"] for p in (pairs, usual))
+    partner = next_of_class(torch.tensor(labels))
+    for number, (view, same) in enumerate(zip(made, plain, strict=True)):
+        assert torch.equal(view, same[partner] if number % 2 else same)
