@@ -10,7 +10,7 @@ RUN = $(VENV)/bin/python
 # Worksteal: a process that has none left takes tests of another's.
 TESTS = $(RUN) -m pytest -n $(shell nproc) --dist worksteal
 
-.PHONY: help install demo demo-full demo-task docs test test-all test-gpu coverage lint types
+.PHONY: help install demo demo-full demo-task docs test test-slow test-all test-gpu coverage lint types
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
@@ -20,9 +20,10 @@ help:
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make docs       the documentation, into site/"
 	@echo "make test       the tests but the slow ones"
+	@echo "make test-slow  the slow ones"
 	@echo "make test-all   all tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
-	@echo "make coverage   all tests; fails where they take less than 90 % of the branches"
+	@echo "make coverage   make test; fails where it takes less than 90 % of lines and branches"
 	@echo "make lint       ruff"
 	@echo "make types      mypy, strict"
 
@@ -49,11 +50,15 @@ $(DOCS)/.installed: requirements/docs.txt
 test: install lint
 	@$(TESTS) -m "not slow"
 
+test-slow: install
+	@$(TESTS) -m slow
+
 test-all: install lint
 	@$(TESTS)
 
-coverage: install
-	@$(TESTS) --cov --cov-report=term
+# Of the others alone: they take all but a few hundredths, and what is counted runs slower.
+coverage: install lint
+	@$(TESTS) -m "not slow" --cov --cov-report=term
 
 # On a machine with a GPU; the other tests hide it.
 test-gpu: install

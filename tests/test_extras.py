@@ -11,6 +11,8 @@ from conftest import CONFIGS, REPOSITORY
 BLOCK = """
 import runpy, sys
 
+pytestmark = pytest.mark.slow
+
 class Hidden:
     def __init__(self, finder, names):
         self.finder, self.names = finder, names

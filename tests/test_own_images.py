@@ -148,6 +148,7 @@ def own(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flat", "options", "metric"),
     [

@@ -25,7 +25,7 @@ newest=12
 stamp=$venv/.pinas_installed
 gpus=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null || true)
 wanted=$({ cat requirements/*.txt constraints/*.txt tools/install.sh pyproject.toml &&
-  echo "$stack $gpus"; } | sha256sum)
+  echo "$stack $gpus $PWD"; } | sha256sum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }

@@ -99,6 +99,7 @@ if hasattr(torch.compiler, "set_stance"):
 """
 
 
+@pytest.mark.slow
 def test_a_network_is_compiled_or_that_is_said():
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -66,6 +66,7 @@ def alive(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
 def test_a_worker_ends_with_the_one_that_started_it_or_by_order(family):
     follower, one, released = family("follows")
     keeper, other, kept = family("stays")

@@ -331,6 +331,7 @@ def worker(rank, folder, space):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_architectures(space, tmp_path):
     multiprocessing.spawn(worker, args=(str(tmp_path), space), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{rank}.pth") for rank in range(2)]

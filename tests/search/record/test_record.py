@@ -117,6 +117,7 @@ def test_killed_while_choosing_nothing_is_lost(open_record, sqlite):
     assert [t.state.name for t in record.study.trials] == ["COMPLETE"] * 20
 
 
+@pytest.mark.slow
 def test_architecture_that_kills_its_workers_is_given_up(open_record, sqlite):
     record = open_record(sqlite, grace=1)
     poison = record.claim(1)[0].arch

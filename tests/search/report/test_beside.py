@@ -20,6 +20,8 @@ from pinas_mm.search.report.report import write_report
 SCRIPT = """
 import sys, time
 from pinas_mm.search.report.beside import Beside
+
+pytestmark = pytest.mark.slow
 with open(sys.argv[1], "a") as file:
     print("trained", file=file)
 beside = Beside()
