@@ -56,8 +56,7 @@ CONTENDERS = (
     Contender("spos_few", "SPOS, a label for one image in 20", labelled=True),
     Contender("spos_short", "SPOS, half as long", labelled=True),
     Contender("pinas_labels", "Pi-NAS, then the half of SPOS", labelled=True, after="pinas"),
-    # All that differs is what is to look alike, and that takes labels; a probe scores nonetheless.
-    Contender("pinas_pairs", "Pi-NAS on pairs of one class"),
+    Contender("spos_rotations", "SPOS, four turns for labels", labelled=True),
 )
 # Scores of untrained networks, and the config whose model and images they take.
 ZERO_COST = "zero_cost"

@@ -57,7 +57,7 @@ SHIFTS = {
 DRAWN = ("pinas", "pinas_no_cross", "pinas_no_teacher", "pinas_no_negatives")
 DRAWN += ("spos", "spos_long", "fairnas", "sandwich")
 # Whose view of the candidates is shown, in how many of the first blocks.
-SHOWN = ("pinas", "pinas_labels", "spos_few", "spos", "fairnas")
+SHOWN = ("pinas", "spos_rotations", "pinas_labels", "spos_few", "spos", "fairnas")
 BLOCKS = 3
 
 

@@ -24,6 +24,7 @@ from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import LOOPS
 from pinas_mm.search.evaluation.images import num_images
+from pinas_mm.search.evaluation.scores.coco import shared_annotations
 from pinas_mm.space import Arch
 
 # It stands before one of mmengine's loops among a class's bases.
@@ -87,7 +88,8 @@ class _SupernetLoop(_Loop):
         whole.eval()
         model = unwrapped(whole)
         statistics = self._statistics(model)
-        evaluators = [copy.deepcopy(self.evaluator) for _ in self.archs]
+        shared = shared_annotations(self.evaluator.metrics)
+        evaluators = [copy.deepcopy(self.evaluator, dict(shared)) for _ in self.archs]
         progress = LongWork(
             f"{stage}, batches of {len(self.archs)} architectures",
             len(self.dataloader) * len(self.archs),

@@ -20,18 +20,16 @@ from contenders import CONFIGS, CONTENDERS, Contest
 from digits import write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
-from mmpretrain.structures import DataSample
 from report import Page, rewritten
 from run import LONGER, Scale, joined, make_table, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
-from benchmarks.ranking.pairs import next_of_class
+from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.data.digits.fragments import SIDE
-from pinas_mm.data.views import ViewsPreprocessor
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
-from pinas_mm.registry import MODELS
+from pinas_mm.registry import DATASETS
 from pinas_mm.search.report.figures import to_png
 
 # Every candidate, the attention and the skip among them.
@@ -284,25 +282,17 @@ def test_a_contender_needs_the_one_that_it_starts_from():
         Contest(after, (0,), Path("table.json"), Path("work"))
 
 
-def test_a_pair_is_two_images_of_one_class():
-    labels = torch.tensor([3, 1, 3, 0, 1, 3])
-    partner = next_of_class(labels)
-    assert sorted(partner.tolist()) == list(range(6))
-    assert torch.equal(labels[partner], labels)
-    assert [place for place, other in enumerate(partner) if place == other] == [3]
-
-
-def test_the_teacher_sees_another_image_of_the_class():
-    cfg = read_config(CONFIGS / "pinas_pairs.py")
-    pairs = MODELS.build(cfg.model.data_preprocessor)
-    usual = ViewsPreprocessor(
-        **{k: v for k, v in cfg.model.data_preprocessor.items() if k != "type"}
-    )
-    images = torch.randint(256, (6, 3, SIDE, SIDE), dtype=torch.uint8)
-    labels = [3, 1, 3, 0, 1, 3]
-    samples = [DataSample().set_gt_label(label) for label in labels]
-    data = dict(inputs=list(images), data_samples=samples)
-    made, plain = (p.training_batch(data, 0, 0)["inputs"] for p in (pairs, usual))
-    partner = next_of_class(torch.tensor(labels))
-    for number, (view, same) in enumerate(zip(made, plain, strict=True)):
-        assert torch.equal(view, same[partner] if number % 2 else same)
+def test_turned_images_are_labelled_by_their_turns(folder, monkeypatch):
+    monkeypatch.setenv("PINAS_DATA", str(folder))
+    cfg = read_config(CONFIGS / "spos_rotations.py")
+    check_data_sets(cfg, ["train", "val", "test"])
+    turned = DATASETS.build(cfg.train_dataloader.dataset)
+    plain = turned.dataset
+    turns = [int(turned[index]["data_samples"].gt_label) for index in range(80)]
+    assert turns == [turn for turn in (0, 1, 2, 3) * 2 for _ in range(10)]
+    for index in (3, 14, 25, 36):
+        image = plain[index]["inputs"].numpy()
+        expected = np.rot90(image, turns[index], axes=(1, 2))
+        assert np.array_equal(turned[index]["inputs"].numpy(), expected)
+        # What is kept stays as it was.
+        assert np.array_equal(turned[index]["inputs"].numpy(), expected)

@@ -5,11 +5,14 @@ import shutil
 
 import pytest
 from conftest import CONFIGS, NAMES
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from pinas_mm.data.annotations import check_data_sets, looks
+from pinas_mm.data.cache import CachedDataset
 from pinas_mm.errors import UserError
+from pinas_mm.registry import DATASETS, TRANSFORMS
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,36 @@ def folders(imagenet):
     config.train_dataloader.dataset = dict(type="CustomDataset", data_prefix=str(root))
     names = sorted(folder.name for folder in root.iterdir())
     return config, names
+
+
+@TRANSFORMS.register_module()
+class LabelOfParity(BaseTransform):
+    """A user's own: two classes of the ten."""
+
+    def transform(self, results):
+        results["gt_label"] %= 2
+        return results
+
+
+@DATASETS.register_module()
+class ParityDataset(CachedDataset):
+    """The same around a data set."""
+
+
+def test_own_transforms_and_wrappers_may_change_labels(imagenet):
+    config, _ = imagenet
+    config.model.head.num_classes = 2
+    loader = config.train_dataloader
+    assert "allowed are 0 to 1, since" in refusal(config)
+    loader.dataset.pipeline.insert(1, dict(type="LabelOfParity"))
+    check_data_sets(config, ["train"])
+    loader.dataset.pipeline.pop(1)
+    inner = copy.deepcopy(loader.dataset)
+    loader.dataset = dict(type="pinas_mm.ParityDataset", dataset=inner)
+    check_data_sets(config, ["train"])
+    # Wrappers of the libraries leave labels as they are.
+    loader.dataset.type = "pinas_mm.CachedDataset"
+    assert "allowed are 0 to 1, since" in refusal(config)
 
 
 def test_folders_of_classes(folders):

@@ -45,9 +45,12 @@ class Use:
         return [node for node in dicts(self.loader) if type_name(node) == name]
 
     @property
-    def has_own_transforms(self) -> bool:
-        """Whether pipelines have transforms that no library brings: they may change labels."""
+    def has_own_parts(self) -> bool:
+        """Whether transforms or wrappers of data sets are there that no library brings: they may
+        change labels.
+        """
         found = [class_of(node, TRANSFORMS) for node in dicts(self.loader)]
+        found += [class_of(node, DATASETS) for node in dicts(self.loader) if "dataset" in node]
         return any(cls and cls.__module__.partition(".")[0] not in LIBRARIES for cls in found)
 
     @property

@@ -66,7 +66,7 @@ class LabelMaps(Annotations):
         if entries and not entries[0].get("seg_map_path"):
             yield f"{where} has no label maps: give its data_prefix a seg_map_path"
             return
-        self._entries, self._own = entries, self.use.has_own_transforms
+        self._entries, self._own = entries, self.use.has_own_parts
 
     def __len__(self) -> int:
         return len(self._entries)

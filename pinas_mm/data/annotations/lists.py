@@ -27,6 +27,8 @@ class ImageLists(Annotations):
     def overall(self, whole: bool) -> Iterator[str]:
         """Faults of class names, heads, lines and labels."""
         self._dataset = self.use.build()
+        # Where labels are changed later, these are not what heads get.
+        self._heads = {} if self.use.has_own_parts else self.use.heads
         classes = self._dataset.metainfo.get("classes")
         # pinas_mm.ImageFolder passes over blank lines, and names classes by as many folders.
         self._ours = self.use.cls.load_data_list.__module__.startswith("pinas_mm.")
@@ -34,7 +36,7 @@ class ImageLists(Annotations):
             classes = classes if self._dataset.ann_file else None
         if self._dataset.ann_file:
             yield from self._file(Path(self._dataset.ann_file), classes)
-        elif self._dataset.with_label and self.use.heads:
+        elif self._dataset.with_label and self._heads:
             yield from self._folders(Path(self._dataset.img_prefix), classes)
 
     def _file(self, path: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
@@ -54,7 +56,7 @@ class ImageLists(Annotations):
         if lines and lines[0].startswith("\ufeff"):
             yield f"{path} begins with a byte-order mark: save it as UTF-8 without one"
             return
-        allowed = [(count, f"{head} has num_classes") for head, count in self.use.heads.items()]
+        allowed = [(count, f"{head} has num_classes") for head, count in self._heads.items()]
         if classes:
             allowed.append((len(classes), "the data set's number of classes is"))
         most, whose = min(allowed, default=(None, ""))
@@ -86,7 +88,7 @@ class ImageLists(Annotations):
         found = sorted(path.name for path in root.iterdir() if path.is_dir())
         if self._ours:
             found = [name for name in found if not name.startswith(".")]
-        for head, number in self.use.heads.items():
+        for head, number in self._heads.items():
             if len(found) > number:
                 yield (
                     f"{root} has {len(found)} folders, a class each, {head} has num_classes="

@@ -29,6 +29,13 @@ def check_annotated(metric: BaseMetric, ann_file: str | None) -> None:
         )
 
 
+def shared_annotations(metrics: Sequence[BaseMetric]) -> dict[int, Any]:
+    """What copies of metrics share, as :func:`copy.deepcopy`'s memo: annotations of a whole data
+    set, which need not be there once for each architecture.
+    """
+    return {id(v): v for m in metrics for v in vars(m).values() if hasattr(v, "anns")}
+
+
 def check_truth(
     metric: BaseMetric, ann_file: str | None, samples: Sequence[BaseDataElement]
 ) -> None:

@@ -28,7 +28,13 @@ from pinas_mm.models.following import FAULTS
 from pinas_mm.models.supernet import same_batch
 from pinas_mm.registry import SCORES, plain, registered
 from pinas_mm.search.evaluation.scores.base import FeatureScore
-from pinas_mm.search.evaluation.scores.coco import check_annotated, check_truth, is_coco, missed
+from pinas_mm.search.evaluation.scores.coco import (
+    check_annotated,
+    check_truth,
+    is_coco,
+    missed,
+    shared_annotations,
+)
 
 # Images, the batch as loaded, its data samples.
 Targets = tuple[torch.Tensor, dict[str, Any], list[Any]]
@@ -158,7 +164,8 @@ class PredictScore(FeatureScore):
 
     def new_tally(self) -> _Tally:
         """The metrics, without results."""
-        return _Tally([_without_results(metric) for metric in self._metrics])
+        shared = shared_annotations(self._metrics)
+        return _Tally([copy.deepcopy(metric, dict(shared)) for metric in self._metrics])
 
     def update(self, tally: _Tally, feats: tuple[torch.Tensor, ...], targets: Targets) -> None:
         """Hands predictions to the metrics."""
@@ -248,12 +255,6 @@ def _made(config: dict[str, Any]) -> BaseMetric:
             f"metric {config['type']} cannot be made of {options} ({type(error).__name__}: "
             f"{error}): see its ann_file and arguments in search.score.metrics"
         ) from error
-
-
-def _without_results(metric: BaseMetric) -> BaseMetric:
-    # COCO's annotations need not be there once for each architecture.
-    shared = {id(value): value for value in vars(metric).values() if hasattr(value, "anns")}
-    return copy.deepcopy(metric, shared)
 
 
 def _beside(module: nn.Module, inner: nn.Module) -> list[nn.Module]:
