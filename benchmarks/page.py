@@ -6,9 +6,14 @@ from typing import Any
 
 from pinas_mm.errors import UserError
 
+# Of the README, each of another script.
+README = ("ranking", "ratios")
+
 
 def rewritten(text: str, tables: Mapping[str, str]) -> str:
     """A page with its tables, between ``<!-- table NAME -->`` and ``<!-- end -->``, written anew.
+
+    The README's others stay.
 
     Raises:
         UserError: it has a table that there is none of.
@@ -16,6 +21,8 @@ def rewritten(text: str, tables: Mapping[str, str]) -> str:
 
     def table(match: re.Match) -> str:
         name = match[1]
+        if name in README and name not in tables:
+            return match[0]
         if name not in tables:
             raise UserError(f"the page has a table {name}: there are {', '.join(tables)}")
         return f"<!-- table {name} -->\n{tables[name]}\n<!-- end -->"

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Makes the tables and figures of a page from a run's results.
+"""Makes the tables and figures of pages from a run's results.
 
-    python benchmarks/ranking/report.py docs/ranking.json docs/ranking.md
+    python benchmarks/ranking/report.py docs/ranking.json docs/ranking.md README.md
 
-The page's tables stand between ``<!-- table NAME -->`` and ``<!-- end -->`` and are written anew;
-figures lie beside it, as ranking_NAME.png. Without a page the tables are printed.
+The pages' tables stand between ``<!-- table NAME -->`` and ``<!-- end -->``; those of a run are
+written anew. Figures lie beside the first page, as ranking_NAME.png. Without a page the tables are
+printed.
 """
 
 import argparse
@@ -56,6 +57,8 @@ SHIFTS = {
 # Whose shifts are drawn, each in a color of its own; the experiments' are in the table.
 DRAWN = ("pinas", "pinas_no_cross", "pinas_no_teacher", "pinas_no_negatives")
 DRAWN += ("spos", "spos_long", "fairnas", "sandwich")
+# Who stands in the table in brief, the label-free score of the first one alone.
+BRIEF = (*DRAWN[:4], "spos_rotations", "spos", "fairnas", "sandwich")
 # Whose view of the candidates is shown, in how many of the first blocks.
 SHOWN = ("pinas", "spos_rotations", "pinas_labels", "spos_few", "spos", "fairnas")
 BLOCKS = 3
@@ -86,6 +89,7 @@ class Page:
             candidates=self._candidates(),
             shifts=self._shifts(),
             noise=self._noise(),
+            ranking=self._brief(),
         )
 
     def figures(self) -> dict[str, Figure]:
@@ -161,6 +165,21 @@ class Page:
                     *regrets,
                 )
             )
+        return markdown(header, rows)
+
+    def _brief(self) -> str:
+        header = ("supernet", "scored by", "Kendall tau", "best of ten misses by")
+        first = CONTENDERS[0].name
+        rows = [
+            (
+                TITLES[one.contender],
+                KINDS[one.score],
+                _number(one.taus[0], 2),
+                f"{_number(one.mean('regret', 10), 1)} points",
+            )
+            for one in self.scored
+            if one.contender == first or (one.contender in BRIEF and one.score.endswith(BY_LABELS))
+        ]
         return markdown(header, rows)
 
     def _differences(self) -> str:
@@ -273,17 +292,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path, help="what run.py wrote")
-    parser.add_argument("page", type=Path, nargs="?", help="Markdown file to write tables into")
+    parser.add_argument("pages", type=Path, nargs="*", help="Markdown files to write tables into")
     args = parser.parse_args()
     page = Page(json.loads(args.results.read_text()))
-    if args.page is None:
-        for name, table in page.tables().items():
+    tables = page.tables()
+    if not args.pages:
+        for name, table in tables.items():
             print(f"\n{name}\n{table}")
         return
-    text = rewritten(args.page.read_text(), page.tables())
+    first = args.pages[0]
     for name, figure in page.figures().items():
-        write_output(str(args.page.with_name(f"{args.page.stem}_{name}.png")), to_png(figure))
-    write_atomically(args.page, text.encode())
+        write_output(str(first.with_name(f"{first.stem}_{name}.png")), to_png(figure))
+    for file in args.pages:
+        write_atomically(file, rewritten(file.read_text(), tables).encode())
 
 
 if __name__ == "__main__":

@@ -225,11 +225,14 @@ def test_a_page_gets_its_tables_and_keeps_its_text():
     assert set(page.figures()) == {"taus", "scatter", "shifts"}
 
 
-def test_the_committed_page_is_what_the_report_makes(tmp_path):
+def test_the_committed_pages_are_what_the_report_makes(tmp_path):
     docs = REPOSITORY / "docs"
     page = Page(json.loads((docs / "ranking.json").read_text()))
-    text = (docs / "ranking.md").read_text()
-    assert rewritten(text, page.tables()) == text
+    text, readme = (file.read_text() for file in (docs / "ranking.md", REPOSITORY / "README.md"))
+    tables = page.tables()
+    assert rewritten(text, tables) == text
+    assert rewritten(readme, tables) == readme
+    assert tables["ranking"] in readme
     for name, figure in page.figures().items():
         assert f"(ranking_{name}.png)" in text
         made, kept = (
