@@ -59,7 +59,9 @@ def can_fuse(optimizer: type[torch.optim.Optimizer], devices: Collection[str]) -
 def plain_attention() -> Iterator[None]:
     """While open, attention is computed as the matrix products that it is."""
     if TORCH < (2, 3):
-        with torch.backends.cuda.sdp_kernel(enable_flash=False, enable_mem_efficient=False):
+        # Where gradients are wanted no layer takes its fused path, which there is no switch for.
+        math = torch.backends.cuda.sdp_kernel(enable_flash=False, enable_mem_efficient=False)
+        with torch.enable_grad(), math:
             yield
         return
     from torch.nn.attention import SDPBackend, sdpa_kernel

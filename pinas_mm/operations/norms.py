@@ -56,7 +56,8 @@ def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
     try:
         # Any number of channels will do that all allowed numbers of groups divide.
         layer = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        # A RuntimeError is of one that wants ranks.
         reason = str(error).splitlines()[0].strip("'\"")
         raise UserError(
             f"norm_cfg {dict(norm_cfg)} gives no norm layer ({reason}): allowed types are BN, "
