@@ -7,11 +7,11 @@ import sys
 import pytest
 from conftest import CONFIGS, REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 # Before everything else: as if the modules were not installed.
 BLOCK = """
 import runpy, sys
-
-pytestmark = pytest.mark.slow
 
 class Hidden:
     def __init__(self, finder, names):

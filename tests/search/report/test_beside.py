@@ -16,12 +16,12 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.report.beside import Beside
 from pinas_mm.search.report.report import write_report
 
+pytestmark = pytest.mark.slow
+
 # A script as people write them: without a guard around what it does.
 SCRIPT = """
 import sys, time
 from pinas_mm.search.report.beside import Beside
-
-pytestmark = pytest.mark.slow
 with open(sys.argv[1], "a") as file:
     print("trained", file=file)
 beside = Beside()
