@@ -1,9 +1,10 @@
-"""What differs between the PyTorch versions of the stacks, each by what it is for."""
+"""What differs between the stacks, versions of PyTorch and mmengine, each by what it is for."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -73,6 +74,18 @@ def plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def skip_no_batches(loop: Any) -> None:
+    """Has a resumed loop by iterations begin with the first batch that its loader gives, which are
+    those that are left: it would pass over as many as were trained on, and decode them.
+    """
+    batches = loop.dataloader_iterator
+    if hasattr(batches, "skip_iter"):  # The forks'.
+        batches.skip_iter = lambda number: None
+    else:
+        done = itertools.repeat(None, loop.iter)
+        vars(loop)["dataloader_iterator"] = itertools.chain(done, batches)
 
 
 def allow_recompiles(number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,6 +15,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from pinas_mm.compat import skip_no_batches
 from pinas_mm.data.remaining_batches import RemainingBatches
 from pinas_mm.ending import rank
 from pinas_mm.engine.hooks import loader_facts, plain_values, unwrapped
@@ -156,9 +156,7 @@ class ResumeHook(Hook):
         if not isinstance(batches, RemainingBatches):
             return
         if isinstance(loop, IterBasedTrainLoop):
-            # mmengine takes as many batches as there were, which decodes them.
-            done = itertools.repeat(None, loop.iter)
-            vars(loop)["dataloader_iterator"] = itertools.chain(done, loop.dataloader_iterator)
+            skip_no_batches(loop)
         elif batches.skipped:
             run_iter = loop.run_iter
             loop.run_iter = lambda index, data: run_iter(index + batches.skipped, data)

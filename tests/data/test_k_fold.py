@@ -28,14 +28,17 @@ def test_the_same_parts(test_mode, seed):
 
 
 def test_data_sets_that_are_gone_leave_nothing_behind():
+    (memo,) = BaseDataset._copy_without_annotation.__defaults__
+
     def pipeline_of(cls):
         parts = cls(dict(type="pinas_mm.Numbers", pipeline=[], lazy_init=True))
         # As if an earlier data set had had this place in memory.
-        (memo,) = BaseDataset._copy_without_annotation.__defaults__
-        memo[id(parts.dataset.pipeline)] = "gone"
+        if memo is not None:
+            memo[id(parts.dataset.pipeline)] = "gone"
         parts.full_init()
         return parts.dataset.pipeline
 
-    # Once mmengine's own are right, mmpretrain's will do.
-    assert pipeline_of(Reference) == "gone"
+    # Once mmengine's own are right, as the forks' are, mmpretrain's will do.
+    if memo is not None:
+        assert pipeline_of(Reference) == "gone"
     assert isinstance(pipeline_of(KFoldDataset), Compose)
