@@ -290,7 +290,6 @@ def test_commands_that_are_only_read(tmp_path, monkeypatch):
 RUN = [page for page in PAGES if any(True for _ in fragments(page))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=[str(p.relative_to(REPOSITORY)) for p in RUN])
 def test_page(page, work, tmp_path, monkeypatch, capfd):
     """Files are written, commands and Python run, in the page's order."""
