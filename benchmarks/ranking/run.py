@@ -32,6 +32,7 @@ from table import Table, spread_over_accuracy, spread_over_cost
 from pinas_mm.analysis.results import read_results
 from pinas_mm.demo.jobs import run_chains
 from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, check_writable, write_json
 from pinas_mm.machine import machine
 from pinas_mm.space import SearchSpace
@@ -91,13 +92,14 @@ def parse_args() -> argparse.Namespace:
         "--reduced", action="store_true", help="a few minutes; figures mean nothing"
     )
     parser.add_argument("--alone", action="store_true", help="the architectures alone, no supernet")
-    parser.add_argument(
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
         "--table",
         type=Path,
         help="architectures alone, of an earlier run; with --alone the longer trainings that it "
         "lacks are added",
     )
-    parser.add_argument(
+    earlier.add_argument(
         "--results",
         type=Path,
         help="an earlier run's whole results; the contenders that they lack are added",
@@ -168,7 +170,7 @@ def main() -> None:
     check_writable(work_dir, "--work-dir")
     out = args.out or work_dir / "results.json"
     check_output(str(out))
-    earlier: dict[str, Any] = json.loads(args.results.read_text()) if args.results else {}
+    earlier = read_earlier(args.results) if args.results else {}
     if args.table:
         read_results(args.table, "accuracy", space())
     images = write_images(work_dir / "images", dict(scale.images))
@@ -197,6 +199,24 @@ def main() -> None:
     run_chains(contest.chains(), images)
     write_json(out, joined(earlier, json.loads(table.read_text()), contest.results()))
     print(out)
+
+
+def read_earlier(file: Path) -> dict[str, Any]:
+    """An earlier run's whole results.
+
+    Raises:
+        UserError: the file has others.
+    """
+    try:
+        content = json.loads(file.read_text())
+        if content.keys() >= {"table", "contest"}:
+            return content
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"--results {file} cannot be read as JSON of a run ({error})") from error
+    raise UserError(
+        f"--results {file} has {', '.join(content)}: results of a whole run have table and "
+        "contest; architectures alone are given by --table"
+    )
 
 
 def joined(

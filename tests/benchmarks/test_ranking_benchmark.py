@@ -21,7 +21,7 @@ from digits import write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
-from run import LONGER, Scale, joined, make_table, recipe, space
+from run import LONGER, Scale, joined, make_table, read_earlier, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.data.annotations import check_data_sets
@@ -277,6 +277,23 @@ def test_contenders_are_added_to_results_that_lack_them():
     assert made["command"] == "earlier"
     assert set(made["added"]) == {"spos"}
     assert set(joined(made, {}, dict(fairnas=4))["added"]) == {"spos", "fairnas"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "cannot be read as JSON of a run"),
+        ("{", "cannot be read as JSON of a run"),
+        ('{"rows": []}', "has rows: results of a whole run have table and contest"),
+        (None, "cannot be read as JSON of a run"),
+    ],
+)
+def test_what_is_no_earlier_run_is_refused(tmp_path, text, said):
+    file = tmp_path / "results.json"
+    if text:
+        file.write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_earlier(file)
 
 
 def test_a_contender_needs_the_one_that_it_starts_from():
