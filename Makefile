@@ -56,7 +56,7 @@ test-slow: install
 test-all: install lint
 	@$(TESTS)
 
-# Of the others alone: they take all but a few hundredths, and what is counted runs slower.
+# Of these tests alone: they take nine tenths, and what is counted runs slower.
 coverage: install lint
 	@$(TESTS) -m "not slow" --cov --cov-report=term
 

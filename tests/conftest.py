@@ -63,7 +63,7 @@ mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 
 # Tests of whole tools, and those that train or start a tool, are slow; others are marked where they
 # stand: what starts ranks, workers, servers or a browser.
-SLOW_FOLDERS = ("tools", "examples", "demo", "benchmarks", "campaigns")
+SLOW_FOLDERS = ("tools", "examples", "benchmarks", "campaigns")
 SLOW_FIXTURES = {"run_process", "train"}
 
 
