@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import itertools
 import os
@@ -43,6 +44,16 @@ def fast_bfloat16() -> bool:
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     flags = CPU_INFO.read_text().split() if CPU_INFO.is_file() else []
     return not {"avx512_bf16", "amx_tile"}.isdisjoint(flags)
+
+
+@functools.cache
+def float16_on_cpu() -> bool:
+    """Whether CPUs compute convolutions in float16 here; PyTorch 2.1's do not."""
+    try:
+        torch.conv2d(*torch.ones(2, 1, 1, 1, 1, dtype=torch.float16))
+    except RuntimeError:
+        return False
+    return True
 
 
 def can_fuse(optimizer: type[torch.optim.Optimizer], devices: Collection[str]) -> bool:

@@ -136,7 +136,7 @@ def run_chains(
     if schedule is not None:
         schedule.begin(step, chains)
     cores = usable_cores()
-    lanes = min(cores, len(chains))
+    lanes = max(min(cores, len(chains)), 1)
     environment = dict(
         os.environ, PINAS_DATA=str(data.resolve()), OMP_NUM_THREADS=str(max(cores // lanes, 1))
     )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinas_mm.compat import onnx_by_tracing
+from pinas_mm.compat import float16_on_cpu, onnx_by_tracing
 from pinas_mm.errors import UserError
 from pinas_mm.models.folding import fold_batch_norms
 
@@ -24,6 +24,11 @@ def check_form(form: str, dtype: str, device: torch.device) -> None:
     for name, given, allowed in (("form", form, FORMS), ("dtype", dtype, DTYPES)):
         if given not in allowed:
             raise UserError(f"{name} is {given!r}: {', '.join(allowed)} are allowed")
+    if dtype == "float16" and device.type == "cpu" and not float16_on_cpu():
+        raise UserError(
+            f"dtype is 'float16', which PyTorch {torch.__version__} does not compute on CPUs: take "
+            "'bfloat16' or 'float32', or a newer PyTorch"
+        )
     if form == "onnx" and (dtype != "float32" or device.type != "cpu"):
         raise UserError(
             f"form='onnx' is ONNX Runtime on the CPU in float32, not on {device.type} in {dtype}: "

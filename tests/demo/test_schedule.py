@@ -244,3 +244,8 @@ def test_a_process_that_fails_is_not_done(plan, job, tmp_path):
     with pytest.raises(UserError, match=r"bad failed with status 1 \(no\)"):
         run_chains(chains, tmp_path, planned, "all")
     assert not {row["name"]: row["done"] for row in planned.times}["bad"]
+
+
+def test_nothing_to_run_is_no_fault(tmp_path, capsys):
+    run_chains([], tmp_path)
+    assert capsys.readouterr().err == ""

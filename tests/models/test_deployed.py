@@ -36,9 +36,11 @@ def assert_same(one, other, bound):
     [*itertools.product(["eager", "folded"], BOUNDS), ("onnx", "float32")],
 )
 def test_every_form_computes_what_the_network_does(form, dtype, space):
-    if dtype == "float16" and TORCH < (2, 3):
-        pytest.skip("this PyTorch has no convolution in float16 on CPUs")
     backbone = trained(PiNASBackbone("31-2", space, out_indices=(0, 1)))
+    if dtype == "float16" and TORCH < (2, 2):
+        with pytest.raises(UserError, match=r"PyTorch 2\.1.* does not compute on CPUs"):
+            deployed(backbone, images(32), form, dtype)
+        return
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     run = deployed(backbone, images(32), form, dtype)
     # Another size and number than those that it was made with.
@@ -123,3 +125,9 @@ def test_a_network_is_compiled_or_that_is_said():
 def test_others_are_refused(options, said):
     with pytest.raises(UserError, match=said):
         deployed(nn.Identity(), images(8), **options)
+
+
+def test_float16_is_refused_where_this_pytorch_has_none(monkeypatch):
+    monkeypatch.setattr("pinas_mm.models.deployed.float16_on_cpu", lambda: False)
+    with pytest.raises(UserError, match="take 'bfloat16' or 'float32', or a newer PyTorch"):
+        deployed(nn.Identity(), images(8), dtype="float16")

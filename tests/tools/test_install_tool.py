@@ -1,6 +1,7 @@
 """The installation says what it cannot work with before it makes anything."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -28,3 +29,28 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path, stack, python, said):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(said)
     assert not (tmp_path / "venv").exists()
+
+
+def test_an_environment_of_another_clone_is_installed_anew(tmp_path):
+    # Its package is the other clone's, whose code would be run in silence.
+    clones = [tmp_path / name for name in ("one", "other")]
+    for clone in clones:
+        (clone / "tools").mkdir(parents=True)
+        for name in ("requirements", "constraints"):
+            shutil.copytree(REPOSITORY / name, clone / name)
+        for name in ("pyproject.toml", "tools/install.sh"):
+            shutil.copyfile(REPOSITORY / name, clone / name)
+    # What the script writes at its end, without what it does before.
+    script = (clones[0] / "tools" / "install.sh").read_text()
+    begin, rest = script.split('if [ -f "$stamp" ]', 1)
+    (clones[0] / "tools" / "stamp.sh").write_text(begin + rest.splitlines()[-2])
+
+    def run(clone, name):
+        command = ["bash", clone / "tools" / name, tmp_path / "venv"]
+        environment = {**os.environ, "PYTHON": "/nothing/python"}
+        return subprocess.run(command, env=environment, capture_output=True, timeout=60).returncode
+
+    (tmp_path / "venv").mkdir()
+    assert run(clones[0], "stamp.sh") == 0
+    assert run(clones[0], "install.sh") == 0
+    assert run(clones[1], "install.sh") == 2
