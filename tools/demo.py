@@ -38,7 +38,7 @@ def main() -> None:
         linear="configs/demo/digits_linear.py",
         data=args.data,
         collapse=None if args.full else "configs/demo/digits_no_negatives.py",
-        transfer_length=3 if args.full else 1,
+        transfer_length=2 if args.full else 1,
         transfer_weights=(transfer.PRETRAINED, *([transfer.RANDOM] if args.full else [])),
     ).run()
 

@@ -12,10 +12,39 @@ from pinas_mm.errors import UserError
 from pinas_mm.registry import OPTIMIZERS
 
 
+class _InMemoryOrder(torch.optim.Optimizer):
+    """Gradients and state for PyTorch's fused kernels on a CPU, which read a parameter, its
+    gradient and its state side by side in memory, whatever their strides say: in different
+    layouts, elements are updated by others' gradients, silently. And they copy what is not
+    contiguous in the order of its axes, as are weights in channels_last, without using the copy.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """PyTorch's; state is laid out in memory as its parameter is."""
+        super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        params: list[torch.Tensor],
+        grads: list[torch.Tensor],
+        *others: Any,
+    ) -> bool:
+        found: bool = super()._init_group(group, params, grads, *others)  # type: ignore[misc]
+        if group.get("fused"):
+            grads[:] = map(_in_memory_order, params, grads)
+        return found
+
+
 @OPTIMIZERS.register_module()
-class SGD(torch.optim.SGD):
+class SGD(_InMemoryOrder, torch.optim.SGD):
     """PyTorch's, whose ``fused=True`` wants momentum for all parameters with a gradient or for
-    none: of a supernet some meet their first gradient when others have momentum already.
+    none: of a supernet some meet their first gradient when others have momentum already. On a CPU
+    it also wants one layout in memory for a parameter and its gradient, without checking.
 
     Args:
         params, **options: PyTorch's. Where it cannot fuse, as before 2.4 on CPUs, ``fused=True``
@@ -46,9 +75,7 @@ class SGD(torch.optim.SGD):
         grads: list[torch.Tensor],
         momentum_buffer_list: list[torch.Tensor | None],
     ) -> bool:
-        sparse: bool = super()._init_group(  # type: ignore[no-untyped-call]  # PyTorch's.
-            group, params, grads, momentum_buffer_list
-        )
+        sparse = super()._init_group(group, params, grads, momentum_buffer_list)
         if _fused(group):
             # From zero the first step's momentum is the gradient, as in PyTorch's other ways.
             momentum_buffer_list[:] = [
@@ -59,8 +86,9 @@ class SGD(torch.optim.SGD):
 
 
 @OPTIMIZERS.register_module()
-class AdamW(torch.optim.AdamW):
-    """PyTorch's, whose ``fused=True`` is left out where it cannot, as before 2.4 on CPUs.
+class AdamW(_InMemoryOrder, torch.optim.AdamW):
+    """PyTorch's, whose ``fused=True`` is left out where it cannot, as before 2.4 on CPUs, and
+    takes a gradient of any layout there.
 
     Args:
         params, **options: PyTorch's.
@@ -69,6 +97,16 @@ class AdamW(torch.optim.AdamW):
     def __init__(self, params: Iterable[Any], **options: Any) -> None:
         params, options = _possible(torch.optim.AdamW, params, options)
         super().__init__(params, **options)
+
+
+def _in_memory_order(parameter: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient, its axes in the order in which the parameter's lie in memory: contiguous, and
+    not copied where both lie alike.
+    """
+    if parameter.device.type != "cpu":
+        return gradient
+    axes = sorted(range(parameter.ndim), key=parameter.stride, reverse=True)
+    return gradient.permute(axes).contiguous()
 
 
 def _fused(group: dict[str, Any]) -> bool:

@@ -65,6 +65,34 @@ def test_where_it_cannot_fuse_it_does_the_same(monkeypatch, ours, theirs):
     assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [(SGD, torch.optim.SGD, dict(momentum=0.9)), (AdamW, torch.optim.AdamW, {})],
+)
+@pytest.mark.parametrize("weights", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("gradients", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("fused", [True, False])
+def test_elements_are_moved_by_their_own_gradients_whatever_the_layout(
+    ours, theirs, options, weights, gradients, fused
+):
+    one, other = (torch.zeros(8, 6, 3, 2).contiguous(memory_format=weights) for _ in range(2))
+    moved, plain = ours([one], lr=0.1, fused=fused, **options), theirs([other], lr=0.1, **options)
+    for step in range(3):
+        random = torch.Generator().manual_seed(step)
+        gradient = torch.randn(one.shape, generator=random).contiguous(memory_format=gradients)
+        one.grad, other.grad = gradient, gradient.clone()
+        moved.step()
+        plain.step()
+        # As where a checkpoint's state was in another layout.
+        saved = copy.deepcopy(moved.state_dict())
+        for name, value in saved["state"][0].items():
+            if value is not None and value.ndim == 4:
+                saved["state"][0][name] = value.contiguous(memory_format=gradients)
+        moved.load_state_dict(saved)
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+    assert one.is_contiguous(memory_format=weights)
+
+
 def test_configs_know_it_and_dampening_is_refused():
     config = dict(type="pinas_mm.SGD", params=layers().parameters(), lr=0.1, fused=True)
     assert type(OPTIMIZERS.build(config)) is SGD
