@@ -16,7 +16,7 @@ help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
 	@echo "                STACK=classic: torch 2.1, STACK=forks: the onedl packages, for all commands"
 	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
-	@echo "make demo-full  the same with more steps and three seeds, the transfer from random weights too"
+	@echo "make demo-full  the same with a supernet of more steps, three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make docs       the documentation, into site/"
 	@echo "make test       the tests but the slow ones"

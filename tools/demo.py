@@ -22,7 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default="data/digits", help="where the images go")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--full", action="store_true", help="more steps, and the transfer also from random weights"
+        "--full",
+        action="store_true",
+        help="a supernet of more steps, and the transfer also from random weights",
     )
     return parser.parse_args()
 
@@ -38,7 +40,6 @@ def main() -> None:
         linear="configs/demo/digits_linear.py",
         data=args.data,
         collapse=None if args.full else "configs/demo/digits_no_negatives.py",
-        transfer_length=2 if args.full else 1,
         transfer_weights=(transfer.PRETRAINED, *([transfer.RANDOM] if args.full else [])),
     ).run()
 

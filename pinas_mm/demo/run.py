@@ -47,7 +47,6 @@ class Demo:
             None.
         transfer_weights: what the transfer's trainings start from, of
             :data:`~pinas_mm.demo.transfer.PRETRAINED` and ``RANDOM``.
-        transfer_length: factor on their steps.
     """
 
     work_dir: Path
@@ -57,7 +56,6 @@ class Demo:
     data: Path
     collapse: str | None
     transfer_weights: Sequence[str] = (transfer.PRETRAINED,)
-    transfer_length: int = 1
 
     def run(self) -> dict[str, Any]:
         """Runs what is not done yet; returns and prints the findings."""
@@ -109,7 +107,7 @@ class Demo:
         """Chains of works of each step, as far as they are known before anything is done."""
         seeds = len(self.seeds)
         each = len(self.transfer_weights) * seeds
-        transfers = [transfer.work(task, self.transfer_length) for task in transfer.TASKS]
+        transfers = [transfer.work(task) for task in transfer.TASKS]
         return {
             "images": [[Work("images", 1)]],
             "training": self._trainings(),
@@ -173,7 +171,7 @@ class Demo:
 
     def _transfers(self) -> list[list[Job]]:
         folders = {seed: self.folder(seed) for seed in self.seeds}
-        jobs = transfer.trainings(folders, self.transfer_weights, self.transfer_length)
+        jobs = transfer.trainings(folders, self.transfer_weights)
         return [[job] for job in jobs]
 
     def _probe(self, name: str, work_dir: str, source: str, seed: int) -> Job:

@@ -68,26 +68,24 @@ def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
     return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
 
 
-def work(task: Task, length: int = 1) -> Work:
+def work(task: Task) -> Work:
     """What a training of :func:`trainings` will be, before the winner is known."""
-    steps = length * Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters
-    return Work(task.name, steps)
+    return Work(task.name, Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters)
 
 
-def trainings(folders: Mapping[int, Path], weights: Sequence[str], length: int = 1) -> list[Job]:
+def trainings(folders: Mapping[int, Path], weights: Sequence[str]) -> list[Job]:
     """The fine-tuning of each seed's winner in every task, the longest first.
 
     Args:
         folders: by its seed, where each search and its ``winner.pth`` lie.
         weights: of :data:`PRETRAINED` and :data:`RANDOM`, which differ in nothing else.
-        length: factor on the configs' steps.
     """
-    jobs = []
-    for task in TASKS:
-        steps = work(task, length).total
-        for seed, folder in folders.items():
-            jobs += [_job(folder, task, steps, seed, which) for which in weights]
-    return jobs
+    return [
+        _job(folder, task, seed, which)
+        for task in TASKS
+        for seed, folder in folders.items()
+        for which in weights
+    ]
 
 
 def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -109,13 +107,9 @@ def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
     }
 
 
-def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
+def _job(folder: Path, task: Task, seed: int, weights: str) -> Job:
     arch = (folder / "search" / "best.txt").read_text().strip()
-    options = {
-        "randomness.seed": seed,
-        "train_cfg.max_iters": steps,
-        "model.backbone.arch": arch,
-    }
+    options = {"randomness.seed": seed, "model.backbone.arch": arch}
     if weights == PRETRAINED:
         options["model.backbone.init_cfg.type"] = "Pretrained"
         options["model.backbone.init_cfg.checkpoint"] = (folder / "winner.pth").resolve()
@@ -125,4 +119,4 @@ def _job(folder: Path, task: Task, steps: int, seed: int, weights: str) -> Job:
         *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
     )
     name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
-    return Job(f"{name}, seed {seed}", command, work_dir, steps, task.name)
+    return Job(f"{name}, seed {seed}", command, work_dir, work(task).total, task.name)

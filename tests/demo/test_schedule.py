@@ -35,7 +35,6 @@ def demo(tmp_path):
         linear="configs/demo/digits_linear.py",
         data=tmp_path / "data",
         collapse="configs/demo/digits_no_negatives.py",
-        transfer_length=3,
         transfer_weights=(transfer.PRETRAINED, transfer.RANDOM),
     )
 
@@ -108,7 +107,7 @@ def test_works_are_planned_as_they_come_to_be(demo):
         search.mkdir(parents=True)
         (search / "best.txt").write_text("02-13-24\n")
     folders = {seed: demo.folder(seed) for seed in demo.seeds}
-    transfers = transfer.trainings(folders, demo.transfer_weights, demo.transfer_length)
+    transfers = transfer.trainings(folders, demo.transfer_weights)
     trained = [job for seed, folder in folders.items() for job in alone.trainings(folder, seed)]
     made = [(job.kind, job.total) for job in (*transfers, *trained)]
     searched = [work for (work,) in planned["transfer"] if work[0].startswith("search")]
