@@ -5,6 +5,7 @@ VENV ?= .venv$(patsubst %,-%,$(filter-out default,$(STACK)))
 PYTHON ?= python3
 DOCS ?= $(VENV)-docs
 SEED ?= 0
+OTHER = $(if $(filter-out 0,$(SEED)),-seed$(SEED))
 RUN = $(VENV)/bin/python
 
 # Worksteal: a process that has none left takes tests of another's.
@@ -31,13 +32,13 @@ install:
 	@STACK=$(STACK) bash tools/install.sh $(VENV)
 
 demo: install
-	@$(RUN) tools/demo.py --seeds $(SEED) --work-dir work_dirs/demo
+	@$(RUN) tools/demo.py --seeds $(SEED) --work-dir work_dirs/demo$(OTHER)
 
 demo-full: install
 	@$(RUN) tools/demo.py --full --seeds 0 1 2 --work-dir work_dirs/demo-full
 
 demo-task: install
-	@$(RUN) tools/demo_task.py --seed $(SEED)
+	@$(RUN) tools/demo_task.py --seed $(SEED) --demo work_dirs/demo$(OTHER) --work-dir work_dirs/demo-task$(OTHER)
 
 # Docstrings are read, not imported: this needs neither the stack nor a compiler.
 docs: $(DOCS)/.installed

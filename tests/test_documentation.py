@@ -35,7 +35,7 @@ from pinas_mm.models import PiNASBackbone
 ALL = [fragment for page in PAGES for fragment in fragments(page)]
 # By the beginning of a command, why it is only read here.
 ELSEWHERE = {
-    "make": "installs the whole stack, or trains for half an hour: `.ci/run` and people run it",
+    "make": "installs the whole stack, or trains for minutes: `.ci/run` and people run it",
     "source": "is of a shell that people sit at",
     "pip": "downloads",
     "createdb": "wants a database server; tests/search run with one where it is installed",

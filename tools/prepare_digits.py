@@ -1,4 +1,4 @@
-"""Writes small data sets of real handwritten digits, on real photographs or among fragments.
+"""Writes small data sets of real handwritten digits, on real photographs or with a fragment.
 
 They have the folders, files and annotations of ImageNet, COCO, ADE20K and Cityscapes, so that
 configs for those run on them as they are, and come from images inside scikit-learn: no download.

@@ -1,4 +1,4 @@
-"""Images of the benchmark: one handwritten digit among fragments of others, gray, in noise."""
+"""Images of the benchmark: one handwritten digit with a fragment of another, gray, in noise."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ demo_space = dict(
     strides=(1, 2, 1),
 )
 
-# Gray digits of 12 pixels among fragments of others; CachedDataset decodes each once.
+# Gray digits of 12 pixels, each with a fragment of another; CachedDataset decodes each once.
 digits_pipeline = [dict(type="pinas_mm.LoadImage"), dict(type="PackInputs")]
 digits_root = "{{$PINAS_DATA:data}}/fragments"
 digits = dict(type="pinas_mm.ImageFolder", data_root=digits_root, pipeline=digits_pipeline)

@@ -1,6 +1,6 @@
 """Fine-tunes a whole model's architectures, each alone, one after the other in one process.
 
-    python -m pinas_mm.demo.fine_tune CONFIG CHECKPOINT --archs 0000 1230 --work-dir DIR
+    python -m pinas_mm.demo.fine_tune CONFIG CHECKPOINT --archs 24-20-32 --steps 12 --work-dir DIR
 
 A training of a minute takes longer to start than to run; here modules are imported once. What is
 done in the work dir is not done again.

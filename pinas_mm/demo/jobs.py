@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -41,6 +41,31 @@ def measured(*names: str) -> dict[str, Any]:
     found = [json.loads(file.read_text()) for file in files if file.is_file()]
     times = [row for one in found for row in one["times"]]
     return dict(found[0], times=times) if found else {}
+
+
+def finished(results: Path, seeds: Sequence[int], console: Console) -> dict[str, Any] | None:
+    """Findings of a demo that ended earlier, which is said; None where none did.
+
+    Args:
+        results: its file.
+        seeds: that are asked for now.
+        console: where to say it.
+
+    Raises:
+        UserError: it was of other seeds.
+    """
+    if not results.is_file():
+        return None
+    found: dict[str, Any] = json.loads(results.read_text())
+    before = [int(seed) for seed in found.get("seeds", seeds)]
+    if before != list(seeds):
+        was, wanted = (" ".join(map(str, some)) for some in (before, seeds))
+        raise UserError(
+            f"{results.parent} has a finished demo of seed {was}: for seed {wanted} give another "
+            "--work-dir, or remove it"
+        )
+    console.print(f"finished earlier; remove {results.parent} to run it again", soft_wrap=True)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pinas_mm.demo.scalars import training_rows, validation_rows
 from pinas_mm.search.report.figures.style import BEST, POINT, heading, panels, styled
 
 ROWS = (
+    ("steps", "steps", "{:,.0f}"),
     ("images_per_second", "images a second", "{:.0f}"),
     ("loss_start", "pretext loss, first 50 steps", "{:.2f}"),
     ("loss_end", "pretext loss, last 50 steps", "{:.2f}"),
@@ -39,6 +40,7 @@ def training_findings(work_dir: Path, batch_size: int) -> dict[str, float]:
     """What a pre-training run's log says."""
     train, val = training_rows(work_dir), validation_rows(work_dir)
     return dict(
+        steps=val[-1]["step"],
         images_per_second=batch_size / statistics.median(row["time"] for row in train),
         loss_start=train[0]["loss"],
         loss_end=train[-1]["loss"],

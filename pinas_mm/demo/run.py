@@ -23,7 +23,7 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import alone, pictures, report, search, transfer
-from pinas_mm.demo.jobs import Job, measured, run_chains, training
+from pinas_mm.demo.jobs import Job, finished, measured, run_chains, training
 from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.demo.sections import demo_page
 from pinas_mm.errors import UserError
@@ -65,10 +65,8 @@ class Demo:
                 raise UserError(f"seed {seed}: allowed are 0 to {2**32 - 1}")
         check_writable(self.work_dir, "--work-dir")
         results = self.work_dir / "results.json"
-        if results.is_file():
-            console.print(f"finished earlier; remove {self.work_dir} to run it again")
-            found = json.loads(results.read_text())
-        else:
+        found = finished(results, self.seeds, console)
+        if found is None:
             resumed = self.folder(self.seeds[0]).exists()
             times = self.work_dir / "times.json"
             schedule = Schedule(self.steps(), times, measured("demo.json"), console)

@@ -65,8 +65,8 @@ def images(found: Mapping[str, Any]) -> Section:
         numbers = (f"{row[key]:,}" for key in ("train", "val", "height", "width"))
         table.add_row(row["layout"], *numbers)
     said = words(
-        "Handwritten digits in the layouts of well-known data sets: on photographs, and gray among "
-        "fragments of others, which the supernet learns from and which has ImageNet's layout."
+        "Handwritten digits in the layouts of well-known data sets: on photographs, and gray with "
+        "a fragment of another, which the supernet learns from and which has ImageNet's layout."
     )
     return Section("images", "Images", [said, html_table(table)] if table.row_count else [])
 

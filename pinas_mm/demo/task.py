@@ -22,7 +22,7 @@ from pinas_mm.analysis.ranking import Measure, rank
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import search
 from pinas_mm.demo.fine_tune import SUPERNET, TUNED
-from pinas_mm.demo.jobs import Job, measured, run_chains, training
+from pinas_mm.demo.jobs import Job, finished, measured, run_chains, training
 from pinas_mm.demo.page import Section, figure, html_table, origin, page, searched, words
 from pinas_mm.demo.report import versions
 from pinas_mm.demo.schedule import Schedule, Timed, Work
@@ -101,10 +101,8 @@ class TaskDemo:
         console, start = Console(), time.monotonic()
         check_writable(self.work_dir, "--work-dir")
         results = self.work_dir / "results.json"
-        if results.is_file():
-            console.print(f"finished earlier; remove {self.work_dir} to run it again")
-            found = json.loads(results.read_text())
-        else:
+        found = finished(results, [self.seed], console)
+        if found is None:
             resumed = (self.work_dir / TASKS[0].name).exists()
             before = measured("demo-task.json", "demo.json")
             schedule = Schedule(self.steps(), self.work_dir / "times.json", before, console)
@@ -121,6 +119,7 @@ class TaskDemo:
                 versions=versions(),
                 minutes=round((time.monotonic() - start) / 60, 1),
                 resumed=resumed,
+                seeds=[self.seed],
                 tasks={task.name: self._findings(task) for task in TASKS},
                 times=schedule.times,
             )

@@ -43,7 +43,7 @@ class SearchSettings:
     """What a search is told; the defaults are the paper's where it gives one.
 
     Args:
-        score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``MetricScore``; without any
+        score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``PredictScore``; without any
             training ``SynFlowScore``, ``NASWOTScore``, ``GradNormScore``, ``CostScore``.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics;

@@ -1,4 +1,4 @@
-"""One handwritten digit among fragments of others, gray, in noise.
+"""One handwritten digit with a fragment of another, gray, in noise.
 
 Fragments keep a network from telling digits by a single stroke: it has to see, and to put together,
 more of the image than a stem does. And nothing but strokes tells one image from another, as a

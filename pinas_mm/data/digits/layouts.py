@@ -107,7 +107,7 @@ class OnPhotographs(Layout):
 
 @dataclasses.dataclass(frozen=True)
 class AmongFragments(Layout):
-    """A gray digit among fragments of others, without a photograph."""
+    """A gray digit with a fragment of another, without a photograph."""
 
     def scenes(
         self,
