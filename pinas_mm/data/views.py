@@ -136,7 +136,8 @@ class ViewsPreprocessor(BaseDataPreprocessor):
             )
         if self.to_rgb and channels == 3:
             batch = batch.flip(1)
-        return batch.float().div_(255)
+        # Not in place: a batch of floats is the caller's own, and may be given again.
+        return batch.float() / 255
 
 
 @MODELS.register_module()

@@ -13,7 +13,7 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256, write_output
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.operations.norms import unsynchronized
+from pinas_mm.operations.norms import check_same_norm, unsynchronized
 from pinas_mm.registry import dicts, plain, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
@@ -75,14 +75,17 @@ def subnet_of(
             work dir whose last checkpoint is meant.
         arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
         space: that the supernet was trained with; None is the paper's.
-        norm_cfg: config of its norm layers; None is BN.
+        norm_cfg: config of its norm layers; None is what the checkpoint says, else BN.
 
     Raises:
-        UserError: the checkpoint cannot be read or is not of the space.
+        UserError: the checkpoint cannot be read, is not of the space, or of other norm layers.
     """
     path = find_checkpoint(checkpoint)
-    state = inner_state(state_dict(read_checkpoint(path)), PREFIX)
-    space = SearchSpace.build(space)
+    read = read_checkpoint(path)
+    state, space = inner_state(state_dict(read), PREFIX), SearchSpace.build(space)
+    theirs = unsynchronized((read.get("meta") or {}).get("norm_cfg"))
+    norm_cfg = theirs if norm_cfg is None else norm_cfg
+    check_same_norm(norm_cfg, theirs, f"checkpoint {path}")
     backbone = PiNASBackbone(arch, space, in_channels(state, space), norm_cfg=norm_cfg)
     load_subnet(backbone, state, f"checkpoint {path}")
     return backbone.eval()

@@ -76,7 +76,8 @@ class PiNASBackbone(Network):
         with_cp: bool = False,
         init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
-        known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
+        left = any(value is None for value in (arch, space, in_channels, norm_cfg))
+        known = _known(init_cfg, needed=arch is None) if left else {}
         arch, space, in_channels, norm_cfg = (
             known.get(name) if value is None else value
             for name, value in dict(

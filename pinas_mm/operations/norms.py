@@ -36,6 +36,36 @@ def unsynchronized(norm_cfg: dict[str, Any] | None) -> dict[str, Any] | None:
     return norm_cfg
 
 
+def check_same_norm(
+    ours: dict[str, Any] | None, theirs: dict[str, Any] | None, source: str
+) -> None:
+    """Checks that weights come to norm layers like those that they were trained with.
+
+    What no shape shows: the small number under the root, and the groups of GN.
+
+    Args:
+        ours: the network's ``norm_cfg``; None is BN.
+        theirs: that of the weights; None where nothing is known of it.
+        source: what the message calls them.
+
+    Raises:
+        UserError: the same weights would compute something else.
+    """
+    if not theirs:
+        return
+    usual = dict(type="BN", eps=1e-5, num_groups=None)
+    one, other = (
+        {name: (unsynchronized(norm_cfg) or {}).get(name, usual[name]) for name in usual}
+        for norm_cfg in (ours, theirs)
+    )
+    for name, value in other.items():
+        if one[name] != value:
+            raise UserError(
+                f"{source} has norm layers of {name} {value}, the network's have {one[name]}: give "
+                f"the network norm_cfg=dict({', '.join(f'{k}={v!r}' for k, v in theirs.items())})"
+            )
+
+
 def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
     """Checks a ``norm_cfg`` before a network is built by it.
 

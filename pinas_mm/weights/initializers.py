@@ -17,7 +17,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.operations.norms import unsynchronized
+from pinas_mm.operations.norms import check_same_norm, unsynchronized
 from pinas_mm.registry import WEIGHT_INITIALIZERS
 from pinas_mm.space import Arch, SearchSpace
 from pinas_mm.weights.channels import check_way, fit_channels
@@ -134,11 +134,13 @@ class Pretrained:
         checkpoint, source = read_checkpoint(path), f"checkpoint {path}"
         state = _under(state_dict(checkpoint), self.prefix, source)
         state = fit_channels(module, state, source, self.channels)
+        meta = checkpoint.get("meta") or {}
         if isinstance(module, PiNASBackbone):
-            load_backbone(module, state, source, checkpoint.get("meta"))
+            load_backbone(module, state, source, meta)
         else:
             check_fits(module, state, source)
             module.load_state_dict(state)
+        check_same_norm(module.norm_cfg, meta.get("norm_cfg"), source)
         _tell(module, f"weights from {path}")
 
 
@@ -175,8 +177,11 @@ class FromSupernet:
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
-        state = inner_state(state_dict(read_checkpoint(path)), self.prefix)
+        checkpoint = read_checkpoint(path)
+        state = inner_state(state_dict(checkpoint), self.prefix)
         state = fit_channels(module, state, f"checkpoint {path}", self.channels)
+        norm_cfg = (checkpoint.get("meta") or {}).get("norm_cfg")
+        check_same_norm(module.norm_cfg, norm_cfg, f"checkpoint {path}")
         if isinstance(module, PiNASBackbone):
             load_subnet(module, state, f"checkpoint {path}")
             _tell(module, f"architecture {module.arch} of the supernet from {path}")

@@ -140,3 +140,15 @@ def test_channels_that_the_mean_is_not_of():
     for mean, std in (((1, 2), (1, 2, 3)), ((1, 2), (1, 0))):
         with pytest.raises(UserError, match="give as many numbers of each"):
             ViewsPreprocessor(mean=mean, std=std)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_that_is_given_again_is_what_it_was(dtype, channels):
+    module = ViewsPreprocessor(mean=[127.5], std=[63.75], to_rgb=False)
+    images = (255 * torch.rand(2, channels, 8, 8)).to(dtype)
+    kept = images.clone()
+    first, second = (module(dict(inputs=images))["inputs"][0] for _ in range(2))
+    assert torch.equal(images, kept)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(first, ((images.float() / 255) - 0.5) / 0.25)

@@ -6,7 +6,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
-from pinas_mm.operations.norms import check_norm, norm_layer
+from pinas_mm.operations.norms import check_norm, check_same_norm, norm_layer
 
 TYPES = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm, "GN": nn.GroupNorm}
 
@@ -71,3 +71,30 @@ def test_a_pooled_norm_keeps_two_channels_a_group():
     # One channel of one pixel is its own mean.
     out = norm_layer(dict(type="GN", num_groups=32), 32)(torch.randn(2, 32, 1, 1))
     assert out.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (None, dict(type="BN", eps=1e-3), "eps 0.001, the network's have 1e-05"),
+        (dict(type="BN", eps=1e-3), dict(type="SyncBN"), "eps 1e-05, the network's have 0.001"),
+        (dict(type="GN", num_groups=2), dict(type="GN", num_groups=4), "num_groups 4"),
+        (dict(type="BN"), dict(type="GN", num_groups=4), "type GN, the network's have BN"),
+    ],
+)
+def test_norms_that_compute_something_else_are_told(ours, theirs, said):
+    with pytest.raises(UserError, match=said):
+        check_same_norm(ours, theirs, "the file")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (dict(type="GN", num_groups=2), None),
+        (None, dict(type="SyncBN", momentum=0.01, requires_grad=False)),
+        (dict(type="SyncBN", eps=1e-5), dict(type="BN")),
+        (dict(type="MMSyncBN", eps=1e-3), dict(type="BN", eps=1e-3)),
+    ],
+)
+def test_what_shows_in_training_only_may_differ(ours, theirs):
+    check_same_norm(ours, theirs, "the file")

@@ -251,3 +251,51 @@ def test_a_backbone_takes_a_files_channels_unless_they_are_adapted(files, space)
     init_cfg = dict(type="Pretrained", checkpoint=str(file))
     assert PiNASBackbone(init_cfg=init_cfg).in_channels == 1
     assert PiNASBackbone(init_cfg=dict(init_cfg, channels="mean")).in_channels == 3
+
+
+@pytest.fixture
+def norms(space, tmp_path):
+    """A supernet whose batch norms have an eps of their own, and its file, which says so."""
+    norm_cfg = dict(type="SyncBN", eps=1e-3, momentum=0.01)
+    supernet = PiNASSupernet(space, norm_cfg=dict(norm_cfg, type="BN")).eval()
+    torch.manual_seed(0)
+    for module in supernet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(1e-3, 1e-2)
+    meta = dict(space=space.to_dict(), in_channels=3, norm_cfg=norm_cfg)
+    state = {f"backbone.{name}": value for name, value in supernet.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / "super.pth")
+    return supernet, tmp_path / "super.pth"
+
+
+@pytest.mark.parametrize("given", [{}, dict(norm_cfg=dict(type="BN", eps=1e-3))])
+def test_norms_are_the_files_whatever_else_the_config_says(norms, space, tmp_path, given):
+    supernet, file = norms
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        wanted = supernet(images, ARCH)[-1]
+        cut = subnet_of(file, ARCH, space, **given)
+        torch.testing.assert_close(cut(images)[-1], wanted)
+        write_subnet(tmp_path / "export.pth", cut, file)
+        for kind, name in (("pinas_mm.FromSupernet", "super.pth"), ("Pretrained", "export.pth")):
+            init_cfg = dict(type=kind, checkpoint=str(tmp_path / name))
+            # Architecture and space are known without the file.
+            backbone = PiNASBackbone(ARCH, space, init_cfg=init_cfg, **given)
+            backbone.init_weights()
+            torch.testing.assert_close(backbone.eval()(images)[-1], wanted)
+
+
+def test_other_norms_than_the_files_are_refused(norms, space, tmp_path):
+    _, file = norms
+    write_subnet(tmp_path / "export.pth", subnet_of(file, ARCH, space), file)
+    words = r"norm layers of eps 0.001, the network's have 1e-05: give the network norm_cfg=dict\("
+    with pytest.raises(UserError, match=words):
+        subnet_of(file, ARCH, space, dict(type="BN"))
+    for kind, name in (("pinas_mm.FromSupernet", "super.pth"), ("Pretrained", "export.pth")):
+        init_cfg = dict(type=kind, checkpoint=str(tmp_path / name))
+        backbone = PiNASBackbone(ARCH, space, norm_cfg=dict(type="BN"), init_cfg=init_cfg)
+        with pytest.raises(UserError, match=words):
+            backbone.init_weights()
+    init_cfg = dict(type="pinas_mm.FromSupernet", checkpoint=str(file))
+    with pytest.raises(UserError, match=words):
+        PiNASSupernet(space, init_cfg=init_cfg).init_weights()
