@@ -73,7 +73,8 @@ def count_costs(
     part; its input is the tuple of the network's feature maps, on the model's device.
 
     Args:
-        network: a supernet or backbone, whose strides, dilations and input channels count; of a
+        network: a supernet or backbone, whose strides, dilations and input channels count, and of
+            which only what runs costs: no stage after the last whose feature map is returned. Of a
             space, one with the space's own and three channels. Of a model of mmpretrain, mmdet or
             mmseg with one of them as its backbone, all is counted that the model runs in
             evaluation: neck and heads, but no auxiliary head. A two-stage detector has as many
@@ -120,6 +121,10 @@ def count_costs(
         x = torch.zeros(1, twin.in_channels, *size, device="meta")
         x = add(twin.stem_modules, twin.forward_stem, x)
         for number, spec in enumerate(twin.specs):
+            if number >= twin.num_running:
+                for table in tables.values():
+                    table[number, twin.choices_at(number)] = 0
+                continue
             for choice in twin.choices_at(number):
                 # A block like another costs the same, unless a user's operation looks at where it
                 # stands; a stage's first has a transition of its own.
@@ -135,7 +140,7 @@ def count_costs(
             stage = twin.returned_after(number)
             if stage is not None:
                 maps.append(twin.forward_output(x, stage))
-        if hasattr(twin, "output"):
+        if hasattr(twin, "output") and twin.num_stages - 1 in twin.out_indices:
             x = add([twin.output], twin.output, x)
         if num_classes:
             classifier = nn.Linear(x.shape[1], num_classes, device="meta")

@@ -188,7 +188,7 @@ class Search:
         backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
         options.setdefault("in_channels", backbone.in_channels)
-        for name in ("strides", "dilations"):
+        for name in ("strides", "dilations", "out_indices", "norm_cfg"):
             options.setdefault(name, getattr(backbone, name))
         options["device"] = options.get("device", next(model.parameters()).device)
         if self._whole is not None:

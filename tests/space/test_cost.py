@@ -7,6 +7,7 @@ import pytest
 import torch
 from resnest_costs import formulas
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
@@ -58,6 +59,29 @@ def test_a_small_space_at_odd_sizes(space, seed, change):
         supernet = PiNASSupernet(space, in_channels=1)
     cost = count_costs(supernet, size).cost(arch)
     assert (cost.params, cost.macs) == counted(space, arch, size, 0, in_channels=1)
+
+
+@pytest.mark.parametrize("skeleton", ["pinas_mm.ResNeStSkeleton", "pinas_mm.MobileNetV2Skeleton"])
+@pytest.mark.parametrize("out_indices", [(0,), (0, 1), (1,), (2,)])
+def test_what_does_not_run_costs_nothing(skeleton, out_indices):
+    space = SearchSpace(
+        candidates=[(1, 1, 64), (2, 1, 64)],
+        depths=(2, 1, 2),
+        widths=(8, 16, 16),
+        strides=(1, 2, 2),
+        skeleton=dict(type=skeleton),
+    )
+    backbone = PiNASSupernet(space, out_indices=out_indices).eval()
+    table = count_costs(backbone, 32)
+    running = backbone.num_running
+    assert running == (2, 3, 5)[out_indices[-1]]
+    for name in ("params", "macs"):
+        assert (table[name].table[:running] > 0).all()
+        assert not table[name].table[running:].any()
+    for arch in ("00-0-00", "01-1-10", "11-1-11"):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            backbone(torch.zeros(1, 3, 32, 32), arch)
+        assert table.cost(arch).macs == counter.get_total_flops() // 2
 
 
 @pytest.mark.parametrize("strides", [None, (1, 2, 1, 1)])

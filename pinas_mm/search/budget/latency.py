@@ -21,6 +21,7 @@ from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.deployed import check_form, deployed
 from pinas_mm.models.following import Following, network_in
+from pinas_mm.operations.norms import unsynchronized
 from pinas_mm.search.budget.timing import noise, timed, torch_threads
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -34,6 +35,8 @@ MOST = dict(repeats=10_000, threads=1024)
 MOST_CHECKED = 1000
 # Of whole architectures, which take as long as all their parts.
 CHECK_REPEATS = 5
+# Of a setting, what the network is built by.
+NETWORK = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class LatencyTable:
             batch_size, in_channels, repeats, form, dtype; of a whole model, ``following``: which.
         fixed: seconds of the stem, of what ends the network, and of what follows it, for one batch.
         table: seconds of each candidate of each block with what stands around it, shape (blocks,
-            candidates); NaN where it may not stand.
+            candidates); 0 where the block does not run, NaN where the candidate may not stand.
         load: of the machine before it was measured, see :func:`pinas_mm.machine.load`; None where
             it is not known.
         spread: how far half of a part's repeats lie apart, as a share of their median; the median
@@ -93,8 +96,8 @@ class LatencyTable:
         """
         space = SearchSpace.build(content["setting"]["space"])
         fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
-        if table.shape != space.mask.shape or not ((table > 0) == space.mask).all() or fixed <= 0:
-            raise ValueError("not one positive number a candidate of each block")
+        if table.shape != space.mask.shape or not ((table >= 0) == space.mask).all() or fixed <= 0:
+            raise ValueError("not one number of seconds a candidate of each block")
         load, error = (
             None if content.get(name) is None else float(content[name])
             for name in ("load", "error")
@@ -112,6 +115,8 @@ def measure_latency(
     num_threads: int | None = None,
     strides: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
+    out_indices: Sequence[int] | None = None,
+    norm_cfg: dict[str, Any] | None = None,
     progress: Callable[[float], None] | None = None,
     check: int = 5,
     model: nn.Module | None = None,
@@ -138,6 +143,9 @@ def measure_latency(
         num_threads: of PyTorch on the CPU; None are those that this process computes with
             (``OMP_NUM_THREADS``), whatever its workers share them out to.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
+        out_indices: stages whose outputs are returned; blocks of those after the last take no
+            time, since they do not run. None is all, or the model's.
+        norm_cfg: config of the norm layers; None is BN, or the model's.
         progress: called with the share that is done, 0 to 1.
         check: architectures to time whole, drawn by a seed; fewer where the space is smaller.
         model: of mmpretrain, mmdet or mmseg, with a supernet of the space as its backbone; None
@@ -164,6 +172,8 @@ def measure_latency(
         num_threads,
         strides,
         dilations,
+        out_indices,
+        norm_cfg,
         check,
         model,
         form,
@@ -183,6 +193,7 @@ def measure_latency(
     steps = space.mask.sum() + (model is not None) + len(whole)
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
+    network: dict[str, Any] = {name: setting.get(name) for name in NETWORK}
     first, done = space.mask.argmax(axis=1), 0
     measured: dict[tuple[Any, ...], tuple[float, torch.Size, float]] = {}
     before = load()
@@ -193,13 +204,16 @@ def measure_latency(
     ):
         for choice in range(space.num_candidates):
             arch = np.where(space.mask[:, choice], choice, first)
-            backbone = PiNASBackbone(arch, space, in_channels, strides, dilations)
-            backbone.eval().to(device)
+            backbone = PiNASBackbone(arch, space, **network).eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
                 fixed, stem_shape, _ = part(backbone.stem_modules, noise(shape, device))
             shape = stem_shape
             for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
+                if number >= backbone.num_running:
+                    if here == choice:
+                        table[number, choice], done = 0, done + 1
+                    continue
                 # Where a block stands matters only by its input; a transition is a stage's own.
                 apart = space.skeleton.transitions and spec.first
                 place = spec if apart else dataclasses.replace(spec, stage=0, index=0)
@@ -210,7 +224,8 @@ def measure_latency(
                 if here == choice:
                     table[number, choice], done = seconds, done + 1
                 told(done / steps)
-            if choice == 0 and hasattr(backbone, "output"):
+            ends = backbone.num_stages - 1 in backbone.out_indices
+            if choice == 0 and ends and hasattr(backbone, "output"):
                 fixed += part([backbone.output], noise(shape, device))[0]
         images, following = _images(image, setting).to(device), None
         if model is not None:
@@ -236,14 +251,12 @@ def _alone(
     arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
 ) -> PiNASBackbone:
     """An architecture's own network, with the model's weights where there is one."""
-    options: dict[str, Any] = {
-        name: setting.get(name) for name in ("in_channels", "strides", "dilations")
-    }
+    options: dict[str, Any] = {name: setting.get(name) for name in NETWORK}
     if model is None:
-        return PiNASBackbone(arch, space, out_indices=(len(space.depths) - 1,), **options).eval()
+        last = (options.pop("out_indices") or [len(space.depths) - 1])[-1:]
+        return PiNASBackbone(arch, space, out_indices=last, **options).eval()
     supernet = network_in(model)
-    options |= dict(out_indices=supernet.out_indices, norm_cfg=supernet.norm_cfg)
-    backbone = PiNASBackbone(arch, space, **options)
+    backbone = PiNASBackbone(arch, space, **options | dict(out_indices=supernet.out_indices))
     backbone.load_state_dict(subnet_state(supernet.state_dict(), space.arch(arch), space))
     return backbone.eval()
 
@@ -270,6 +283,8 @@ def setting_of(
     num_threads: int | None,
     strides: Sequence[int] | None,
     dilations: Sequence[int] | None,
+    out_indices: Sequence[int] | None,
+    norm_cfg: dict[str, Any] | None,
     check: int,
     model: nn.Module | None,
     form: str,
@@ -300,8 +315,17 @@ def setting_of(
     check_form(form, dtype, device)
     # As JSON has it: lists, no tuples.
     plain = json.loads(json.dumps(space.to_dict()))
-    other = dict(strides=strides, dilations=dilations)
+    if model is not None:
+        supernet = network_in(model)
+        out_indices, norm_cfg = supernet.out_indices, supernet.norm_cfg
+    # Only what is not as usual, so that tables of earlier versions are as good.
+    if out_indices is not None and max(out_indices) == len(space.depths) - 1:
+        out_indices = None
+    other = dict(strides=strides, dilations=dilations, out_indices=out_indices)
     numbers |= {name: list(value) for name, value in other.items() if value is not None}
+    norm_cfg = unsynchronized(norm_cfg)
+    if norm_cfg not in (None, dict(type="BN")):
+        numbers["norm_cfg"] = json.loads(json.dumps(norm_cfg))
     if model is not None:
         # How much a detector finds, and has to sort out, is up to weights and thresholds.
         config = json.loads(json.dumps(getattr(model, "test_cfg", None), default=str))

@@ -339,6 +339,62 @@ def test_a_models_table_is_its_own(space, tmp_path):
     assert not measured
 
 
+def test_what_does_not_run_takes_no_time(deep, tmp_path):
+    path, options = tmp_path / "latency.json", QUICK | dict(out_indices=(0,), check=1)
+    with blocks_run() as measured:
+        table = cached_latency(path, deep, **options)
+    assert {spec.split("(")[0] for spec, _ in measured.values()} == {"SplitAttentionBlock"}
+    assert (table.table[:4] > 0).all()
+    assert (table.table[4:] == 0).all()
+    assert table.setting["out_indices"] == [0]
+    with blocks_run() as measured:
+        assert cached_latency(path, deep, **options).to_dict() == table.to_dict()
+        # Whether other stages are returned as well makes no difference to what runs.
+        cached_latency(path, deep, **QUICK)
+        cached_latency(path, deep, **QUICK | dict(out_indices=(0, 1)))
+    assert len(json.loads(path.read_text())) == 2
+
+
+@contextmanager
+def norms_run():
+    """Collects the types of the norms that run here."""
+    found = set()
+
+    def hook(module, inputs, output):
+        if "Norm" in type(module).__name__:
+            found.add(type(module).__name__)
+
+    handle = register_module_forward_hook(hook)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def test_norms_are_the_models_own(space, tmp_path):
+    config = detector(space)
+    config.backbone.update(out_indices=(0,), norm_cfg=dict(type="GN", num_groups=2))
+    config.neck.update(in_channels=[space.out_channels[0]])
+    config.neck.num_outs = len(config.bbox_head.strides)
+    model = single_path(config, torch.float32).model
+    path = tmp_path / "latency.json"
+    own = dict(norm_cfg=dict(type="GN", num_groups=2), out_indices=(0,))
+    with norms_run() as norms:
+        cached_latency(path, space, **QUICK, **own)
+        table = cached_latency(path, space, **QUICK, model=model)
+    assert norms == {"GroupNorm"}
+    # A model says itself what it is built of, as often as it is asked.
+    assert {name: table.setting[name] for name in own} == json.loads(json.dumps(own))
+    with norms_run() as norms:
+        cached_latency(path, space, **QUICK, model=model)
+        cached_latency(path, space, **QUICK, **own)
+    assert not norms
+    with norms_run() as norms:
+        cached_latency(path, space, **QUICK, norm_cfg=dict(type="SyncBN"))
+        cached_latency(path, space, **QUICK)
+    assert norms == {"BatchNorm2d"}
+
+
 def test_how_far_the_sums_are_off_is_measured_and_said(deep, tmp_path, printed):
     path = tmp_path / "latency.json"
     for _ in range(2):
