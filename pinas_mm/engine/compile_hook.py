@@ -53,6 +53,8 @@ class CompileBlocksHook(Hook):
         allow_recompiles(KINDS)
         # One that cannot be compiled runs as it is.
         torch._dynamo.config.suppress_errors = True
+        # Who hooks a module, as NASWOT's score, is to be called: not to ask is PyTorch's default.
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         candidates = [
             candidate
             for block in model.modules()

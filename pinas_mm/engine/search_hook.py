@@ -69,7 +69,8 @@ class ArchSearchHook(Hook):
         self.settings.check(model)
         build_sampler(self.settings.sampler, model.backbone.space)
         self.settings.check_data()
-        if self._done(runner):
+        # In the middle of an epoch the weights are of none.
+        if self._done(runner) and not (self._epochs and _within_epoch(runner)):
             self._search_if_due(runner, self._done(runner))
 
     def after_train_iter(
@@ -126,3 +127,9 @@ class ArchSearchHook(Hook):
         else:
             search.run()
         barrier()
+
+
+def _within_epoch(runner: Runner) -> bool:
+    """Whether a resumed run goes on with what is left of an epoch."""
+    loader = getattr(runner.train_loop, "dataloader", None)
+    return bool(getattr(getattr(loader, "batch_sampler", None), "skipped", 0))

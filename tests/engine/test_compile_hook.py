@@ -1,6 +1,7 @@
 """Candidates compiled one by one compute what they did, under the same names."""
 
 import copy
+import functools
 import logging
 from types import SimpleNamespace
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 from single_paths import gradients, image_classifier, labelled, single_path
 
+from pinas_mm.analysis.zero_cost import naswot
 from pinas_mm.engine import CompileBlocksHook
+from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.search.evaluation.scores.zero_cost import path_part
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.nn.Module, "compile"), reason="modules compile in place since PyTorch 2.2"
@@ -37,6 +41,23 @@ def test_a_step_is_that_of_uncompiled_blocks(space, at_iteration, caplog):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
+def test_hooks_of_compiled_blocks_are_called(space):
+    model = single_path(image_classifier(space))
+    network, images = model.backbone, torch.rand(4, 3, 32, 32).double()
+    archs = [space.arch(arch) for arch in ("00-0", "13-2", "32-1")]
+
+    def scores():
+        return [naswot(path_part(network, arch), images) for arch in archs]
+
+    expected = scores()
+    assert len({round(score, 6) for score in expected}) == len(archs)
+    CompileBlocksHook(backend="eager").before_train(run(model))
+    # Compiled here, where nothing is hooked.
+    for arch in archs:
+        Statistics(network, functools.partial(network, arch=arch), [images])
+    assert scores() == expected
+
+
 def test_a_run_goes_on_where_nothing_compiles(space, at_iteration, caplog):
     at_iteration(0, 0)
     model, batch = single_path(image_classifier(space)), labelled(4)
@@ -52,3 +73,4 @@ def as_it_was():
     yield
     torch._dynamo.reset()
     torch._dynamo.config.suppress_errors = False
+    torch._dynamo.config.skip_nnmodule_hook_guards = True

@@ -124,6 +124,16 @@ def test_broken_off_search_is_finished_on_resuming(
         assert trials(folder / "search" / f"{unit}_{done}") == 4
 
 
+def test_in_the_middle_of_an_epoch_nothing_is_searched_on_resuming(run, tmp_path):
+    options = {"default_hooks.checkpoint": dict(by_epoch=False, interval=2)}
+    work_dir, _ = run("broken", None, **options)
+    hook = ArchSearchHook(search_dict(), interval=1)
+    # Two batches of the second epoch are done, and the weights are no longer the first one's.
+    checkpoint = work_dir / "iter_6.pth"
+    run("broken", hook, resume=True, load_from=str(checkpoint), **options)
+    assert [folder.name for folder in (work_dir / "search").iterdir()] == ["epoch_2"]
+
+
 def test_weights_of_another_training_are_another_search(run, tmp_path):
     url = f"sqlite:///{tmp_path / 'all.db'}"
     for seed in (0, 1):

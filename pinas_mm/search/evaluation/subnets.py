@@ -99,6 +99,8 @@ class Subnets:
         self._all_norms = list(dict.fromkeys([*norms, *self._following]))
         self._statistics: dict[object, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self._runs: dict[int, Counter[_BatchNorm]] = defaultdict(Counter)
+        # Places each of whose norms runs once a batch, as nearly all do; unknown until one ran.
+        self._once: dict[tuple[int, int | None], bool] = {}
         self._batches, self._recalibrate = 0, recalibrate
 
     @property
@@ -122,9 +124,16 @@ class Subnets:
 
         def run(node: Node, x: Maps, again: bool) -> Maps:
             # Counted in its first run only.
-            for norm in self._attach(node):
+            norms, place = self._attach(node), (node.depth, node.choice)
+            for norm in norms:
                 norm.momentum = 0.0 if again else factor
-            return self._run(node, x)
+            if again or self._once.get(place):
+                return self._run(node, x)
+            runs = self._runs[node.number]
+            with self._counted(norms, runs):
+                out = self._run(node, x)
+            self._once.setdefault(place, max(runs.values(), default=0) <= 1)
+            return out
 
         def ended(archs: list[int], maps: Maps) -> None:
             if not self._following:
@@ -133,7 +142,9 @@ class Subnets:
                 # Should the supernet be run once more, the images are no others.
                 for norm in self._norms[node.depth, node.choice]:
                     norm.momentum = 0.0
-            with self._counted(archs[0]), self._backbone.on(self._archs[archs[0]]):
+            following = self._attach_following(archs[0])
+            runs = self._runs[self._paths[archs[0]][-1].number]
+            with self._counted(following, runs), self._backbone.on(self._archs[archs[0]]):
                 end(archs, maps[:-1])
 
         self._train(True)
@@ -213,17 +224,14 @@ class Subnets:
         return norms
 
     @contextlib.contextmanager
-    def _counted(self, arch: int) -> Iterator[None]:
-        """Those of what follows a subnet are in place here, and each call of a batch norm weighs
-        equally, as a head's has one for each level.
-        """
-        runs = self._runs[self._paths[arch][-1].number]
+    def _counted(self, norms: list[_BatchNorm], runs: Counter[_BatchNorm]) -> Iterator[None]:
+        """Each call of a batch norm weighs equally here, as a head's has one for each level."""
 
         def count(norm: _BatchNorm, _: object) -> None:
             runs[norm] += 1
             norm.momentum = 1 / runs[norm]
 
-        hooks = [norm.register_forward_pre_hook(count) for norm in self._attach_following(arch)]
+        hooks = [norm.register_forward_pre_hook(count) for norm in norms]
         try:
             yield
         finally:
