@@ -124,8 +124,16 @@ class PathDataParallel(nn.Module):
                 "would not get it: step_paths() must give all paths, or take model_wrapper_cfg="
                 "dict(type='pinas_mm.CPUDistributedDataParallel', find_unused_parameters=True)"
             )
-        if self._pass.exchange is not None:
-            self._pass.exchange.arrived(parameter)
+        exchange = self._pass.exchange
+        if exchange is None:
+            return
+        if exchange.has_sent(parameter):
+            raise RuntimeError(
+                f"{name} has another gradient after its own was sent, as where two paths run a "
+                "block that recomputes its activations by reentrant checkpointing: take "
+                "torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"
+            )
+        exchange.arrived(parameter)
 
 
 class BackwardPass:
@@ -187,6 +195,10 @@ class Exchange:
         while self._sent < len(self.buckets) and not self.buckets[self._sent].coming:
             self._send()
 
+    def has_sent(self, parameter: nn.Parameter) -> bool:
+        """Whether the parameter's gradient is under way, so that nothing can be added to it."""
+        return self.bucket_of[parameter].sent
+
     def finish(self) -> None:
         """Sends what is left, waits, and puts the means in place of the gradients."""
         while self._sent < len(self.buckets):
@@ -216,10 +228,12 @@ class Bucket:
 
     Attributes:
         coming: parameters whose gradients the backward pass has not given yet.
-        work: of the exchange that is under way.
+        sent: whether the exchange is under way, or done.
+        work: of that.
     """
 
     work: distributed.Work
+    sent = False
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self.coming: set[nn.Parameter] = set()
@@ -245,7 +259,7 @@ class Bucket:
         flat = torch.cat([part.reshape(-1) for part in parts])
         # Before the sum, as PyTorch does, so that half precision does not overflow.
         self._sum = flat.mul_(1 / distributed.get_world_size())
-        self.work = distributed.all_reduce(self._sum, async_op=True)
+        self.work, self.sent = distributed.all_reduce(self._sum, async_op=True), True
 
     @torch.no_grad()
     def put(self, used: set[nn.Parameter]) -> None:

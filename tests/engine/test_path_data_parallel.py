@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from single_paths import image_classifier, labelled, single_path
 from torch import distributed, multiprocessing
+from torch.utils.checkpoint import checkpoint
 
 from pinas_mm.algorithms import SinglePath
 from pinas_mm.engine import PathDataParallel
@@ -86,6 +87,19 @@ class Sideways(SinglePath):
         return super().path_loss(batch, self.backbone.space.arch(other), step)
 
 
+class Recomputed(SinglePath):
+    """Recomputes activations twice in ways that give one weight several gradients."""
+
+    def path_loss(self, batch, arch, step):
+        losses = super().path_loss(batch, arch, step)
+        weight = next(self.backbone.parameters())
+        for factor in (1.0, 2.0):
+            start = torch.full_like(weight, factor).requires_grad_()
+            product = checkpoint(lambda x: (x * weight).sum(), start, use_reentrant=True)
+            losses["loss"] = losses["loss"] + product
+        return losses
+
+
 def in_rank_order(bucket):
     """The sum over processes from the first to the last: gloo's own order depends on where in a
     bucket a number stands, and so does the last bit where there are three.
@@ -157,16 +171,16 @@ def trained(space, name, ours, rank, world):
     return {n: p.detach().clone() for n, p in model.named_parameters()}, have, sum(sent)
 
 
-def refusal(space):
-    """What is said of a gradient that no process expects."""
+def refusal(space, algorithm):
+    """What is said of a gradient that no process expects, or that comes when others are sent."""
     torch.manual_seed(0)
-    model = Sideways(image_classifier(space, norm_cfg=dict(type="GN", num_groups=2))).double()
+    model = algorithm(image_classifier(space, norm_cfg=dict(type="GN", num_groups=2))).double()
     hub = MessageHub.get_instance("refusal")
     hub.update_info("seed", SEED)
     hub.update_info("iter", 0)
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.05))
     try:
-        PathDataParallel(model).train().train_step(labelled(2), optimizer)
+        PathDataParallel(model, bucket_mb=BUCKET_MB).train().train_step(labelled(2), optimizer)
     except RuntimeError as error:
         return str(error)
 
@@ -184,7 +198,8 @@ def worker(rank, folder, space):
             for name in names
         }
         if world == 2:
-            record["refusal"] = refusal(space)
+            record["refusal"] = refusal(space, Sideways)
+            record["second"] = refusal(space, Recomputed)
         torch.save(record, f"{folder}/rank{rank}of{world}.pth")
         distributed.barrier()
         distributed.destroy_process_group()
@@ -238,6 +253,12 @@ def test_a_gradient_beside_the_paths_is_refused(ranks):
     for record in ranks[2]:
         assert "has a gradient, but no path of this step runs it" in record["refusal"]
         assert "step_paths() must give all paths" in record["refusal"]
+
+
+def test_a_gradient_that_would_be_lost_is_refused(ranks):
+    for record in ranks[2]:
+        assert "has another gradient after its own was sent" in record["second"]
+        assert "use_reentrant=False" in record["second"]
 
 
 def test_options_that_it_cannot_keep_are_refused():
