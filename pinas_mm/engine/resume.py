@@ -113,8 +113,9 @@ class ResumeHook(Hook):
     The model does not ask for files it was once initialized from. Schedules and the optimizer's
     settings are the config's (:class:`~pinas_mm.engine.resumed_settings.ResumedSettings`), momenta
     and counters the checkpoint's. An epoch that was broken off goes on with the batches that were
-    left, numbered as they were. What cannot be the same is said: other batches, and random numbers
-    drawn from the state of a process, which a checkpoint does not hold.
+    left, numbered as they were. What cannot be the same is said: other batches, gradients of an
+    accumulation that was broken off, and random numbers drawn from the state of a process, which a
+    checkpoint does not hold.
     """
 
     priority = "LOWEST"
@@ -151,6 +152,7 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Brings schedules and data to where the run was broken off."""
         self.settings.replay(runner)
+        _say_lost_gradients(runner)
         loop: Any = runner.train_loop
         batches = loop.dataloader.batch_sampler
         if not isinstance(batches, RemainingBatches):
@@ -189,6 +191,20 @@ class ResumeHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """The next epoch is a whole one."""
         vars(runner.train_loop).pop("run_iter", None)
+
+
+def _say_lost_gradients(runner: Runner) -> None:
+    """A checkpoint holds no gradients: those of an accumulation that was broken off are lost."""
+    wrapper: Any = runner.optim_wrapper
+    wrappers = [one for _, one in wrapper.items()] if hasattr(wrapper, "items") else [wrapper]
+    counts = {int(getattr(one, "_accumulative_counts", 1)) for one in wrappers}
+    for count in sorted(counts):
+        if lost := runner.iter % count:
+            runner.logger.info(
+                f"resumed at iteration {runner.iter + 1}, within an accumulation of {count} "
+                f"batches: the gradients of the first {lost} are lost, and the next step is of "
+                f"{count - lost}; let checkpoints be written every multiple of {count} iterations"
+            )
 
 
 def drop_files(module: Any) -> None:

@@ -204,6 +204,24 @@ def test_an_optimizer_of_another_kind_is_refused(trained, tmp_path):
         trained("small_classifier.py", {**EPOCHS, **other}, tmp_path / "work" / "iter_3.pth")
 
 
+@pytest.mark.parametrize(("place", "lost"), [(4, 1), (6, 0), (8, 2)])
+def test_gradients_that_a_checkpoint_does_not_hold_are_said(trained, tmp_path, place, lost):
+    options = {
+        **INFINITE,
+        "default_hooks.checkpoint.interval": 2,
+        "optim_wrapper.accumulative_counts": 3,
+    }
+    unbroken, _ = trained("small_classifier.py", options)
+    file = tmp_path / "work" / f"iter_{place}.pth"
+    rows, said = trained("small_classifier.py", options, file)
+    assert (rows == unbroken[place:]) == (not lost)
+    words = [line for line in said if "within an accumulation of 3 batches" in line]
+    assert len(words) == bool(lost)
+    for line in words:
+        assert f"resumed at iteration {place + 1}" in line
+        assert f"the first {lost} are lost, and the next step is of {3 - lost};" in line
+
+
 def test_what_cannot_be_the_same_is_said(trained, tmp_path):
     trained("small_classifier.py", EPOCHS)
     flip = [
