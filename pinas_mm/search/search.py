@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from mmengine.dist import is_main_process
+from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
@@ -19,7 +20,7 @@ from pinas_mm.models.following import network_in
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
-from pinas_mm.search.evaluation.images import Batches, load_batches
+from pinas_mm.search.evaluation.images import Batches, load_batches, shuffles
 from pinas_mm.search.record.record import Record
 from pinas_mm.search.report.report import write_report
 from pinas_mm.search.report.shown import ShownFindings
@@ -229,6 +230,7 @@ class Search:
         return dict(
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),
+            model=_of_model(model),
             objectives=[str(objective) for objective in self.objectives],
             score=settings.score_config,
             images=settings.images,
@@ -244,19 +246,50 @@ class Search:
 
 def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
     """What decides which images a loader gives, wherever their folder lies on this machine."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(inner) for key, inner in value.items() if key != "data_root"}
-        if isinstance(value, (list, tuple)):
-            return [plain(inner) for inner in value]
-        if isinstance(value, (str, int, float, bool, type(None))):
-            return value
-        if hasattr(value, "__qualname__"):
-            # A class or a function, as new configs have them for types.
-            return f"{value.__module__}.{value.__qualname__}"
-        # Where an object lies in memory is another place in each process.
-        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
     names = ("dataset", "batch_size", "collate_fn")
-    return {name: plain(dataloader[name]) for name in names if name in dataloader}
+    found = {name: _plain(dataloader[name]) for name in names if name in dataloader}
+    # Of a score without calibration there is none.
+    return found and found | dict(shuffle=shuffles(dataloader.get("sampler") or {}))
+
+
+def _of_model(model: Any) -> dict[str, Any]:
+    """What decides a model's predictions and is not among its weights."""
+    names = ("strides", "dilations", "out_indices", "norm_cfg")
+    parts = model.data_preprocessor.named_modules()
+    return dict(
+        network={name: _plain(getattr(model.backbone, name)) for name in names},
+        preprocessor={name or "itself": _said_by(part) for name, part in parts},
+        test_cfg=_plain(getattr(getattr(model, "model", model), "test_cfg", None)),
+    )
+
+
+# Of mmengine's preprocessors, whose other private attributes say nothing of images.
+_OF_IMAGES = ("_channel_conversion", "_enable_normalize")
+
+
+def _said_by(part: nn.Module) -> dict[str, Any]:
+    """A module's plain attributes, and the buffers that are in no checkpoint."""
+    attributes = {
+        name: value
+        for name, value in vars(part).items()
+        if (not name.startswith("_") or name in _OF_IMAGES) and name != "training"
+    }
+    unsaved = {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
+    return {name: _plain(value) for name, value in sorted((attributes | unsaved).items())}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can have it, the same in all processes and on all machines."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items() if key != "data_root"}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if hasattr(value, "__qualname__"):
+        # A class or a function, as new configs have them for types.
+        return f"{value.__module__}.{value.__qualname__}"
+    # Where an object lies in memory is another place in each process.
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

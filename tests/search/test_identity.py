@@ -1,11 +1,17 @@
-"""What a record keeps of the images: the same in every process and on every machine."""
+"""What a record keeps of images and model: the same in every process and on every machine."""
 
 import functools
 import json
 
 import pytest
+import torch
+from conftest import pinas_model
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from single_paths import single_path
+from whole_models import detector
 
-from pinas_mm.search.search import _of_images
+from pinas_mm.search.search import _of_images, _of_model
 
 
 class Plain:
@@ -30,5 +36,49 @@ def collate(batch):
 def test_nothing_of_this_process_or_machine_is_kept(value, kept):
     loader = dict(dataset=dict(x=value), batch_size=2, num_workers=3)
     found = _of_images(loader)
-    assert found == dict(dataset=dict(x=kept), batch_size=2)
+    assert found == dict(dataset=dict(x=kept), batch_size=2, shuffle=False)
     assert json.loads(json.dumps(found)) == found
+
+
+def test_which_images_are_drawn_is_kept():
+    loader = dict(dataset=dict(x=1), batch_size=2)
+    drawn, first = (
+        _of_images({**loader, "sampler": dict(type="DefaultSampler", shuffle=shuffle)})
+        for shuffle in (True, False)
+    )
+    assert (drawn["shuffle"], first["shuffle"]) == (True, False)
+    # As mmengine's does that is not told.
+    assert _of_images({**loader, "sampler": dict(type="DefaultSampler")}) == drawn
+    assert _of_images({}) == {}
+
+
+def test_of_a_pretraining_model_what_no_weight_says_is_kept():
+    said = _of_model(pinas_model())
+    assert json.loads(json.dumps(said)) == json.loads(json.dumps(_of_model(pinas_model())))
+    for change in (
+        {"data_preprocessor.mean": [1.0, 2.0, 3.0]},
+        {"data_preprocessor.to_rgb": False},
+        {"data_preprocessor.augment.scale": (0.5, 1.0)},
+        {"backbone.norm_cfg": dict(type="BN", eps=1e-3)},
+        {"backbone.dilations": (1, 2)},
+    ):
+        assert _of_model(pinas_model(**change)) != said, change
+
+
+def test_of_a_detector_what_no_weight_says_is_kept(space):
+    def said(**changes):
+        init_default_scope("mmpretrain")
+        config = Config(dict(model=detector(space)))
+        config.merge_from_dict({f"model.{name}": value for name, value in changes.items()})
+        return _of_model(single_path(config.model, torch.float32))
+
+    usual = said()
+    assert json.loads(json.dumps(usual)) == json.loads(json.dumps(said()))
+    for change in (
+        {"data_preprocessor.mean": [1.0] * 3},
+        {"data_preprocessor.bgr_to_rgb": True},
+        {"data_preprocessor.pad_size_divisor": 32},
+        {"test_cfg.score_thr": 0.5},
+        {"backbone.dilations": (1, 2)},
+    ):
+        assert said(**change) != usual, change

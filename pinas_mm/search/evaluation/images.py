@@ -110,7 +110,7 @@ def load_batches(
     number, size = min(len(dataset), images or len(dataset)), config.get("batch_size", 1)
     if full and number > size:
         number -= number % size
-    choice = dict(type="pinas_mm.FixedSampler", images=number, shuffle=_shuffles(sampler))
+    choice = dict(type="pinas_mm.FixedSampler", images=number, shuffle=shuffles(sampler))
     config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
 
     def read() -> Iterator[dict[str, Any]]:
@@ -132,7 +132,7 @@ def load_batches(
     return Batches(read, sizes, dataset.metainfo)
 
 
-def _shuffles(sampler: Mapping[str, Any]) -> bool:
+def shuffles(sampler: Mapping[str, Any]) -> bool:
     """Whether a sampler's config shuffles: mmengine's do unless they are told not to."""
     if "shuffle" in sampler or "type" not in sampler:
         return bool(sampler.get("shuffle", False))
