@@ -61,7 +61,9 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
         # Of few pixels it would be seen as a product.
         layer.__class__ = nn.Conv2d
     with _Uses() as uses:
-        folded(images)
+        returned = folded(images)
+    # Who gets it reads it as well.
+    uses.read((returned,))
     for layer in pointwise:
         layer.__class__ = PointwiseConv
     convs = {id(conv.weight): conv for conv in _layers(folded, nn.Conv2d, CONVOLUTIONS)}
@@ -119,15 +121,19 @@ class _Uses(TorchDispatchMode):
         """The arguments of each operator that read the tensor."""
         return self._readers[id(tensor)]
 
+    def read(self, args: Sequence[Any], kwargs: Any = None) -> None:
+        """Notes that something reads all tensors among the arguments."""
+        leaves = tree_flatten((args, kwargs))[0]
+        for leaf in {id(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)}:
+            self._readers[leaf].append(args)
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         # An identity is a tensor's only as long as that lives.
         self._kept += [args, kwargs, out]
-        leaves = tree_flatten((args, kwargs))[0]
-        for leaf in {id(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)}:
-            self._readers[leaf].append(args)
+        self.read(args, kwargs)
         if func is torch.ops.aten.convolution.default:
             self.makers[id(out)] = args
         return out

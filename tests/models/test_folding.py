@@ -99,6 +99,9 @@ class Twice(nn.Module):
             return self.norm(self.conv(x).mul_(-1))
         if self.kind == "norm first":
             return self.conv(self.norm(x))
+        if self.kind == "returned":
+            x = self.conv(x)
+            return self.norm(x), x
         if self.kind == "own convolution":
             return self.norm(self.standardized(x))
         return self.untracked(self.conv(x))
@@ -117,6 +120,7 @@ KINDS = (
     "after an activation",
     "in place between",
     "norm first",
+    "returned",
     "own convolution",
     "untracked",
 )
