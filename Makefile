@@ -5,7 +5,8 @@ VENV ?= .venv$(patsubst %,-%,$(filter-out default,$(STACK)))
 PYTHON ?= python3
 DOCS ?= $(VENV)-docs
 SEED ?= 0
-OTHER = $(if $(filter-out 0,$(SEED)),-seed$(SEED))
+SPACE = $(subst ,, )
+OTHER = $(if $(filter-out 0,$(SEED)),-seed$(subst $(SPACE),-,$(strip $(SEED))))
 RUN = $(VENV)/bin/python
 
 # Worksteal: a process that has none left takes tests of another's.

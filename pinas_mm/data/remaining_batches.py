@@ -30,6 +30,7 @@ class RemainingBatches(Sampler[list[int]]):
 
     Attributes:
         skipped: batches that are left out.
+        within: whether the run was broken off within an epoch; of no meaning without epochs.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class RemainingBatches(Sampler[list[int]]):
             self.batches = LIBRARIES.build(
                 batch_sampler, default_args=dict(sampler=sampler, batch_size=batch_size)
             )
-        self.skipped = iteration
+        self.skipped, self.within = iteration, False
         if epoch is not None:
             now = len(self.batches)
             begun = iteration - epoch * now
             self.skipped = begun if length in (None, now) and 0 <= begun <= now else 0
+            self.within = iteration != epoch * (length or now)
         self._endless, self._left = epoch is None, self.skipped
 
     def __iter__(self) -> Iterator[list[int]]:

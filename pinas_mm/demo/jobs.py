@@ -58,7 +58,7 @@ def finished(results: Path, seeds: Sequence[int], console: Console) -> dict[str,
         return None
     found: dict[str, Any] = json.loads(results.read_text())
     before = [int(seed) for seed in found.get("seeds", seeds)]
-    if before != list(seeds):
+    if sorted(before) != sorted(seeds):
         was, wanted = (" ".join(map(str, some)) for some in (before, seeds))
         raise UserError(
             f"{results.parent} has a finished demo of seed {was}: for seed {wanted} give another "

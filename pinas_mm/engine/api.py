@@ -27,6 +27,8 @@ from pinas_mm.export import (
 )
 from pinas_mm.export.subnet import network_config
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.network import Network
+from pinas_mm.operations.norms import check_same_norm
 from pinas_mm.registry import MODELS
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
 
@@ -88,8 +90,11 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
     model = MODELS.build(settings)
     if not torch.cuda.is_available():
         model = revert_sync_batchnorm(model)
-    state = state_dict(read_checkpoint(path))
-    check_fits(model, state, f"checkpoint {path}")
+    content = read_checkpoint(path)
+    state, source = state_dict(content), f"checkpoint {path}"
+    check_fits(model, state, source)
+    if isinstance(network := getattr(model, "backbone", None), Network):
+        check_same_norm(network, (content.get("meta") or {}).get("norm_cfg"), source)
     model.load_state_dict(state)
     return _with_config(model.to(get_device()).eval(), cfg, path)
 

@@ -21,6 +21,7 @@ from pinas_mm.files import write_atomically
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.operations.norms import check_same_norm
 from pinas_mm.registry import HOOKS, dicts, plain
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.channels import fit_channels
@@ -144,6 +145,9 @@ class SafeCheckpointHook(Hook):
             fit_channels(backbone, inner, "the checkpoint")
             if isinstance(backbone, PiNASBackbone):
                 load_backbone(backbone, inner, "the checkpoint")
+            meta = checkpoint.get("meta")
+            norm_cfg = meta.get("norm_cfg") if isinstance(meta, dict) else None
+            check_same_norm(backbone, norm_cfg, "the checkpoint")
         # A fine-tuning may leave heads out; mmengine's log says which.
         tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         if isinstance(backbone, PiNASSupernet) or not tunes:
@@ -156,6 +160,11 @@ class SafeCheckpointHook(Hook):
             if isinstance(kept, dict):
                 history, count = kept["history"].tolist(), kept["count"].tolist()
                 scalars[name] = HistoryBuffer(history, count, kept["max_length"])
+
+
+def within_epoch(loop: Any) -> bool:
+    """Whether a loop goes on from a checkpoint that was written within an epoch."""
+    return getattr(loop.dataloader.batch_sampler, "within", False)
 
 
 @HOOKS.register_module()
@@ -176,8 +185,7 @@ class LastValidationHook(Hook):
             return
         if isinstance(loop, EpochBasedTrainLoop):
             # Of an epoch that was broken off, or whose end is yet to come, it comes with the end.
-            within = getattr(loop.dataloader.batch_sampler, "skipped", 0)
-            done, last = 0 if within else loop.epoch, loop.max_epochs
+            done, last = 0 if within_epoch(loop) else loop.epoch, loop.max_epochs
         else:
             done, last = loop.iter, loop.max_iters
         begun = done >= getattr(loop, "val_begin", 1)

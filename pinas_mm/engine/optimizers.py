@@ -24,7 +24,7 @@ class _InMemoryOrder(torch.optim.Optimizer):
         super().load_state_dict(state_dict)
         for parameter, state in self.state.items():
             for name, value in state.items():
-                if torch.is_tensor(value) and value.shape == parameter.shape:
+                if name != "step" and torch.is_tensor(value) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def _init_group(
@@ -43,8 +43,7 @@ class _InMemoryOrder(torch.optim.Optimizer):
 @OPTIMIZERS.register_module()
 class SGD(_InMemoryOrder, torch.optim.SGD):
     """PyTorch's, whose ``fused=True`` wants momentum for all parameters with a gradient or for
-    none: of a supernet some meet their first gradient when others have momentum already. On a CPU
-    it also wants one layout in memory for a parameter and its gradient, without checking.
+    none: of a supernet some meet their first gradient when others have momentum already.
 
     Args:
         params, **options: PyTorch's. Where it cannot fuse, as before 2.4 on CPUs, ``fused=True``
@@ -87,8 +86,7 @@ class SGD(_InMemoryOrder, torch.optim.SGD):
 
 @OPTIMIZERS.register_module()
 class AdamW(_InMemoryOrder, torch.optim.AdamW):
-    """PyTorch's, whose ``fused=True`` is left out where it cannot, as before 2.4 on CPUs, and
-    takes a gradient of any layout there.
+    """PyTorch's, whose ``fused=True`` is left out where it cannot, as before 2.4 on CPUs.
 
     Args:
         params, **options: PyTorch's.
@@ -103,8 +101,10 @@ def _in_memory_order(parameter: torch.Tensor, gradient: torch.Tensor) -> torch.T
     """A gradient, its axes in the order in which the parameter's lie in memory: contiguous, and
     not copied where both lie alike.
     """
-    if parameter.device.type != "cpu":
+    if parameter.device.type != "cpu" or gradient.is_sparse:
         return gradient
+    if parameter.is_contiguous():
+        return gradient.contiguous()
     axes = sorted(range(parameter.ndim), key=parameter.stride, reverse=True)
     return gradient.permute(axes).contiguous()
 

@@ -129,9 +129,9 @@ class PathDataParallel(nn.Module):
             return
         if exchange.has_sent(parameter):
             raise RuntimeError(
-                f"{name} has another gradient after its own was sent, as where two paths run a "
-                "block that recomputes its activations by reentrant checkpointing: take "
-                "torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"
+                f"{name} has another gradient after its own was sent, as in a second backward pass "
+                "of one forward pass, or where two paths run a block that recomputes its "
+                "activations: there take checkpoint(..., use_reentrant=False)"
             )
         exchange.arrived(parameter)
 

@@ -32,8 +32,8 @@ def prepare(cfg: Config, checkpoint: Mapping[str, Any], trains: bool) -> None:
     """Gives a config what its checkpoint says, before anything is built from it.
 
     A resumed run has its own seed, which mmengine would take after the loaders had theirs. What is
-    resumed or tested does not need the file that its network was once initialized from: what the
-    config leaves to that, the checkpoint says.
+    resumed or tested does not need the file that its network was once initialized from: where the
+    config leaves architecture or space to that, the checkpoint says them.
 
     Args:
         cfg: with ``load_from`` and ``resume``; changed in place.
@@ -55,7 +55,7 @@ def prepare(cfg: Config, checkpoint: Mapping[str, Any], trains: bool) -> None:
                     print_log(text, "current")
             randomness.seed = meta["seed"]
     network = network_config(cfg)
-    left_to_a_file = any(network.get(name) is None for name in FACTS)
+    left_to_a_file = network.get("arch") is None or network.get("space") is None
     named = str(network.get("type")).endswith("PiNASBackbone")
     if (cfg.resume or not trains) and named and left_to_a_file:
         known = {name: meta[name] for name in FACTS if meta.get(name) is not None}

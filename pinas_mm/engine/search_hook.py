@@ -10,7 +10,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from pinas_mm.engine.hooks import dumped_config, unwrapped
+from pinas_mm.engine.hooks import dumped_config, unwrapped, within_epoch
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
 from pinas_mm.weights.digest import weights_digest
@@ -70,7 +70,7 @@ class ArchSearchHook(Hook):
         build_sampler(self.settings.sampler, model.backbone.space)
         self.settings.check_data()
         # In the middle of an epoch the weights are of none.
-        if self._done(runner) and not (self._epochs and _within_epoch(runner)):
+        if self._done(runner) and not (self._epochs and within_epoch(runner.train_loop)):
             self._search_if_due(runner, self._done(runner))
 
     def after_train_iter(
@@ -127,9 +127,3 @@ class ArchSearchHook(Hook):
         else:
             search.run()
         barrier()
-
-
-def _within_epoch(runner: Runner) -> bool:
-    """Whether a resumed run goes on with what is left of an epoch."""
-    loader = getattr(runner.train_loop, "dataloader", None)
-    return bool(getattr(getattr(loader, "batch_sampler", None), "skipped", 0))

@@ -85,8 +85,8 @@ def subnet_of(
     state, space = inner_state(state_dict(read), PREFIX), SearchSpace.build(space)
     theirs = unsynchronized((read.get("meta") or {}).get("norm_cfg"))
     norm_cfg = theirs if norm_cfg is None else norm_cfg
-    check_same_norm(norm_cfg, theirs, f"checkpoint {path}")
     backbone = PiNASBackbone(arch, space, in_channels(state, space), norm_cfg=norm_cfg)
+    check_same_norm(backbone, theirs, f"checkpoint {path}")
     load_subnet(backbone, state, f"checkpoint {path}")
     return backbone.eval()
 

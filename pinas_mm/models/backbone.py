@@ -42,7 +42,8 @@ class PiNASBackbone(Network):
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         out_indices: stages whose outputs are returned, counted from 0; None is all.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.
-        norm_cfg: config of the norm layers, BN, SyncBN or GN; None is the file's, else BN.
+        norm_cfg: config of the norm layers, BN, SyncBN or GN; None is the file's where ``arch`` or
+            ``space`` is left to it, else BN. Weights of other norms are refused.
         norm_eval: batch norms keep their running statistics in training.
         with_cp: save memory by recomputing blocks in the backward pass.
         init_cfg: mmengine's weight initialization; None is Kaiming, norms at one.
@@ -76,8 +77,7 @@ class PiNASBackbone(Network):
         with_cp: bool = False,
         init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
-        left = any(value is None for value in (arch, space, in_channels, norm_cfg))
-        known = _known(init_cfg, needed=arch is None) if left else {}
+        known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
         arch, space, in_channels, norm_cfg = (
             known.get(name) if value is None else value
             for name, value in dict(

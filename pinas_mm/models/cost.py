@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pinas_mm.compat import plain_attention
 from pinas_mm.errors import UserError
 from pinas_mm.models.following import Following, Maps, network_in
-from pinas_mm.models.network import Network
+from pinas_mm.models.network import BUILT_BY, Network
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import COSTS, find
 from pinas_mm.space import SearchSpace
@@ -197,7 +197,6 @@ def _twin(network: Network | SearchSpace) -> PiNASSupernet:
         space, options = network, {}
     else:
         space = network.space
-        names = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
-        options = {name: getattr(network, name) for name in names}
+        options = {name: getattr(network, name) for name in BUILT_BY}
     with torch.device("meta"):
         return PiNASSupernet(space, **options).eval()

@@ -23,6 +23,8 @@ from pinas_mm.operations import BlockSpec
 from pinas_mm.operations.norms import check_norm
 from pinas_mm.space import SearchSpace
 
+# What a network is built by besides its space; attributes, and arguments of the same names.
+BUILT_BY = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
 DEFAULT_INIT = (
     dict(type="Kaiming", layer="Conv2d"),
     dict(type="Constant", layer=["_BatchNorm", "GroupNorm"], val=1),

@@ -36,34 +36,41 @@ def unsynchronized(norm_cfg: dict[str, Any] | None) -> dict[str, Any] | None:
     return norm_cfg
 
 
-def check_same_norm(
-    ours: dict[str, Any] | None, theirs: dict[str, Any] | None, source: str
-) -> None:
-    """Checks that weights come to norm layers like those that they were trained with.
-
-    What no shape shows: the small number under the root, and the groups of GN.
+def norm_facts(norm_cfg: dict[str, Any] | None) -> dict[str, Any]:
+    """What a norm layer computes by: its ``type``, BN or GN, ``eps``, and GN's ``num_groups``.
 
     Args:
-        ours: the network's ``norm_cfg``; None is BN.
+        norm_cfg: mmcv's, of any spelling; None is BN.
+    """
+    norm_cfg = unsynchronized(norm_cfg) or dict(type="BN")
+    layer: Any = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
+    if isinstance(layer, nn.GroupNorm):
+        return dict(type="GN", eps=layer.eps, num_groups=layer.num_groups)
+    return dict(type="BN", eps=layer.eps)
+
+
+def check_same_norm(network: Any, theirs: dict[str, Any] | None, source: str) -> None:
+    """Checks that weights come to norm layers like those that they were trained with.
+
+    No shape shows the small number under the root, nor the groups of GN.
+
+    Args:
+        network: with a ``norm_cfg``.
         theirs: that of the weights; None where nothing is known of it.
         source: what the message calls them.
 
     Raises:
         UserError: the same weights would compute something else.
     """
-    if not theirs:
+    if not theirs or not any(isinstance(module, NORMS) for module in network.modules()):
         return
-    usual = dict(type="BN", eps=1e-5, num_groups=None)
-    one, other = (
-        {name: (unsynchronized(norm_cfg) or {}).get(name, usual[name]) for name in usual}
-        for norm_cfg in (ours, theirs)
-    )
-    for name, value in other.items():
-        if one[name] != value:
-            raise UserError(
-                f"{source} has norm layers of {name} {value}, the network's have {one[name]}: give "
-                f"the network norm_cfg=dict({', '.join(f'{k}={v!r}' for k, v in theirs.items())})"
-            )
+    ours, wanted = norm_facts(network.norm_cfg), norm_facts(theirs)
+    if ours != wanted:
+        facts = [", ".join(f"{n}={v!r}" for n, v in norm.items()) for norm in (wanted, ours)]
+        raise UserError(
+            f"{source} was trained with norm_cfg=dict({facts[0]}), and the network has "
+            f"dict({facts[1]}): give it the same"
+        )
 
 
 def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:

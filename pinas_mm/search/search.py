@@ -17,6 +17,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256
 from pinas_mm.models.cost import count_costs
 from pinas_mm.models.following import network_in
+from pinas_mm.models.network import BUILT_BY
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
@@ -188,8 +189,7 @@ class Search:
     def _measured(self, model: Any) -> AdditiveCost:
         backbone, options = model.backbone, dict(self.settings.latency or {})
         options.setdefault("image_size", self.settings.image_size or self.evaluator.image_size)
-        options.setdefault("in_channels", backbone.in_channels)
-        for name in ("strides", "dilations", "out_indices", "norm_cfg"):
+        for name in BUILT_BY:
             options.setdefault(name, getattr(backbone, name))
         options["device"] = options.get("device", next(model.parameters()).device)
         if self._whole is not None:
@@ -254,16 +254,21 @@ def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_model(model: Any) -> dict[str, Any]:
     """What decides a model's predictions and is not among its weights."""
-    names = ("strides", "dilations", "out_indices", "norm_cfg")
-    parts = model.data_preprocessor.named_modules()
+    # Those of training decide no prediction.
+    parts = (
+        (name, part)
+        for name, part in model.data_preprocessor.named_modules()
+        if not name.startswith("batch_augments")
+    )
     return dict(
-        network={name: _plain(getattr(model.backbone, name)) for name in names},
+        network={name: _plain(getattr(model.backbone, name)) for name in BUILT_BY},
         preprocessor={name or "itself": _said_by(part) for name, part in parts},
         test_cfg=_plain(getattr(getattr(model, "model", model), "test_cfg", None)),
     )
 
 
 # Of mmengine's preprocessors, whose other private attributes say nothing of images.
+_OF_TRAINING = ("training", "batch_augments")
 _OF_IMAGES = ("_channel_conversion", "_enable_normalize")
 
 
@@ -272,7 +277,7 @@ def _said_by(part: nn.Module) -> dict[str, Any]:
     attributes = {
         name: value
         for name, value in vars(part).items()
-        if (not name.startswith("_") or name in _OF_IMAGES) and name != "training"
+        if (not name.startswith("_") or name in _OF_IMAGES) and name not in _OF_TRAINING
     }
     unsaved = {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
     return {name: _plain(value) for name, value in sorted((attributes | unsaved).items())}

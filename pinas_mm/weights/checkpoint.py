@@ -183,7 +183,13 @@ def _downloaded(url: str) -> Path:
     # Of the same name under two addresses are two checkpoints.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{Path(urlsplit(url).path).name}"
     target = Path(torch.hub.get_dir(), "checkpoints", name)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot keep checkpoint {url} in {target.parent} ({error.strerror}): TORCH_HOME names "
+            "another folder"
+        ) from error
     part = target.with_name(f".{name}.part")
     with FileLock(f"{target}.lock"):  # The processes of a machine wait for one.
         if not target.is_file():

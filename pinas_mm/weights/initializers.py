@@ -48,9 +48,9 @@ def load_backbone(
         meta: what their file says of itself.
 
     Raises:
-        UserError: they are a supernet's, of another space or of another architecture, for images
-            of another number of channels, or not whole; says what differs, of architectures the
-            first choice block.
+        UserError: they are a supernet's, of another space or of another architecture, of other
+            norms, for images of another number of channels, or not whole; says what differs, of
+            architectures the first choice block.
     """
     if is_supernet(state):
         raise UserError(
@@ -60,6 +60,7 @@ def load_backbone(
     fit_channels(backbone, state, source)
     _check_space(backbone.space, meta or {}, source)
     _check_arch(backbone, _said_arch(backbone, meta or {}), source)
+    check_same_norm(backbone, (meta or {}).get("norm_cfg"), source)
     try:
         check_fits(backbone, state, source)
     except UserError:
@@ -138,9 +139,9 @@ class Pretrained:
         if isinstance(module, PiNASBackbone):
             load_backbone(module, state, source, meta)
         else:
+            check_same_norm(module, meta.get("norm_cfg"), source)
             check_fits(module, state, source)
             module.load_state_dict(state)
-        check_same_norm(module.norm_cfg, meta.get("norm_cfg"), source)
         _tell(module, f"weights from {path}")
 
 
@@ -181,7 +182,7 @@ class FromSupernet:
         state = inner_state(state_dict(checkpoint), self.prefix)
         state = fit_channels(module, state, f"checkpoint {path}", self.channels)
         norm_cfg = (checkpoint.get("meta") or {}).get("norm_cfg")
-        check_same_norm(module.norm_cfg, norm_cfg, f"checkpoint {path}")
+        check_same_norm(module, norm_cfg, f"checkpoint {path}")
         if isinstance(module, PiNASBackbone):
             load_subnet(module, state, f"checkpoint {path}")
             _tell(module, f"architecture {module.arch} of the supernet from {path}")

@@ -23,7 +23,7 @@ def test_a_finished_demo_is_shown_again_for_its_own_seeds_only(tmp_path, console
     # The demo's are by their names, the task's are a list.
     for seeds in ({"0": {}, "1": {}}, [0, 1]):
         results.write_text(json.dumps(dict(seeds=seeds, minutes=1)))
-        assert finished(results, [0, 1], console)["minutes"] == 1
+        assert finished(results, [1, 0], console)["minutes"] == 1
         assert f"remove {tmp_path} to run it again" in console.file.getvalue()
         with pytest.raises(UserError, match=r"finished demo of seed 0 1: for seed 2 give another"):
             finished(results, [2], console)

@@ -63,6 +63,13 @@ def test_a_search(searched, tmp_path, monkeypatch, digits):
     assert (work / "search" / "search.html").is_file()
 
 
+def test_a_model_of_other_norms_is_not_loaded(trained):
+    other = config()
+    other.model.backbone.norm_cfg = dict(type="BN", eps=1e-3)
+    with pytest.raises(UserError, match=r"was trained with norm_cfg=.*eps=1e-05.* has .*eps=0.001"):
+        pinas_mm.init_model(other, trained[1] / "training")
+
+
 def test_it_goes_on_where_it_was_with_a_model_that_is_loaded(
     searched, trained, monkeypatch, digits
 ):

@@ -124,13 +124,14 @@ def test_broken_off_search_is_finished_on_resuming(
         assert trials(folder / "search" / f"{unit}_{done}") == 4
 
 
-def test_in_the_middle_of_an_epoch_nothing_is_searched_on_resuming(run, tmp_path):
+@pytest.mark.parametrize("again", [{}, {"train_dataloader.batch_size": 2}])
+def test_in_the_middle_of_an_epoch_nothing_is_searched_on_resuming(run, tmp_path, again):
     options = {"default_hooks.checkpoint": dict(by_epoch=False, interval=2)}
     work_dir, _ = run("broken", None, **options)
     hook = ArchSearchHook(search_dict(), interval=1)
     # Two batches of the second epoch are done, and the weights are no longer the first one's.
     checkpoint = work_dir / "iter_6.pth"
-    run("broken", hook, resume=True, load_from=str(checkpoint), **options)
+    run("broken", hook, resume=True, load_from=str(checkpoint), **options, **again)
     assert [folder.name for folder in (work_dir / "search").iterdir()] == ["epoch_2"]
 
 

@@ -82,3 +82,21 @@ def test_of_a_detector_what_no_weight_says_is_kept(space):
         {"backbone.dilations": (1, 2)},
     ):
         assert said(**change) != usual, change
+
+
+def test_the_number_of_processes_makes_no_other_search(space, monkeypatch):
+    """mmdet's augmentation of batches remembers it; it runs in training only."""
+
+    def said():
+        init_default_scope("mmpretrain")
+        config = detector(space)
+        config.data_preprocessor.batch_augments = [
+            dict(type="BatchSyncRandomResize", random_size_range=(32, 64))
+        ]
+        return _of_model(single_path(config, torch.float32))
+
+    alone = said()
+    monkeypatch.setattr(
+        "mmdet.models.data_preprocessors.data_preprocessor.get_dist_info", lambda: (1, 2)
+    )
+    assert said() == alone

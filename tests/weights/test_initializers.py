@@ -187,10 +187,18 @@ def test_what_is_not_whole_is_refused(space, wanted, name):
     assert equal(backbone.state_dict(), before)
 
 
-def test_another_norm_is_refused(files, space):
-    init_cfg = dict(type="Pretrained", checkpoint=str(files / "export.pth"))
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("export.pth", r"was trained with norm_cfg=dict\(type='BN', eps=1e-05\)"),
+        # It says nothing of itself.
+        ("bare.pth", r"left over \(conv1\.1\.running_mean"),
+    ],
+)
+def test_another_norm_is_refused(files, space, file, said):
+    init_cfg = dict(type="Pretrained", checkpoint=str(files / file))
     backbone = PiNASBackbone(ARCH, space, norm_cfg=dict(type="GN", num_groups=4), init_cfg=init_cfg)
-    with pytest.raises(UserError, match=r"left over \(conv1\.1\.running_mean"):
+    with pytest.raises(UserError, match=said):
         backbone.init_weights()
 
 
@@ -268,34 +276,42 @@ def norms(space, tmp_path):
     return supernet, tmp_path / "super.pth"
 
 
-@pytest.mark.parametrize("given", [{}, dict(norm_cfg=dict(type="BN", eps=1e-3))])
-def test_norms_are_the_files_whatever_else_the_config_says(norms, space, tmp_path, given):
+def test_a_cut_out_network_has_the_files_norms(norms, space, tmp_path):
     supernet, file = norms
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         wanted = supernet(images, ARCH)[-1]
-        cut = subnet_of(file, ARCH, space, **given)
+        cut = subnet_of(file, ARCH, space)
         torch.testing.assert_close(cut(images)[-1], wanted)
         write_subnet(tmp_path / "export.pth", cut, file)
-        for kind, name in (("pinas_mm.FromSupernet", "super.pth"), ("Pretrained", "export.pth")):
+        own = dict(norm_cfg=dict(type="BN", eps=1e-3))
+        for kind, name, given in (
+            ("pinas_mm.FromSupernet", "super.pth", dict(arch=ARCH)),
+            ("pinas_mm.FromSupernet", "super.pth", dict(arch=ARCH, space=space, **own)),
+            ("Pretrained", "export.pth", {}),
+            ("Pretrained", "export.pth", dict(arch=ARCH, space=space, **own)),
+        ):
             init_cfg = dict(type=kind, checkpoint=str(tmp_path / name))
-            # Architecture and space are known without the file.
-            backbone = PiNASBackbone(ARCH, space, init_cfg=init_cfg, **given)
+            backbone = PiNASBackbone(**given, init_cfg=init_cfg)
             backbone.init_weights()
             torch.testing.assert_close(backbone.eval()(images)[-1], wanted)
 
 
-def test_other_norms_than_the_files_are_refused(norms, space, tmp_path):
+@pytest.mark.parametrize("given", [{}, dict(norm_cfg=dict(type="SyncBN"))])
+def test_other_norms_than_the_files_are_refused(norms, space, tmp_path, given):
     _, file = norms
     write_subnet(tmp_path / "export.pth", subnet_of(file, ARCH, space), file)
-    words = r"norm layers of eps 0.001, the network's have 1e-05: give the network norm_cfg=dict\("
+    words = (
+        r"was trained with norm_cfg=dict\(type='BN', eps=0.001\), and the network has "
+        r"dict\(type='BN', eps=1e-05\)"
+    )
     with pytest.raises(UserError, match=words):
         subnet_of(file, ARCH, space, dict(type="BN"))
     for kind, name in (("pinas_mm.FromSupernet", "super.pth"), ("Pretrained", "export.pth")):
         init_cfg = dict(type=kind, checkpoint=str(tmp_path / name))
-        backbone = PiNASBackbone(ARCH, space, norm_cfg=dict(type="BN"), init_cfg=init_cfg)
+        backbone = PiNASBackbone(ARCH, space, init_cfg=init_cfg, **given)
         with pytest.raises(UserError, match=words):
             backbone.init_weights()
     init_cfg = dict(type="pinas_mm.FromSupernet", checkpoint=str(file))
     with pytest.raises(UserError, match=words):
-        PiNASSupernet(space, init_cfg=init_cfg).init_weights()
+        PiNASSupernet(space, init_cfg=init_cfg, **given).init_weights()

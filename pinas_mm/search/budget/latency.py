@@ -21,7 +21,8 @@ from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.deployed import check_form, deployed
 from pinas_mm.models.following import Following, network_in
-from pinas_mm.operations.norms import unsynchronized
+from pinas_mm.models.network import BUILT_BY
+from pinas_mm.operations.norms import norm_facts
 from pinas_mm.search.budget.timing import noise, timed, torch_threads
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -35,8 +36,6 @@ MOST = dict(repeats=10_000, threads=1024)
 MOST_CHECKED = 1000
 # Of whole architectures, which take as long as all their parts.
 CHECK_REPEATS = 5
-# Of a setting, what the network is built by.
-NETWORK = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,7 +192,7 @@ def measure_latency(
     steps = space.mask.sum() + (model is not None) + len(whole)
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
-    network: dict[str, Any] = {name: setting.get(name) for name in NETWORK}
+    network: dict[str, Any] = {name: setting.get(name) for name in BUILT_BY}
     first, done = space.mask.argmax(axis=1), 0
     measured: dict[tuple[Any, ...], tuple[float, torch.Size, float]] = {}
     before = load()
@@ -251,7 +250,7 @@ def _alone(
     arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
 ) -> PiNASBackbone:
     """An architecture's own network, with the model's weights where there is one."""
-    options: dict[str, Any] = {name: setting.get(name) for name in NETWORK}
+    options: dict[str, Any] = {name: setting.get(name) for name in BUILT_BY}
     if model is None:
         last = (options.pop("out_indices") or [len(space.depths) - 1])[-1:]
         return PiNASBackbone(arch, space, out_indices=last, **options).eval()
@@ -319,13 +318,15 @@ def setting_of(
         supernet = network_in(model)
         out_indices, norm_cfg = supernet.out_indices, supernet.norm_cfg
     # Only what is not as usual, so that tables of earlier versions are as good.
-    if out_indices is not None and max(out_indices) == len(space.depths) - 1:
+    last = len(space.depths) - 1
+    if out_indices is not None and not (out_indices and set(out_indices) <= {*range(last + 1)}):
+        raise UserError(f"latency: out_indices is {out_indices}: of 0 to {last} are allowed")
+    if out_indices is not None and max(out_indices) == last:
         out_indices = None
     other = dict(strides=strides, dilations=dilations, out_indices=out_indices)
     numbers |= {name: list(value) for name, value in other.items() if value is not None}
-    norm_cfg = unsynchronized(norm_cfg)
-    if norm_cfg not in (None, dict(type="BN")):
-        numbers["norm_cfg"] = json.loads(json.dumps(norm_cfg))
+    if norm_facts(norm_cfg) != norm_facts(None):
+        numbers["norm_cfg"] = norm_facts(norm_cfg)
     if model is not None:
         # How much a detector finds, and has to sort out, is up to weights and thresholds.
         config = json.loads(json.dumps(getattr(model, "test_cfg", None), default=str))

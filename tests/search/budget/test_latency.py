@@ -384,15 +384,21 @@ def test_norms_are_the_models_own(space, tmp_path):
         table = cached_latency(path, space, **QUICK, model=model)
     assert norms == {"GroupNorm"}
     # A model says itself what it is built of, as often as it is asked.
-    assert {name: table.setting[name] for name in own} == json.loads(json.dumps(own))
+    assert table.setting["norm_cfg"] == dict(type="GN", eps=1e-5, num_groups=2)
+    assert table.setting["out_indices"] == [0]
     with norms_run() as norms:
         cached_latency(path, space, **QUICK, model=model)
         cached_latency(path, space, **QUICK, **own)
     assert not norms
     with norms_run() as norms:
-        cached_latency(path, space, **QUICK, norm_cfg=dict(type="SyncBN"))
+        cached_latency(path, space, **QUICK, norm_cfg=dict(type="SyncBN", requires_grad=True))
         cached_latency(path, space, **QUICK)
     assert norms == {"BatchNorm2d"}
+    # What shows in training only makes no other table.
+    assert len(json.loads(path.read_text())) == 3
+    for out_indices in ((), (2,), (-1,)):
+        with pytest.raises(UserError, match="of 0 to 1 are allowed"):
+            cached_latency(path, space, **QUICK, out_indices=out_indices)
 
 
 def test_how_far_the_sums_are_off_is_measured_and_said(deep, tmp_path, printed):
