@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -124,7 +125,8 @@ def _check_types(key: str, config: Mapping[str, Any], scope: str | None) -> None
     cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
     if not inspect.isclass(cls):
         return
-    wanted: dict[str, Any] = {}
+    # PyTorch 2.1 annotates no learning rate.
+    wanted: dict[str, Any] = dict(lr=float) if issubclass(cls, torch.optim.Optimizer) else {}
     bases: tuple[Any, ...] = cls.__mro__
     for base in reversed(bases):
         with contextlib.suppress(NameError, TypeError):  # What is imported for types only.
