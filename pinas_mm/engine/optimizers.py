@@ -123,6 +123,6 @@ def _possible(
             group["params"] = list(group["params"])  # It may be an iterator, which is read once.
     inner = [group["params"] if isinstance(group, dict) else group for group in groups]
     tensors = [one for part in inner for one in ([part] if torch.is_tensor(part) else part)]
-    if options.get("fused") and not can_fuse(optimizer, {one.device.type for one in tensors}):
+    if "fused" in options and not can_fuse(optimizer, {one.device.type for one in tensors}):
         options = {name: value for name, value in options.items() if name != "fused"}
     return groups, options
