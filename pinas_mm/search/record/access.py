@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
@@ -66,7 +68,7 @@ class Access:
         """
 
         def attempt() -> Made:
-            with self._lock() as connection, self._inside(connection):
+            with _undivided(), self._lock() as connection, self._inside(connection):
                 return work()
 
         return self._again(attempt, patience)
@@ -120,6 +122,33 @@ class Access:
         clock = time.strftime("%H:%M:%S", time.localtime(time.time() + patience))
         shown = f"database not reachable, trying again until {clock} ({cause_of(error)})"
         print_log(shown, "current")
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """Puts the first Ctrl-C off to the end of the block.
+
+    Within a transaction it could leave a connection behind that holds the database's lock, and the
+    release of what was claimed would wait for that.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[Any, ...]] = []
+
+    def note(*details: Any) -> None:
+        came.append(details)
+        if len(came) > 1:
+            before(*details)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if len(came) == 1:
+            before(*came[0])
 
 
 def is_away(error: BaseException, engine: sqlalchemy.Engine) -> bool:

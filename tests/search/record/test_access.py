@@ -1,6 +1,8 @@
 """A database that is away for a while: nothing is lost, nothing done twice."""
 
 import gc
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -163,3 +165,29 @@ def test_a_result_of_what_was_put_back_is_taken(open_record, sqlite):
     assert not quick.finished()
     assert slow.finish(claim, score(claim.arch))
     assert [trial.state.name for trial in quick.study.trials] == ["COMPLETE"]
+
+
+def test_an_interrupt_within_a_transaction_comes_after_it(open_record, tmp_path):
+    record = open_record(tmp_path / "search.db")
+    done = []
+
+    def work():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("the first is put off")
+        return done
+
+    with pytest.raises(KeyboardInterrupt):
+        record._access.locked(work)
+    assert done == ["the first is put off"]
+    # The lock is free, and Ctrl-C is what it was.
+    assert record._access.locked(lambda: "free", 0) == "free"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def twice():
+        work()
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        record._access.locked(twice)
+    assert "never" not in done
