@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import import_module
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine import registry as root
+from torch import nn
 
 from pinas_mm.errors import UserError
 
@@ -107,6 +109,40 @@ def registered(name: str, scope: str | None, among: root.Registry | None = None)
                     if bare in registry.module_dict:
                         return registry.module_dict[bare]
     return None
+
+
+def check_known(config: object, what: str) -> None:
+    """Checks that building a config imports nothing: mmengine takes a type that is not registered
+    for the address of any callable, imports it and calls it, and a config may be a file's.
+
+    Args:
+        config: dicts and lists, however deep.
+        what: what the message calls it.
+
+    Raises:
+        UserError: a type is neither registered nor a module's class that was imported before.
+    """
+    for part in dicts(config):
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            continue
+        scope = kind.rpartition(".")[0]
+        known = scope in ("", *_SCOPES) and registered(kind, None) is not None
+        if not known and not _is_imported(kind):
+            raise UserError(
+                f"{what}: type {kind} is unknown, and nothing is imported for it: one of your own "
+                "is known once its file is among the config's custom_imports"
+            )
+
+
+_SCOPES = ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
+
+
+def _is_imported(name: str) -> bool:
+    """Whether a dotted name is a network module's class in what is imported already."""
+    place, _, bare = name.rpartition(".")
+    found = getattr(sys.modules.get(place), bare, None)
+    return inspect.isclass(found) and issubclass(found, nn.Module)
 
 
 def _scoped(registry: root.Registry, name: str) -> str:

@@ -55,7 +55,8 @@ class RemainingBatches(Sampler[list[int]]):
             now = len(self.batches)
             begun = iteration - epoch * now
             self.skipped = begun if length in (None, now) and 0 <= begun <= now else 0
-            self.within = iteration != epoch * (length or now)
+            before = length or now
+            self.within = 0 < iteration - epoch * before <= before
         self._endless, self._left = epoch is None, self.skipped
 
     def __iter__(self) -> Iterator[list[int]]:

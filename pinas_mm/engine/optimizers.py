@@ -34,8 +34,10 @@ class _InMemoryOrder(torch.optim.Optimizer):
         grads: list[torch.Tensor],
         *others: Any,
     ) -> bool:
-        found: bool = super()._init_group(group, params, grads, *others)  # type: ignore[misc]
-        if group.get("fused"):
+        found: bool = super()._init_group(  # type: ignore[misc]  # Each optimizer's, not the base's.
+            group, params, grads, *others
+        )
+        if _fused(group):
             grads[:] = map(_in_memory_order, params, grads)
         return found
 

@@ -63,7 +63,7 @@ class Module(Operation):
     ) -> nn.Module:
         """The registry's module; with ``residual`` as a branch beside the shortcut."""
         from pinas_mm.operations.residual import Residual
-        from pinas_mm.registry import MODELS
+        from pinas_mm.registry import MODELS, check_known
 
         known = dict(
             in_channels=spec.in_channels,
@@ -74,6 +74,7 @@ class Module(Operation):
         )
         arguments = {getattr(self, name): value for name, value in known.items()}
         arguments.pop(None, None)
+        check_known(self.cfg, f"Module {self.label}")
         module = MODELS.build({**self.cfg, **arguments})
         if not self.residual:
             return module

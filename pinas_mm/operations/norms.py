@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.registry import check_known, type_name
 
 # Of feature maps; mmcv's MMSyncBN is no batch norm to PyTorch, so that norm_eval would miss it.
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
+# mmcv's and PyTorch's names of what computes the same in one process.
+SPELLINGS = dict.fromkeys(("BN2d", "SyncBN", "MMSyncBN", "BatchNorm2d", "SyncBatchNorm"), "BN")
+SPELLINGS["GroupNorm"] = "GN"
 
 
 def norm_layer(norm_cfg: dict[str, Any], channels: int, pooled: bool = False) -> nn.Module:
@@ -36,17 +40,24 @@ def unsynchronized(norm_cfg: dict[str, Any] | None) -> dict[str, Any] | None:
     return norm_cfg
 
 
-def norm_facts(norm_cfg: dict[str, Any] | None) -> dict[str, Any]:
+def norm_facts(norm_cfg: Any) -> dict[str, Any]:
     """What a norm layer computes by: its ``type``, BN or GN, ``eps``, and GN's ``num_groups``.
+
+    Nothing is built: it may be a file's text.
 
     Args:
         norm_cfg: mmcv's, of any spelling; None is BN.
+
+    Raises:
+        UserError: it is no dict with a type.
     """
-    norm_cfg = unsynchronized(norm_cfg) or dict(type="BN")
-    layer: Any = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
-    if isinstance(layer, nn.GroupNorm):
-        return dict(type="GN", eps=layer.eps, num_groups=layer.num_groups)
-    return dict(type="BN", eps=layer.eps)
+    if norm_cfg is None:
+        norm_cfg = dict(type="BN")
+    if not isinstance(norm_cfg, Mapping) or "type" not in norm_cfg:
+        raise UserError(f"norm_cfg is {norm_cfg!r}: give a dict with a type, BN, SyncBN or GN")
+    kind = type_name(norm_cfg)
+    facts = dict(type=SPELLINGS.get(kind, kind), eps=norm_cfg.get("eps", 1e-5))
+    return facts | ({"num_groups": norm_cfg.get("num_groups")} if facts["type"] == "GN" else {})
 
 
 def check_same_norm(network: Any, theirs: dict[str, Any] | None, source: str) -> None:
@@ -60,9 +71,9 @@ def check_same_norm(network: Any, theirs: dict[str, Any] | None, source: str) ->
         source: what the message calls them.
 
     Raises:
-        UserError: the same weights would compute something else.
+        UserError: the same weights would compute something else, or it is no ``norm_cfg``.
     """
-    if not theirs or not any(isinstance(module, NORMS) for module in network.modules()):
+    if theirs is None or not any(isinstance(module, NORMS) for module in network.modules()):
         return
     ours, wanted = norm_facts(network.norm_cfg), norm_facts(theirs)
     if ours != wanted:
@@ -91,9 +102,10 @@ def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
         norms = [m for m in twin().modules() if isinstance(m, nn.BatchNorm2d)]
         _check_groups(norm_cfg.get("num_groups"), norms)
     try:
+        check_known(norm_cfg, "norm_cfg")
         # Any number of channels will do that all allowed numbers of groups divide.
         layer = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (UserError, KeyError, TypeError, ValueError, RuntimeError) as error:
         # A RuntimeError is of one that wants ranks.
         reason = str(error).splitlines()[0].strip("'\"")
         raise UserError(

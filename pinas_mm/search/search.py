@@ -267,8 +267,8 @@ def _of_model(model: Any) -> dict[str, Any]:
     )
 
 
-# Of mmengine's preprocessors, whose other private attributes say nothing of images.
 _OF_TRAINING = ("training", "batch_augments")
+# Of mmengine's preprocessors, whose other private attributes say nothing of images.
 _OF_IMAGES = ("_channel_conversion", "_enable_normalize")
 
 

@@ -319,7 +319,8 @@ def setting_of(
         out_indices, norm_cfg = supernet.out_indices, supernet.norm_cfg
     # Only what is not as usual, so that tables of earlier versions are as good.
     last = len(space.depths) - 1
-    if out_indices is not None and not (out_indices and set(out_indices) <= {*range(last + 1)}):
+    stages = out_indices if isinstance(out_indices, Sequence) else ()
+    if out_indices is not None and not (stages and all(n in range(last + 1) for n in stages)):
         raise UserError(f"latency: out_indices is {out_indices}: of 0 to {last} are allowed")
     if out_indices is not None and max(out_indices) == last:
         out_indices = None
