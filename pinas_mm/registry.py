@@ -127,7 +127,8 @@ def check_known(config: object, what: str) -> None:
         if not isinstance(kind, str):
             continue
         scope = kind.rpartition(".")[0]
-        known = scope in ("", *_SCOPES) and registered(kind, None) is not None
+        # What is loaded is asked first: a library may be large, and not be needed.
+        known = _is_loaded(kind) or (scope in _SCOPES and registered(kind, None) is not None)
         if not known and not _is_imported(kind):
             raise UserError(
                 f"{what}: type {kind} is unknown, and nothing is imported for it: one of your own "
@@ -136,6 +137,14 @@ def check_known(config: object, what: str) -> None:
 
 
 _SCOPES = ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
+
+
+def _is_loaded(name: str) -> bool:
+    """Whether a registry has it, as far as its scope's libraries are loaded."""
+    scope, _, bare = name.rpartition(".")
+    tops = [top for top in vars(root).values() if isinstance(top, root.Registry)]
+    inner = [one for top in tops for own, one in top.children.items() if scope in ("", own)]
+    return any(bare in registry.module_dict for registry in [*tops, *inner])
 
 
 def _is_imported(name: str) -> bool:
