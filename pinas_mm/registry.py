@@ -142,6 +142,8 @@ _SCOPES = ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
 def _is_loaded(name: str) -> bool:
     """Whether a registry has it, as far as its scope's libraries are loaded."""
     scope, _, bare = name.rpartition(".")
+    if scope not in ("", *_SCOPES):
+        return False
     tops = [top for top in vars(root).values() if isinstance(top, root.Registry)]
     inner = [one for top in tops for own, one in top.children.items() if scope in ("", own)]
     return any(bare in registry.module_dict for registry in [*tops, *inner])

@@ -31,7 +31,9 @@ def written(folder, own, **meta):
     return str(file)
 
 
-@pytest.mark.parametrize("kind", ["own_of_a_stranger.Norm", "own_of_a_stranger"])
+@pytest.mark.parametrize(
+    "kind", ["own_of_a_stranger.Norm", "own_of_a_stranger.BN", "own_of_a_stranger"]
+)
 @pytest.mark.parametrize("given", [True, False])
 def test_norms(space, tmp_path, own, kind, given):
     file = written(tmp_path, space, norm_cfg=dict(type=kind))
@@ -53,6 +55,8 @@ def test_norms(space, tmp_path, own, kind, given):
     [
         dict(type="own_of_a_stranger.Norm"),
         dict(type="own_of_a_stranger"),
+        # A registered name under another's.
+        dict(type="own_of_a_stranger.ConvModule"),
         dict(type="pathlib.Path.touch", self="{mark}"),
         dict(type="os.system", command="touch {mark}"),
         dict(type="mmengine.ConvModule", act_cfg=dict(type="os.system", command="touch {mark}")),
