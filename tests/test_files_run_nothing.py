@@ -1,6 +1,7 @@
 """What a weights file says of its space and norms imports and calls nothing."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -43,7 +44,9 @@ def test_norms(space, tmp_path, own, kind, given):
         init_cfg = dict(type="Pretrained", checkpoint=file)
         PiNASBackbone(**known, init_cfg=init_cfg).init_weights()
 
-    with pytest.raises(UserError):
+    # Where nothing is built by it, it is compared by its bare name.
+    same = given and kind.endswith(".BN")
+    with nullcontext() if same else pytest.raises(UserError):
         built()
     with pytest.raises(UserError):
         get_backbone(pretrained=file)
