@@ -248,7 +248,11 @@ def test_an_operation_that_fails_as_it_runs():
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        (Module(dict(type="Nope")), "(Nope) at block 0 (layer1.0, 8 to 8 channels, stride 1): Key"),
+        (
+            Module(dict(type="Nope")),
+            "(Nope) at block 0 (layer1.0, 8 to 8 channels, stride 1): Module Nope: type Nope is "
+            "unknown, and nothing is imported for it: one of your own is known once its file is",
+        ),
         (Module(dict(type="mmengine.ConvModule")), "missing 1 required positional argument: 'ker"),
         (Module(CONV, norm_cfg="norm"), "unexpected keyword argument 'norm'"),
         (Module({**CONV, "padding": 0}), f"is (2, 8, 7, 7), {NEIGHBOURS}"),
