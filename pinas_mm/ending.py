@@ -71,6 +71,19 @@ def while_loading() -> None:
     sys.excepthook = _hook
 
 
+def leave_process_group() -> None:
+    """Leaves the other processes, where there are any, before the interpreter ends.
+
+    Gloo's threads may hold Python objects of the last exchange. One that lets go of them while the
+    interpreter is being taken down aborts a process that has done all its work
+    (https://github.com/pytorch/pytorch/pull/179291): torchrun and Slurm then say that it failed.
+    """
+    # Without PyTorch, which not every command loads, there is no group.
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         _say("nothing was begun")

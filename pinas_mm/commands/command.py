@@ -23,5 +23,6 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             from pinas_mm.engine.faults import fail
 
             fail(error)
+        ending.leave_process_group()
 
     return wrapped

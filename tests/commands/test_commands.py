@@ -5,7 +5,10 @@ import sys
 from importlib import import_module
 
 import pytest
+import torch.distributed
 from conftest import PROJECT, REPOSITORY
+
+from pinas_mm.commands.command import command
 
 SCRIPTS = PROJECT["scripts"]
 MODULES = [script.partition(":")[0] for script in SCRIPTS.values()]
@@ -61,3 +64,13 @@ def test_a_bad_option_is_a_line(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: unrecognized arguments: --no-such-option; see pinas-train --help\n"
     )
+
+
+def test_a_command_leaves_its_process_group(tmp_path):
+    # Else one of some ten processes is aborted at its end on a machine that is busy.
+    def main():
+        store = f"file://{tmp_path}/store"
+        torch.distributed.init_process_group("gloo", store, rank=0, world_size=1)
+
+    command(main)()
+    assert not torch.distributed.is_initialized()
