@@ -65,6 +65,8 @@ mmengine.config.config.FormatCode = lambda text, **options: (text, False)
 # stand: what starts ranks, workers, servers or a browser.
 SLOW_FOLDERS = ("tools", "examples", "benchmarks", "campaigns")
 SLOW_FIXTURES = {"run_process", "train"}
+# Of what a test records, the line that the summary shows.
+COUNTED = "counted"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.path.parent.name in SLOW_FOLDERS or SLOW_FIXTURES & fixtures:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what tests have counted, wherever they ran: xdist keeps what its processes print."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == COUNTED:
+                terminalreporter.write_line(value)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,7 +6,7 @@ import shutil
 import bad_inputs
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, REPOSITORY, pinas_model
+from conftest import CONFIGS, COUNTED, NAMES, REPOSITORY, pinas_model
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -276,9 +276,8 @@ def test_checkpoints_of_another_form(tool, good, tmp_path, door, kind):
     assert sorted(path.name for path in tmp_path.rglob("*.pth")) == ["damaged.pth"]
 
 
-def test_the_table_is_long(capsys):
+def test_the_table_is_long(record_property):
     tables = (bad_inputs.SUPERNET, bad_inputs.CLASSIFIER, bad_inputs.SEARCH, bad_inputs.COMMANDS)
     number = sum(map(len, tables)) + 3 * len(bad_inputs.DAMAGED)
-    with capsys.disabled():
-        print(f"\n{number} bad inputs, one line each")
+    record_property(COUNTED, f"{number} bad inputs, one line each")
     assert number >= 150

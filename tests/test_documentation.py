@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NAMES, REPOSITORY
+from conftest import COUNTED, NAMES, REPOSITORY
 from fragments import PAGES, Fragment, fragments, inline_commands, script_of
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -227,17 +227,17 @@ def imported(script: Path) -> types.ModuleType:
     return module
 
 
-def test_count(capsys):
+def test_count(record_property):
     counts = Counter(fragment.kind for fragment in ALL)
     commands = [c for fragment in of_kind("command", "console") for c in fragment.commands()]
     only_read = sum(why_only_read(command) is not None for command in commands)
     inline = sum(len(list(inline_commands(page))) for page in PAGES)
-    with capsys.disabled():
-        print(
-            f"\n{len(ALL)} fragments on {len(PAGES)} pages: "
-            + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-            + f"; {len(commands)} commands, {only_read} of them only read, {inline} more in text"
-        )
+    record_property(
+        COUNTED,
+        f"{len(ALL)} fragments on {len(PAGES)} pages: "
+        + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        + f"; {len(commands)} commands, {only_read} of them only read, {inline} more in text",
+    )
     # Nothing is left out by a fence that nobody knows.
     assert set(counts) <= {"command", "console", "python", "module", "config", "file", "text"}
     fences = sum(len(re.findall(r"^ *```\w", page.read_text(), re.MULTILINE)) for page in PAGES)
