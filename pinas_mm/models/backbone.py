@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.network import Network, strict_init
+from pinas_mm.models.network import CHANNELS_LAST, Network, strict_init
 from pinas_mm.registry import MODELS, WEIGHT_INITIALIZERS
 from pinas_mm.space import BlockSpec, SearchSpace
 
@@ -46,6 +46,8 @@ class PiNASBackbone(Network):
             ``space`` is left to it, else BN. Weights of other norms are refused.
         norm_eval: batch norms keep their running statistics in training.
         with_cp: save memory by recomputing blocks in the backward pass.
+        memory_format: how feature maps and weights lie in memory: ``channels_last``, in which most
+            hardware computes fastest, or ``contiguous_format``.
         init_cfg: mmengine's weight initialization; None is Kaiming, norms at one.
             ``dict(type='Pretrained', checkpoint=...)`` loads an exported or converted file, or with
             ``prefix='backbone.'`` a trained model's; ``dict(type='pinas_mm.FromSupernet',
@@ -75,6 +77,7 @@ class PiNASBackbone(Network):
         norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
+        memory_format: str = CHANNELS_LAST,
         init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
@@ -101,6 +104,7 @@ class PiNASBackbone(Network):
             norm_cfg=norm_cfg,
             norm_eval=norm_eval,
             with_cp=with_cp,
+            memory_format=memory_format,
             zero_init_last=False,
             init_cfg=init_cfg,
         )

@@ -24,7 +24,13 @@ from pinas_mm.operations.norms import check_norm
 from pinas_mm.space import SearchSpace
 
 # What a network is built by besides its space; attributes, and arguments of the same names.
-BUILT_BY = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg")
+BUILT_BY = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg", "memory_format")
+# By PyTorch's names.
+CHANNELS_LAST = "channels_last"
+MEMORY_FORMATS = {
+    CHANNELS_LAST: torch.channels_last,
+    "contiguous_format": torch.contiguous_format,
+}
 DEFAULT_INIT = (
     dict(type="Kaiming", layer="Conv2d"),
     dict(type="Constant", layer=["_BatchNorm", "GroupNorm"], val=1),
@@ -54,6 +60,8 @@ class Network(BaseModule):
         norm_cfg: config of the norm layers (BN, SyncBN, GN); None is BN.
         norm_eval: batch norms use their running statistics in training too.
         with_cp: recompute blocks in the backward pass instead of keeping their activations.
+        memory_format: how feature maps and weights lie in memory, ``channels_last`` or
+            ``contiguous_format``. What is computed is the same but for rounding.
         zero_init_last: every block starts as its shortcut, where it has one.
         init_cfg: mmengine's weight initialization; None is Kaiming, norms at one. Of its type
             ``Pretrained``, :class:`pinas_mm.weights.initializers.Pretrained` is meant.
@@ -63,8 +71,8 @@ class Network(BaseModule):
 
     Raises:
         UserError: ``out_indices``, ``frozen_stages``, strides or dilations do not fit the stages,
-            ``norm_cfg`` not the channels; an operation cannot be built, or gives another shape than
-            its place asks for.
+            ``norm_cfg`` not the channels; there is no such memory format; an operation cannot be
+            built, or gives another shape than its place asks for.
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class Network(BaseModule):
         norm_cfg: dict[str, Any] | None,
         norm_eval: bool,
         with_cp: bool,
+        memory_format: str,
         zero_init_last: bool,
         init_cfg: dict[str, Any] | list[Any] | None,
     ) -> None:
@@ -90,6 +99,7 @@ class Network(BaseModule):
             )
         if not _is_whole(in_channels) or in_channels < 1:
             raise UserError(f"in_channels is {in_channels!r}: a number of at least 1 is allowed")
+        self.memory_format, layout = memory_format, layout_of(memory_format)
         self.in_channels, self.strides, self.dilations = in_channels, strides, dilations
         self.frozen_stages = frozen_stages
         self.norm_cfg = dict(type="BN") if norm_cfg is None else norm_cfg
@@ -98,7 +108,7 @@ class Network(BaseModule):
         check_norm(self.norm_cfg, self._with_batch_norms)
         self._build()
         make_pointwise(self)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's gap.
+        self.to(memory_format=layout)  # type: ignore[call-overload]  # PyTorch's gap.
         for module in self._frozen_modules:
             module.requires_grad_(False)
         self.train()
@@ -154,8 +164,8 @@ class Network(BaseModule):
         return running if transition is None else [transition, *running]
 
     def forward_stem(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) to the stem's output, in channels_last."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        """(N, in_channels, H, W) to the stem's output, in the network's memory format."""
+        x = x.contiguous(memory_format=layout_of(self.memory_format))
         for module in self.stem_modules:
             x = module(x)
         return x
@@ -297,6 +307,20 @@ class Network(BaseModule):
             with named(f"candidate {choice} ({operation.label}) at block {number}", spec):
                 candidates[choice] = build_candidate(operation, spec, shortcut, self.norm_cfg)
         return self.place(candidates, shortcut)
+
+
+def layout_of(memory_format: str) -> torch.memory_format:
+    """PyTorch's memory format of a name.
+
+    Raises:
+        UserError: there is none of the name for feature maps.
+    """
+    # What a config gives may be unhashable.
+    if memory_format not in list(MEMORY_FORMATS):
+        raise UserError(
+            f"memory_format is {memory_format!r}: allowed are {', '.join(MEMORY_FORMATS)}"
+        )
+    return MEMORY_FORMATS[memory_format]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.choice_block import ChoiceBlock
-from pinas_mm.models.network import Network
+from pinas_mm.models.network import CHANNELS_LAST, Network
 from pinas_mm.registry import MODELS
 from pinas_mm.space import Arch, SearchSpace
 
@@ -38,6 +38,8 @@ class PiNASSupernet(Network):
         norm_cfg: config of the norm layers; None is BN.
         norm_eval: batch norms keep their running statistics in training.
         with_cp: save memory by recomputing blocks in the backward pass.
+        memory_format: how feature maps and weights lie in memory: ``channels_last``, in which most
+            hardware computes fastest, or ``contiguous_format``.
         init_cfg: mmengine's weight initialization.
 
     Example:
@@ -57,6 +59,7 @@ class PiNASSupernet(Network):
         norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
+        memory_format: str = CHANNELS_LAST,
         init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         space = SearchSpace.build(space)
@@ -70,6 +73,7 @@ class PiNASSupernet(Network):
             norm_cfg=norm_cfg,
             norm_eval=norm_eval,
             with_cp=with_cp,
+            memory_format=memory_format,
             zero_init_last=True,
             init_cfg=init_cfg,
         )

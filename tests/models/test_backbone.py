@@ -112,6 +112,11 @@ def test_images_of_other_channels_are_taken_where_configured(build, channels):
         (dict(dilations=(1, 1, 2)), "dilations [1, 1, 2] has 3 numbers, the space 2 stages"),
         (dict(dilations=(1, 0)), "dilations must be"),
         (dict(norm_cfg=dict(type="Norm")), "allowed types are BN, SyncBN and GN"),
+        (
+            dict(memory_format="nhwc"),
+            "memory_format is 'nhwc': allowed are channels_last, contiguous_format",
+        ),
+        (dict(memory_format=["channels_last"]), "memory_format is ['channels_last']"),
         (dict(space=dict(depth=3)), "search space has no depth"),
     ],
 )
@@ -136,6 +141,25 @@ def test_any_other_strides_and_dilations_have_the_same_weights(space):
     # Stage 1 changes channels, and so is projected at any stride.
     for strides in ((1, 2), (4, 2), (2, 3)):
         assert shapes(strides=strides, dilations=(2, 4)) == shapes()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("memory_format", ["channels_last", "contiguous_format"])
+def test_memory_lies_as_is_asked_for_and_the_features_are_the_same(space, memory_format):
+    layout = getattr(torch, memory_format)
+    other = PiNASBackbone("13-2", space).double().eval()
+    backbone = PiNASBackbone("13-2", space, memory_format=memory_format).double().eval()
+    backbone.load_state_dict(other.state_dict())
+    taken = []
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=layout)
+            module.register_forward_hook(lambda module, inputs, out: taken.append(out))
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    for one, wanted in zip(backbone(images), other(images), strict=True):
+        torch.testing.assert_close(one, wanted)
+    assert taken
+    assert all(out.is_contiguous(memory_format=layout) for out in taken)
 
 
 def test_published_architectures_have_names():

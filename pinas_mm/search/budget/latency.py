@@ -21,7 +21,7 @@ from pinas_mm.machine import cpu_name, load, process_threads, usable_cores
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.deployed import check_form, deployed
 from pinas_mm.models.following import Following, network_in
-from pinas_mm.models.network import BUILT_BY
+from pinas_mm.models.network import BUILT_BY, CHANNELS_LAST, layout_of
 from pinas_mm.operations.norms import norm_facts
 from pinas_mm.search.budget.timing import noise, timed, torch_threads
 from pinas_mm.space import SearchSpace
@@ -122,6 +122,7 @@ def measure_latency(
     image: torch.Tensor | None = None,
     form: str = "eager",
     dtype: str = "float32",
+    memory_format: str = CHANNELS_LAST,
 ) -> LatencyTable:
     """Times each candidate of each block alone, as the stand-alone backbone has it, in the form and
     precision in which it will run.
@@ -145,6 +146,7 @@ def measure_latency(
         out_indices: stages whose outputs are returned; blocks of those after the last take no
             time, since they do not run. None is all, or the model's.
         norm_cfg: config of the norm layers; None is BN, or the model's.
+        memory_format: ``channels_last`` or ``contiguous_format``; the model's, where there is one.
         progress: called with the share that is done, 0 to 1.
         check: architectures to time whole, drawn by a seed; fewer where the space is smaller.
         model: of mmpretrain, mmdet or mmseg, with a supernet of the space as its backbone; None
@@ -173,6 +175,7 @@ def measure_latency(
         dilations,
         out_indices,
         norm_cfg,
+        memory_format,
         check,
         model,
         form,
@@ -192,7 +195,9 @@ def measure_latency(
     steps = space.mask.sum() + (model is not None) + len(whole)
     told = progress or (lambda fraction: None)
     table = np.full(space.mask.shape, np.nan)
-    network: dict[str, Any] = {name: setting.get(name) for name in BUILT_BY}
+    network = _built_by(setting)
+    layout = layout_of(setting.get("memory_format", CHANNELS_LAST))
+    drawn = functools.partial(noise, device=device, layout=layout)
     first, done = space.mask.argmax(axis=1), 0
     measured: dict[tuple[Any, ...], tuple[float, torch.Size, float]] = {}
     before = load()
@@ -206,7 +211,7 @@ def measure_latency(
             backbone = PiNASBackbone(arch, space, **network).eval().to(device)
             if choice == 0:
                 shape = torch.Size([batch_size, in_channels, height, width])
-                fixed, stem_shape, _ = part(backbone.stem_modules, noise(shape, device))
+                fixed, stem_shape, _ = part(backbone.stem_modules, drawn(shape))
             shape = stem_shape
             for number, (spec, here) in enumerate(zip(backbone.specs, arch, strict=True)):
                 if number >= backbone.num_running:
@@ -218,14 +223,14 @@ def measure_latency(
                 place = spec if apart else dataclasses.replace(spec, stage=0, index=0)
                 key = int(here), place, shape
                 if key not in measured:
-                    measured[key] = part(backbone.cell(number), noise(shape, device))
+                    measured[key] = part(backbone.cell(number), drawn(shape))
                 seconds, shape, _ = measured[key]
                 if here == choice:
                     table[number, choice], done = seconds, done + 1
                 told(done / steps)
             ends = backbone.num_stages - 1 in backbone.out_indices
             if choice == 0 and ends and hasattr(backbone, "output"):
-                fixed += part([backbone.output], noise(shape, device))[0]
+                fixed += part([backbone.output], drawn(shape))[0]
         images, following = _images(image, setting).to(device), None
         if model is not None:
             following = Following(model, (height, width), "predict").to(device)
@@ -246,13 +251,18 @@ def measure_latency(
     return LatencyTable(setting, fixed, table, before, spread, error)
 
 
+def _built_by(setting: dict[str, Any]) -> dict[str, Any]:
+    """A network's arguments among a setting, which has what is not as usual."""
+    return {name: setting[name] for name in BUILT_BY if name in setting}
+
+
 def _alone(
     arch: Sequence[int], space: SearchSpace, setting: dict[str, Any], model: nn.Module | None
 ) -> PiNASBackbone:
     """An architecture's own network, with the model's weights where there is one."""
-    options: dict[str, Any] = {name: setting.get(name) for name in BUILT_BY}
+    options = _built_by(setting)
     if model is None:
-        last = (options.pop("out_indices") or [len(space.depths) - 1])[-1:]
+        last = (options.pop("out_indices", None) or [len(space.depths) - 1])[-1:]
         return PiNASBackbone(arch, space, out_indices=last, **options).eval()
     supernet = network_in(model)
     backbone = PiNASBackbone(arch, space, **options | dict(out_indices=supernet.out_indices))
@@ -284,6 +294,7 @@ def setting_of(
     dilations: Sequence[int] | None,
     out_indices: Sequence[int] | None,
     norm_cfg: dict[str, Any] | None,
+    memory_format: str,
     check: int,
     model: nn.Module | None,
     form: str,
@@ -317,6 +328,7 @@ def setting_of(
     if model is not None:
         supernet = network_in(model)
         out_indices, norm_cfg = supernet.out_indices, supernet.norm_cfg
+        memory_format = supernet.memory_format
     # Only what is not as usual, so that tables of earlier versions are as good.
     last = len(space.depths) - 1
     stages = out_indices if isinstance(out_indices, Sequence) else ()
@@ -328,6 +340,9 @@ def setting_of(
     numbers |= {name: list(value) for name, value in other.items() if value is not None}
     if norm_facts(norm_cfg) != norm_facts(None):
         numbers["norm_cfg"] = norm_facts(norm_cfg)
+    layout_of(memory_format)
+    if memory_format != CHANNELS_LAST:
+        numbers["memory_format"] = memory_format
     if model is not None:
         # How much a detector finds, and has to sort out, is up to weights and thresholds.
         config = json.loads(json.dumps(getattr(model, "test_cfg", None), default=str))

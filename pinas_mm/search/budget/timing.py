@@ -18,9 +18,9 @@ WARM_UP = 3
 SPAN = 2e-3
 
 
-def noise(shape: torch.Size, device: torch.device) -> torch.Tensor:
+def noise(shape: torch.Size, device: torch.device, layout: torch.memory_format) -> torch.Tensor:
     """Drawn on the CPU, whose random numbers are restored."""
-    return torch.rand(shape).to(device).contiguous(memory_format=torch.channels_last)
+    return torch.rand(shape).to(device).contiguous(memory_format=layout)
 
 
 def timed(

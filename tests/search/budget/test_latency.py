@@ -155,7 +155,14 @@ def test_file_is_read_where_everything_agrees(deep, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [dict(image_size=20), dict(batch_size=2), dict(num_threads=2), dict(in_channels=1)]
+    "change",
+    [
+        dict(image_size=20),
+        dict(batch_size=2),
+        dict(num_threads=2),
+        dict(in_channels=1),
+        dict(memory_format="contiguous_format"),
+    ],
 )
 def test_another_setting_is_measured_anew_and_both_are_kept(deep, tmp_path, change):
     path = tmp_path / "latency.json"
@@ -399,6 +406,27 @@ def test_norms_are_the_models_own(space, tmp_path):
     for out_indices in ((), (2,), (-1,)):
         with pytest.raises(UserError, match="of 0 to 1 are allowed"):
             cached_latency(path, space, **QUICK, out_indices=out_indices)
+
+
+def test_memory_lies_as_in_the_model(space, tmp_path):
+    config = detector(space)
+    config.backbone.update(memory_format="contiguous_format")
+    model = single_path(config, torch.float32).model
+    formats = set()
+
+    def hook(module, inputs, output):
+        if isinstance(module, SplitAttentionBlock):
+            (x,) = inputs
+            formats.add(x.is_contiguous())
+
+    with register_module_forward_hook(hook):
+        for options in (dict(model=model), dict(memory_format="contiguous_format")):
+            table = cached_latency(tmp_path / "latency.json", space, **QUICK, **options)
+            assert table.setting["memory_format"] == "contiguous_format"
+    assert formats == {True}
+    with register_module_forward_hook(hook):
+        cached_latency(tmp_path / "latency.json", space, **QUICK)
+    assert formats == {True, False}
 
 
 def test_how_far_the_sums_are_off_is_measured_and_said(deep, tmp_path, printed):
