@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Times a step against candidates, blocks, images, pixels, negatives, and an evaluation.
+"""Times a step, and what it holds, against candidates, blocks, images and more; an evaluation too.
 
     python benchmarks/growth.py [--out FILE.json] [--quantities candidates blocks ...]
         [--points 5] [--rounds 10] [--threads 1]
 
-A step of Pi-NAS with one path, on a small supernet, with one quantity changed at a time.
-The supernets of one row take turns in one process. The candidates are all the same operation, so
-that a path costs the same however many there are; what then grows is what walks all of them. The
-exponent is the slope of a line through the logarithms of the minima: 0 is no growth, 1 is in
-proportion.
+A step of Pi-NAS with one path, on a small supernet, with one quantity changed at a time. Those of
+one row take turns, each in a process of its own, whose memory at most is told. The candidates are
+all the same operation, so that a path costs the same however many there are; what then grows is
+what walks all of them. The exponent is the slope of a line through the logarithms of the minima: 0
+is no growth, 1 is in proportion.
 
 An evaluation scores so many architectures of a space of 16 blocks, with statistics of their own:
 those that evolution ends with on a made landscape, whose prefixes are shared, or random ones.
@@ -18,7 +18,6 @@ import argparse
 import functools
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,13 +25,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import numpy as np
-import torch
 from breeding import bred
 from evaluations import batches, classifier
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 from train_step import FILES, Ours
+from turns import Turns
 
 from pinas_mm.files import write_json
 from pinas_mm.machine import machine
@@ -80,16 +79,22 @@ def evaluation(archs: str, number: int) -> Callable[[], None]:
     return functools.partial(evaluator.evaluate, chosen)
 
 
-def seconds(steps: list[Callable[[], None]], rounds: int) -> list[dict[str, float]]:
-    """Of each, in turns."""
-    times: list[list[float]] = [[] for _ in steps]
-    for number in range(-2, rounds):
-        for run, found in zip(steps, times, strict=True):
-            start = time.perf_counter()
-            run()
-            if number >= 0:
-                found.append(time.perf_counter() - start)
-    return [dict(min=min(found), median=statistics.median(found)) for found in times]
+def measure(quantity: str, sizes: list[int], rounds: int, threads: int) -> dict:
+    """Seconds and memory of each size, in turns, and how the seconds grow."""
+    made = (
+        {str(size): functools.partial(step, **(USUAL | {quantity: size})) for size in sizes}
+        if quantity in USUAL
+        else {str(size): functools.partial(evaluation, quantity, size) for size in sizes}
+    )
+    with Turns(made, threads) as turns:
+        found, held = turns.seconds(rounds), turns.memory()
+    seconds = [dict(min=min(each), median=statistics.median(each)) for each in found.values()]
+    return dict(
+        sizes=sizes,
+        seconds=seconds,
+        peak_bytes=list(held.values()),
+        exponent=exponent(sizes, seconds),
+    )
 
 
 def exponent(sizes: list[int], times: list[dict[str, float]]) -> float:
@@ -105,20 +110,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", help="file for the figures, as JSON")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     rows = {}
-    table = Table("quantity", "exponent", "milliseconds (minima)", title="growth")
+    columns = "quantity", "exponent", "milliseconds (minima)", "MiB at most"
+    table = Table(*columns, title="growth")
     for quantity in args.quantities:
         sizes = POINTS[quantity][: args.points]
-        if quantity in USUAL:
-            runs = [step(**(USUAL | {quantity: size})) for size in sizes]
-        else:
-            runs = [evaluation(quantity, size) for size in sizes]
-        times = seconds(runs, args.rounds)
-        rows[quantity] = dict(sizes=sizes, seconds=times, exponent=exponent(sizes, times))
-        pairs = zip(sizes, times, strict=True)
-        cells = ", ".join(f"{size}: {1e3 * row['min']:.1f}" for size, row in pairs)
-        table.add_row(quantity, f"{rows[quantity]['exponent']:.3f}", cells)
+        rows[quantity] = row = measure(quantity, sizes, args.rounds, args.threads)
+        times = (f"{1e3 * seconds['min']:.1f}" for seconds in row["seconds"])
+        held = (f"{held / 2**20:.0f}" for held in row["peak_bytes"])
+        cells = (
+            ", ".join(f"{size}: {value}" for size, value in zip(sizes, values, strict=True))
+            for values in (times, held)
+        )
+        table.add_row(quantity, f"{row['exponent']:.3f}", *cells)
     Console().print(table)
     if args.out:
         command = " ".join(["benchmarks/growth.py", *sys.argv[1:]])

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
 """Times training steps of Pi-NAS against a plain version of them, and against their products alone.
 
-    python benchmarks/train_step.py [--out FILE.json] [--models small default] [--pixels 64 128 224]
+    python benchmarks/train_step.py [--out FILE.json] [--models demo default] [--pixels 64 128 224]
         [--batch 4 16] [--precision float32 bfloat16] [--rounds 10] [--threads 2]
 
 Ours is the algorithm's own train_step() with a config's model and optimizer, on random images; the
 plain version is plain_step.py; the floor are the step's convolutions and matrix products alone, as
 bare calls on the same shapes, forward and (of the student) backward. All three run the same two
-paths. Each has a process of its own, and they take turns. The small one has its own images.
+paths. Each has a process of its own, and they take turns. The demo's supernet, and an earlier
+demo's (small), have their own images.
 
 Ratios are of minima, which neighbours on the machine disturb least, and of medians. Shares are of
 the time of one of our steps by PyTorch's profiler. Memory is the most that the process, or the GPU,
@@ -15,14 +16,11 @@ ever held.
 """
 
 import argparse
+import functools
 import logging
-import multiprocessing
-import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from shares import named, shares
 from torch import nn
+from turns import DEVICE, Turns
 
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.compat import fast_bfloat16
@@ -48,13 +47,13 @@ from pinas_mm.registry import MODELS
 
 HERE = Path(__file__).resolve().parent
 FILES = {
+    "demo": HERE.parent / "configs" / "demo" / "digits_supernet.py",
     "small": HERE / "configs" / "small_supernet.py",
     "default": HERE.parent / "configs" / "pinas_supernet.py",
 }
-SMALL = 32, 64  # Pixels and batch.
+# Pixels and batch of those that have their own.
+OWN = dict(demo=(12, 64), small=(32, 64))
 SIDES = "plain", "ours", "floor"
-WARM_UP = 2
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Ours:
@@ -127,6 +126,7 @@ class Floor:
             hook.remove()
         self._note_queue(ours.model.head.pair.queue, batch)
 
+    @torch.no_grad()
     def __call__(self) -> None:
         """One step."""
         for call in self.calls:
@@ -168,41 +168,15 @@ class Floor:
         return self.tensors[key]
 
 
-_side: Callable[[], None] = None
-
-
-def begin(kind: str, name: str, pixels: int, batch: int, precision: str, threads: int) -> None:
-    """Makes this process one of the sides."""
-    global _side
-    torch.set_num_threads(threads)
+def side(kind: str, name: str, pixels: int, batch: int, precision: str) -> Callable[[], None]:
+    """One of the sides, ready to be run."""
     config = Config.fromfile(FILES[name])
-    _side = dict(plain=Plain, ours=Ours, floor=Floor)[kind](config, pixels, batch, precision)
-    for _ in range(WARM_UP):
-        timed()
+    return dict(plain=Plain, ours=Ours, floor=Floor)[kind](config, pixels, batch, precision)
 
 
-def timed() -> float:
-    """Seconds of a step of this process's side."""
-    _synchronize()
-    start = time.perf_counter()
-    with torch.set_grad_enabled(not isinstance(_side, Floor)):
-        _side()
-    _synchronize()
-    return time.perf_counter() - start
-
-
-def memory() -> int:
-    """Bytes that this process, or its GPU, held at most."""
-    if DEVICE.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    # Of kilobytes but for macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def profiled() -> dict[str, float]:
+def profiled(ours: Ours) -> dict[str, float]:
     """The share of each part in one of our steps."""
-    model = _side.model
+    model = ours.model
     named(model.data_preprocessor, "forward", "views")
     if hasattr(model.teacher, "update"):
         named(model.teacher, "update", "teacher update")
@@ -210,35 +184,15 @@ def profiled() -> dict[str, float]:
     for module in model.modules():
         if isinstance(module, SplitAttention):
             named(module, "forward", "attention")
-    return shares(_side, DEVICE.type)
-
-
-def _synchronize() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
+    return shares(ours, DEVICE.type)
 
 
 def measure(name: str, pixels: int, batch: int, precision: str, args: argparse.Namespace) -> dict:
     """One row: seconds of all sides in turns, their ratios, memory, and shares of ours."""
-    context = multiprocessing.get_context("spawn")
-    options = name, pixels, batch, precision, args.threads
-    workers = {
-        kind: ProcessPoolExecutor(1, context, initializer=begin, initargs=(kind, *options))
-        for kind in SIDES
-    }
-    try:
-        # One after the other: what they need at first is most.
-        for worker in workers.values():
-            worker.submit(timed).result()
-        times: dict[str, list[float]] = {kind: [] for kind in SIDES}
-        for _ in range(args.rounds):
-            for kind, worker in workers.items():
-                times[kind].append(worker.submit(timed).result())
-        held = {kind: worker.submit(memory).result() for kind, worker in workers.items()}
-        parts = workers["ours"].submit(profiled).result()
-    finally:
-        for worker in workers.values():
-            worker.shutdown()
+    makers = {kind: functools.partial(side, kind, name, pixels, batch, precision) for kind in SIDES}
+    with Turns(makers, args.threads) as turns:
+        times, held = turns.seconds(args.rounds), turns.memory()
+        parts = turns.ask("ours", profiled)
     row = dict(model=name, pixels=pixels, batch=batch, precision=precision, rounds=args.rounds)
     for kind in SIDES:
         seconds = dict(min=min(times[kind]), median=statistics.median(times[kind]))
@@ -270,7 +224,7 @@ def table(rows: list[dict]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--models", nargs="+", choices=FILES, default=list(FILES))
+    parser.add_argument("--models", nargs="+", choices=FILES, default=["demo", "default"])
     parser.add_argument("--pixels", nargs="+", type=int, default=[64, 128, 224])
     parser.add_argument("--batch", nargs="+", type=int, default=[4, 16])
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
@@ -282,8 +236,8 @@ def main() -> None:
     if "bfloat16" in args.precision and DEVICE.type == "cpu" and not fast_bfloat16():
         console.print("bfloat16 is left out: this CPU does not multiply in it")
         args.precision = [kind for kind in args.precision if kind != "bfloat16"]
-    sizes = [("default", p, b) for p in args.pixels for b in args.batch]
-    sizes = [("small", *SMALL), *sizes]
+    sizes = [(name, *size) for name, size in OWN.items()]
+    sizes += [("default", p, b) for p in args.pixels for b in args.batch]
     rows = []
     for name, pixels, batch in (size for size in sizes if size[0] in args.models):
         for precision in args.precision:

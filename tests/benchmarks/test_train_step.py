@@ -78,8 +78,7 @@ def test_sides_take_steps_and_shares_are_of_the_whole():
     plain()
     moved = {not torch.equal(*pair) for pair in zip(parameters, before, strict=True)}
     assert moved == {True, False}
-    train_step._side = ours
-    parts = train_step.profiled()
+    parts = train_step.profiled(ours)
     assert sum(parts.values()) == pytest.approx(1)
     wanted = {"convolution", "batch norm", "optimizer", "teacher update", "views", "attention"}
     assert wanted < set(parts)
@@ -97,6 +96,7 @@ def test_the_exponent_is_the_power_of_growth(tmp_path, monkeypatch):
     row = json.loads(file.read_text())["rows"]["candidates"]
     assert row["sizes"] == [1, 2]
     assert all(found["min"] > 0 for found in row["seconds"])
+    assert all(held > 1e8 for held in row["peak_bytes"])
 
 
 def test_a_row_has_all_sides_in_processes_of_their_own(tmp_path, monkeypatch):
