@@ -20,17 +20,17 @@ from pinas_mm.search.samplers.base import ArchSampler
 from pinas_mm.search.samplers.history import History
 from pinas_mm.space import SearchSpace
 
-# Those of Optuna's samplers that draw categorical parameters and have a seed.
+# Those of Optuna's samplers that draw categorical parameters and have a seed. QMCSampler takes any,
+# but leaves categorical ones to chance.
 OPTUNA_SAMPLERS = (
     "GPSampler",
     "NSGAIISampler",
     "NSGAIIISampler",
-    "QMCSampler",
     "RandomSampler",
     "TPESampler",
 )
-# These log a line for each categorical parameter that they draw by itself.
-TALKATIVE = ("GPSampler", "QMCSampler")
+# It logs a line for each categorical parameter that it draws by itself.
+TALKATIVE = "GPSampler"
 # How often a sampler is asked for something new before its proposal is changed.
 ASKED = 8
 
@@ -99,7 +99,7 @@ class Unrepeated(ArchSampler):
         return self._build(int(seed))
 
     def _build(self, seed: int) -> BaseSampler:
-        quiet = {"warn_independent_sampling": False} if self._class.__name__ in TALKATIVE else {}
+        quiet = {"warn_independent_sampling": False} if self._class.__name__ == TALKATIVE else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self._class(**{"seed": seed, **quiet, **self._options})

@@ -235,6 +235,8 @@ def test_hyperband_which_shows_a_part_of_the_study_brings_no_repeats(space, name
         ("BaseSampler", "cannot search"),
         ("CmaEsSampler", "cannot search"),
         ("GridSampler", "cannot search"),
+        # It takes categorical parameters, and draws them as RandomSampler does.
+        ("QMCSampler", "cannot search"),
     ],
 )
 def test_unknown_samplers_are_told_the_known_ones(space, name, fault):
