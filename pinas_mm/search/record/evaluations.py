@@ -47,9 +47,10 @@ class Evaluations:
             left_out: numbers of those that cannot be used.
             sampler, checkpoint: for the report.
         """
-        start = min((t.datetime_start for t in trials if t.datetime_start), default=None)
+        complete = (trial for trial in trials if trial.state == TrialState.COMPLETE)
+        start = min((_times(trial)[0] for trial in complete), default=None)
         if start != self._start:
-            # Seconds count from the first start; a trial that is begun again has a later one.
+            # Seconds count from the first start, of a trial that may take the longest.
             self._forget(start)
         anew, fresh, rest = self._settled.split(trials)
         if anew:
@@ -72,7 +73,7 @@ class Evaluations:
             checkpoint=checkpoint,
         )
 
-    def _forget(self, start: datetime | None) -> None:
+    def _forget(self, start: float | None) -> None:
         self._start, self._settled = start, Settled()
         self._evaluated: list[Evaluated] = []
         self._states: Counter[TrialState] = Counter()
@@ -90,7 +91,7 @@ class Evaluations:
                 values=tuple(trial.values),
                 metrics=trial.user_attrs["metrics"],
                 costs=trial.user_attrs["costs"],
-                seconds=_seconds(self._start, trial.datetime_complete),
+                seconds=_times(trial)[1] - cast(float, self._start),
             )
             for trial, arch, fits in zip(complete, archs, within, strict=True)
             if fits
@@ -101,6 +102,11 @@ def _counted(trials: Sequence[FrozenTrial], left_out: Collection[int]) -> Counte
     return Counter(trial.state for trial in trials if trial.number not in left_out)
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float:
-    """Of a complete trial, which has both."""
-    return (cast(datetime, end) - cast(datetime, start)).total_seconds()
+def _times(trial: FrozenTrial) -> tuple[float, float]:
+    """When a complete trial began and ended, in seconds since 1970.
+
+    Of one that another program wrote by Optuna's times, which do not say their zone: this one's.
+    """
+    ends = trial.datetime_start, trial.datetime_complete
+    began, ended = trial.user_attrs.get("times") or (cast(datetime, t).timestamp() for t in ends)
+    return began, ended

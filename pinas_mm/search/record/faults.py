@@ -192,7 +192,12 @@ def _fault_of_result(trial: FrozenTrial, objectives: int) -> str | None:
             return f"its attribute {name} has not a number for each name"
     if not all(map(_is_finite, trial.user_attrs["costs"].values())):
         return "its attribute costs has numbers that are not finite"
-    return None if trial.datetime_start and trial.datetime_complete else "it has no time"
+    if not (trial.datetime_start and trial.datetime_complete):
+        return "it has no time"
+    times = trial.user_attrs.get("times", [0, 0])
+    if not (isinstance(times, list) and len(times) == 2 and all(map(_is_finite, times))):
+        return f"its attribute times is {times!r}: when it began and ended, in seconds"
+    return None
 
 
 def _is_choice(value: Any, choices: tuple[Any, ...]) -> bool:

@@ -37,10 +37,11 @@ MOST_NAMED = 5
 
 @dataclasses.dataclass
 class Claim:
-    """An architecture that this process has taken on; None while it is chosen."""
+    """An architecture that this process has taken on, None while it is chosen, and when."""
 
     trial: Trial
     arch: Arch | None
+    began: float = dataclasses.field(default_factory=time.time)
 
 
 class Record:
@@ -208,7 +209,9 @@ class Record:
                     "current",
                 )
                 return False
-            attributes = dict(arch=str(claim.arch), metrics=dict(metrics), costs=costs)
+            # Optuna's own times are of each machine's own zone.
+            times = [claim.began, time.time()]
+            attributes = dict(arch=str(claim.arch), metrics=dict(metrics), costs=costs, times=times)
             self._storage.set_trial_user_attrs(trial_id, attributes)
             complete = state == TrialState.COMPLETE
             self.study.tell(claim.trial, values if complete else None, state)

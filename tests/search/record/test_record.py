@@ -248,6 +248,21 @@ def test_resumed_search_proposes_what_the_unbroken_one_would(open_record, tmp_pa
     assert archs("broken.db", [4, 4, 4, 4]) == whole
 
 
+def test_times_are_right_across_time_zones(open_record, sqlite, monkeypatch):
+    record = open_record(sqlite)
+    try:
+        for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            fill(record, 1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    found = record.findings().evaluated
+    assert [e.trial for e in found] == [0, 1, 2]
+    assert 0 < found[0].seconds <= found[1].seconds <= found[2].seconds < 3600
+
+
 def test_reading_dashboards_see_plain_optuna(open_record, sqlite, space):
     fill(open_record(sqlite), 20)
     study = optuna.load_study(study_name="search", storage=sqlite)

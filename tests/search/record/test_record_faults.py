@@ -65,6 +65,8 @@ FOREIGN = {
     "infinite": (added(float("inf"), user_attrs=NUMBERS), r"values are \[inf\]: 1 finite"),
     "text for a metric": (added(user_attrs={**NUMBERS, "metrics": {"score": "a"}}), "metrics"),
     "costs that are none": (added(user_attrs={**NUMBERS, "costs": [1]}), "attribute costs"),
+    "times that are none": (added(user_attrs={**NUMBERS, "times": ["now", 2]}), "times is"),
+    "half a time": (added(user_attrs={**NUMBERS, "times": [1.0]}), r"times is \[1.0\]"),
     "an odd count of deaths": (
         lambda study, space: study.enqueue_trial({"block_00": 0}, user_attrs={"died": "x"}),
         "died is 'x'",
