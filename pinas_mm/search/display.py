@@ -84,7 +84,7 @@ class Display:
         self._task = self._bar.add_task("", total=search.settings.trials)
         self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
         self._looked = self._reported = time.monotonic()
-        self._evaluated = -1
+        self._shown = (-1, -1)
         self._beside = Beside()
 
     def __enter__(self) -> Display:
@@ -142,12 +142,13 @@ class Display:
             # A database that is away now; those who write to it say so.
             return
         states = found.states
-        done = states["complete"] + states["pruned"] + states["fail"]
-        if done == self._evaluated:
+        # Others take the places of failed ones.
+        done, failed = states["complete"] + states["pruned"], states["fail"]
+        if (done, failed) == self._shown:
             return
-        self._evaluated = done
+        self._shown = done, failed
         best = found.best(1)
-        text = _summary(found, best)
+        text = _summary(found, best) + (f", {failed} failed" if failed else "")
         self._bar.update(self._task, completed=done, description=plain(text))
         self._logger.info(f"{done} of {self._search.settings.trials} architectures, {text}")
         if self._visualizer is not None and best:

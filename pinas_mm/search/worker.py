@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -59,13 +60,18 @@ def work(
                 pruning = _Pruning(cast(Record, record), claims) if prunes else None
                 metrics = evaluator.evaluate(archs, on_batch=pruning, progress=progress)
                 if record is not None:
-                    for index, claim in enumerate(claims):
+                    # One that has no number must not take those with it that have one.
+                    for index in sorted(range(len(claims)), key=lambda i: not _whole(metrics[i])):
                         pruned = pruning is not None and index in pruning.dropped
-                        record.finish(claim, metrics[index], pruned)
+                        record.finish(claims[index], metrics[index], pruned)
         except BaseException:
             if record is not None:
                 record.release(claims)
             raise
+
+
+def _whole(metrics: Mapping[str, float]) -> bool:
+    return all(map(math.isfinite, metrics.values()))
 
 
 def _next(record: Record, batch: int, should_stop: Callable[[], bool]) -> tuple[list[Claim], bool]:

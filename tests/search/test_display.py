@@ -1,5 +1,6 @@
 """What a running search shows."""
 
+import dataclasses
 import io
 import logging
 import re
@@ -29,10 +30,11 @@ class Found(Search):
             score=None, dataloader={}, calibration_dataloader={}, trials=9
         )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
-        self._sha256, self._facts, self.config = "", {}, None
+        self._sha256, self._facts, self.config, self.failed = "", {}, None, 0
 
     def findings(self, patience=None):
-        return made_findings(self.space, self.values, "score")
+        found = made_findings(self.space, self.values, "score")
+        return dataclasses.replace(found, states={**found.states, "fail": self.failed})
 
 
 @pytest.fixture
@@ -60,6 +62,16 @@ def test_bar_log_and_report_follow_the_record(show):
     assert len(lines) == 3
     assert "0 of 9 architectures, none complete yet" in lines[0]
     assert "score 0.75" in lines[2]
+
+
+def test_failed_ones_are_named_and_not_counted(show):
+    search, shown, text, log = show
+    search.values, search.failed = [0.25] * 9, 2
+    with shown:
+        pass
+    assert "9/9" in text.getvalue()
+    assert "9 of 9 architectures" in log.read_text()
+    assert "score 0.25, 2 failed" in log.read_text()
 
 
 class Terminal(io.StringIO):

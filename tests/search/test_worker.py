@@ -42,6 +42,23 @@ def test_whether_to_stop_is_asked_before_each_batch(open_record, sqlite):
     assert record.findings().states["complete"] == 8
 
 
+class Odd(Made):
+    """Has no number for the first architecture of all."""
+
+    def evaluate(self, archs, on_batch=None, progress=None):
+        metrics = super().evaluate(archs, on_batch, progress)
+        if self.seen == archs:
+            metrics[0] = {self.name: float("nan")}
+        return metrics
+
+
+def test_the_first_without_a_number_takes_no_other_with_it(open_record, sqlite):
+    record = open_record(sqlite)
+    work(record, Odd(), batch=4)
+    states = record.findings().states
+    assert (states["complete"], states["fail"], states["waiting"]) == (20, 1, 0)
+
+
 def test_waits_for_another_workers_trials_and_says_so(open_record, sqlite, monkeypatch):
     monkeypatch.setattr(worker, "POLL", 0.05)
     record, other, told = open_record(sqlite), open_record(sqlite), []
