@@ -60,6 +60,9 @@ def arch_key(value: Any, space: SearchSpace | None = None) -> str:
     Raises:
         UserError: it is neither, or not of the space.
     """
+    if isinstance(value, list):
+        # All that YAML gives is text.
+        value = [int(i) if isinstance(i, str) and i.isdecimal() else i for i in value]
     if space is not None:
         return str(space.arch(value))
     if isinstance(value, list):

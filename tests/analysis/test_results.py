@@ -33,6 +33,11 @@ FORMS = {
     "written otherwise.json": {"012": [50, 51], "3,1,0": [60, 61], "22 2": [70, 71]},
     "indices.json": [{**row, "arch": [int(c) for c in row["arch"] if c != "-"]} for row in ROWS],
     "lists.yml": "012: [50, 51]\n31-0: [60, 61]\n22-2: [70, 71]\n",
+    "indices.yml": "".join(
+        f"- {{arch: {list(map(int, row['arch'].replace('-', '')))}, "
+        f"seed: {row['seed']}, top1: {row['top1']}}}\n"
+        for row in ROWS
+    ),
     "rows.yaml": json.dumps(ROWS),
 }
 
@@ -45,6 +50,17 @@ def test_forms(name, knows, space, tmp_path):
     assert list(found.values) == keys
     np.testing.assert_array_equal(found.matrix(keys), MATRIX)
     assert not found.costs
+
+
+def test_a_list_of_indices_is_one_architecture_in_any_form(tmp_path):
+    found = [
+        read_results(written(tmp_path, f"two_digits.{kind}", text)).values
+        for kind, text in (
+            ("json", [{"arch": [10, 1], "top1": 5}]),
+            ("yml", "- {arch: [10, 1], top1: 5}\n"),
+        )
+    ]
+    assert found == [{"a1": {"": 5.0}}] * 2
 
 
 def test_one_of_several_metrics_and_costs(tmp_path):
