@@ -23,7 +23,8 @@ def identify(study: Study, identity: Mapping[str, Any], directions: list[Any], n
     Raises:
         UserError: it holds another search, or does not say which.
     """
-    mend = "Take another --work-dir or --study-name"
+    # Another study alone would replace the report that lies in the work dir.
+    mend = "Take another --work-dir, with a --storage of many searches another --study-name too"
     wanted = json.loads(json.dumps(identity))
     try:
         found = study.user_attrs.get("identity")

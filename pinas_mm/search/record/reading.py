@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -11,6 +13,7 @@ from pinas_mm.analysis.results import Results
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.record.encoding import arch_of
+from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.search.record.storage import damages, open_storage, storage_errors
 from pinas_mm.space import SearchSpace
 
@@ -31,10 +34,8 @@ def read_record(
     Raises:
         UserError: there is no such record, study or metric, or it is damaged.
     """
-    if isinstance(url, Path) and not url.is_file():
-        raise UserError(f"{url} does not exist: give the work dir of a search")
-    storage = open_storage(url, heartbeat=20, grace=90)
-    with storage_errors(url), damages(url):
+    storage = open_storage(url, reads=True)
+    with _closing(storage), storage_errors(url), damages(url):
         try:
             found = optuna.load_study(study_name=study, storage=storage)
         except KeyError:
@@ -63,6 +64,16 @@ def read_record(
     if not results.values:
         raise UserError(f"{url} has no architecture that is evaluated yet")
     return space, wanted, results
+
+
+@contextlib.contextmanager
+def _closing(storage: CheckedStorage) -> Iterator[None]:
+    """Lets go of the database, whose log the last who has it open puts into its file."""
+    try:
+        yield
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def as_score(text: str) -> Objective:

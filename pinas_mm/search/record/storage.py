@@ -26,17 +26,21 @@ SQLITE_TIMEOUT = 120
 NOT_FOUND = "Record does not exist"
 
 
-def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
+def open_storage(
+    url: str | Path, heartbeat: int = 60, grace: int = 120, reads: bool = False
+) -> CheckedStorage:
     """Opens or creates an Optuna storage.
 
     Args:
         url: a database URL, such as ``sqlite:///search.db`` or ``postgresql://user@host/name``; or
             the path of a SQLite file, whose name may have any characters.
         heartbeat, grace: in seconds, see :class:`~pinas_mm.search.record.record.Record`.
+        reads: nothing will be written: a SQLite file must be there, and is left as it is, also
+            where it or its folder may not be written.
 
     Raises:
         UserError: the URL is none, its driver is not installed, it cannot be reached, or it was
-            made by a version of Optuna that has other tables.
+            made by a version of Optuna that has other tables; there is no file to read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A connection whose server is gone cannot be put back into its pool, which says so with a
@@ -58,7 +62,9 @@ def open_storage(url: str | Path, heartbeat: int, grace: int) -> CheckedStorage:
     address = "sqlite:///search.db" if isinstance(url, Path) else _with_driver(url)
     with storage_errors(url):
         if file is not None:
-            options["creator"] = lambda: _connect(file)
+            options["creator"] = lambda: _connect_to_read(file) if reads else _connect(file)
+            if reads and not file.is_file():
+                raise UserError(f"{file} does not exist: give the work dir of a search")
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -169,6 +175,13 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection
+
+
+def _connect_to_read(file: Path) -> sqlite3.Connection:
+    # Where nobody has it open to write there is no log, and SQLite would make one beside it.
+    alone = not Path(f"{file}-wal").exists()
+    address = f"{file.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(address, SQLITE_TIMEOUT, check_same_thread=False, uri=True)
 
 
 def _shown(url: str | Path) -> str:

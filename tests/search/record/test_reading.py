@@ -1,5 +1,6 @@
 """What others read in a search's record."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -39,6 +40,34 @@ def test_first_objective_and_any_other_metric_or_cost(searched, space):
     # What was searched for has its own way, unless another is asked for.
     assert read_record(file, metric="loss/train")[1].sign == -1
     assert read_record(file, metric="loss/train:max")[1].sign == 1
+
+
+def test_nothing_is_made_or_changed_by_reading(searched, tmp_path):
+    file, _, record = searched
+    missing = tmp_path / "none" / "search.db"
+    for url in (missing, f"sqlite:///{missing}"):
+        with pytest.raises(UserError, match=r"search\.db does not exist: give the work dir"):
+            read_record(url)
+    assert not missing.parent.exists()
+    record._storage.remove_session()
+    record._storage.engine.dispose()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert file in before
+    read_record(file)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_names_of_files_may_have_any_characters_and_a_search_may_be_at_work(searched, tmp_path):
+    file, archs, record = searched
+    assert file.with_name("search.db-wal").is_file()
+    assert len(read_record(file)[2].values) == len(archs)
+    record._storage.remove_session()
+    record._storage.engine.dispose()
+    folder = tmp_path / "100%? #1"
+    folder.mkdir()
+    shutil.copy(file, folder)
+    assert len(read_record(folder / file.name)[2].values) == len(archs)
+    assert [path.name for path in folder.iterdir()] == [file.name]
 
 
 def test_costs_as_scores_are_better_where_more():
