@@ -35,7 +35,8 @@ def main() -> None:
     args = parse_args()
     Demo(
         work_dir=args.work_dir,
-        seeds=args.seeds,
+        # A set: another order makes no other demo.
+        seeds=sorted(set(args.seeds)),
         supernet=f"configs/demo/digits_supernet{'_full' if args.full else ''}.py",
         linear="configs/demo/digits_linear.py",
         data=args.data,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rich.text import Text
 
 from pinas_mm.demo.scalars import read_scalars, training_rows
 from pinas_mm.demo.schedule import Schedule
+from pinas_mm.demo.settings import begun_with, check_begun, sign, told_command
 from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
 from pinas_mm.model_index import REPOSITORY
@@ -43,27 +45,34 @@ def measured(*names: str) -> dict[str, Any]:
     return dict(found[0], times=times) if found else {}
 
 
-def finished(results: Path, seeds: Sequence[int], console: Console) -> dict[str, Any] | None:
+def begin(work_dir: Path, settings: Mapping[str, str], chains: Iterable[Iterable[Job]]) -> None:
+    """Makes a work dir a demo's, or checks that it is.
+
+    Args:
+        work_dir: the demo's.
+        settings: all that decides its findings.
+        chains: its jobs, as far as they are known by now.
+
+    Raises:
+        UserError: the work dir, or that of a job, was begun with other settings.
+    """
+    # Another demo may have trained a supernet here, which makes none of these files.
+    check_begun(work_dir, settings, traces="*.json")
+    for job in itertools.chain.from_iterable(chains):
+        job.check()
+    sign(work_dir, settings)
+
+
+def finished(results: Path, console: Console) -> dict[str, Any] | None:
     """Findings of a demo that ended earlier, which is said; None where none did.
 
     Args:
         results: its file.
-        seeds: that are asked for now.
         console: where to say it.
-
-    Raises:
-        UserError: it was of other seeds.
     """
     if not results.is_file():
         return None
     found: dict[str, Any] = json.loads(results.read_text())
-    before = [int(seed) for seed in found.get("seeds", seeds)]
-    if sorted(before) != sorted(seeds):
-        was, wanted = (" ".join(map(str, some)) for some in (before, seeds))
-        raise UserError(
-            f"{results.parent} has a finished demo of seed {was}: for seed {wanted} give another "
-            "--work-dir, or remove it"
-        )
     console.print(f"finished earlier; remove {results.parent} to run it again", soft_wrap=True)
     return found
 
@@ -90,8 +99,25 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the training has reached its end."""
-        return (self.work_dir / "finished").is_file()
+        """Whether this very job has reached its end."""
+        ended = (self.work_dir / "finished").is_file()
+        return ended and begun_with(self.work_dir) == self.settings
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """All that decides its result."""
+        return {"command": told_command(self.command, self.work_dir)}
+
+    def check(self, option: str = "--work-dir") -> None:
+        """Checks that no other job has begun its work dir.
+
+        Args:
+            option: that gave the work dir, for the message.
+
+        Raises:
+            UserError: another has, or it is not known which.
+        """
+        check_begun(self.work_dir, self.settings, option)
 
     def completed(self) -> float:
         """How much of ``total`` is done, as its log says."""
@@ -156,8 +182,10 @@ def run_chains(
         step: of the schedule, whose works the jobs are.
 
     Raises:
-        UserError: a job failed; names its log.
+        UserError: a job failed; names its log. Or the work dir of one is another job's.
     """
+    for job in itertools.chain.from_iterable(chains):
+        job.check()
     if schedule is not None:
         schedule.begin(step, chains)
     cores = usable_cores()
@@ -215,7 +243,7 @@ def run_chains(
 def _run(
     job: Job, environment: dict[str, str], stop: threading.Event, tell: Callable[[float], None]
 ) -> None:
-    job.work_dir.mkdir(parents=True, exist_ok=True)
+    sign(job.work_dir, job.settings)
     log = job.work_dir / "output.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

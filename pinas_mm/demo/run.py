@@ -23,9 +23,10 @@ from rich.console import Console
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import alone, pictures, report, search, transfer
-from pinas_mm.demo.jobs import Job, finished, measured, run_chains, training
+from pinas_mm.demo.jobs import Job, begin, finished, measured, run_chains, training
 from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.demo.sections import demo_page
+from pinas_mm.demo.settings import told_config
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
@@ -64,8 +65,9 @@ class Demo:
             if not 0 <= seed < 2**32:
                 raise UserError(f"seed {seed}: allowed are 0 to {2**32 - 1}")
         check_writable(self.work_dir, "--work-dir")
+        begin(self.work_dir, self.settings(), [*self._trainings(), *self._searches()])
         results = self.work_dir / "results.json"
-        found = finished(results, self.seeds, console)
+        found = finished(results, console)
         if found is None:
             resumed = self.folder(self.seeds[0]).exists()
             times = self.work_dir / "times.json"
@@ -100,6 +102,18 @@ class Demo:
         self._draw(found)
         self._show(console, found)
         return found
+
+    def settings(self) -> dict[str, str]:
+        """All that decides the findings and is known before anything is done."""
+        return dict(
+            seeds=" ".join(map(str, self.seeds)),
+            supernet=told_config(self.supernet),
+            linear=told_config(self.linear),
+            collapse=told_config(self.collapse) if self.collapse else "none",
+            alone=told_config(alone.CONFIG),
+            transfer=" and ".join(told_config(task.config) for task in transfer.TASKS),
+            weights=" and ".join(self.transfer_weights),
+        )
 
     def steps(self) -> dict[str, Sequence[Sequence[Timed]]]:
         """Chains of works of each step, as far as they are known before anything is done."""

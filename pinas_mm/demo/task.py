@@ -22,7 +22,7 @@ from pinas_mm.analysis.ranking import Measure, rank
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo import search
 from pinas_mm.demo.fine_tune import SUPERNET, TUNED
-from pinas_mm.demo.jobs import Job, finished, measured, run_chains, training
+from pinas_mm.demo.jobs import Job, begin, finished, measured, run_chains, training
 from pinas_mm.demo.page import Section, figure, html_table, origin, page, searched, words
 from pinas_mm.demo.report import versions
 from pinas_mm.demo.schedule import Schedule, Timed, Work
@@ -100,8 +100,10 @@ class TaskDemo:
         """Runs what is not done yet; returns and prints the findings."""
         console, start = Console(), time.monotonic()
         check_writable(self.work_dir, "--work-dir")
+        self._supernet().check("--demo")
+        begin(self.work_dir, {"seed": str(self.seed)}, self._searches())
         results = self.work_dir / "results.json"
-        found = finished(results, [self.seed], console)
+        found = finished(results, console)
         if found is None:
             resumed = (self.work_dir / TASKS[0].name).exists()
             before = measured("demo-task.json", "demo.json")

@@ -1,5 +1,6 @@
 """The demo of a search on the task: what its fine-tunings leave, and what it says of them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,8 +10,11 @@ from tasks import trained
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.demo.fine_tune import SUPERNET, TUNED, fine_tune
-from pinas_mm.demo.task import DRAWN, PROBE, TASK, TASKS, FineTuning, draw, table, texts
+from pinas_mm.demo.jobs import training
+from pinas_mm.demo.settings import sign
+from pinas_mm.demo.task import DRAWN, PROBE, TASK, TASKS, FineTuning, TaskDemo, draw, table, texts
 from pinas_mm.engine.config import read_config
+from pinas_mm.errors import UserError
 from pinas_mm.search.report.figures import to_png
 
 
@@ -50,6 +54,54 @@ def findings():
     kendall = dict(value=1.0, low=0.9, high=1.0)
     one = dict(archs=kinds, supernet=scores, tuned=tuned, kendall=kendall)
     return dict(tasks={task.name: one for task in TASKS})
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    """Of seed 0; it is broken off as it begins with its images, or shown."""
+
+    def prepare(data):
+        raise RuntimeError("broken off")
+
+    monkeypatch.setattr("pinas_mm.demo.task.prepare", prepare)
+    monkeypatch.setattr("pinas_mm.demo.task.task_page", lambda work_dir, found: "")
+    return TaskDemo(tmp_path / "work", tmp_path / "demo", tmp_path / "data")
+
+
+def test_a_work_dir_is_of_one_seed(demo):
+    other = dataclasses.replace(demo, seed=1)
+    said = "work was begun with seed 0: for seed 1 give another --work-dir, or remove it"
+    with pytest.raises(RuntimeError, match="broken off"):
+        demo.run()
+    with pytest.raises(UserError, match=said):
+        other.run()
+    with pytest.raises(RuntimeError, match="broken off"):
+        demo.run()
+
+    found = findings() | dict(seeds=[0], minutes=1, resumed=False)
+    (demo.work_dir / "results.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match=said):
+        other.run()
+    assert demo.run() == found
+
+
+def test_the_supernet_is_the_plain_demos(demo):
+    folder = demo.demo / "seed0" / "supernet"
+    longer = training("", "configs/demo/digits_supernet_full.py", folder, 0)
+    sign(folder, longer.settings)
+    (folder / "finished").touch()
+    with pytest.raises(UserError, match=r"supernet was begun with .*: for .* give another --demo"):
+        demo.run()
+    assert not list(demo.work_dir.iterdir())
+
+
+def test_what_was_made_of_one_supernet_is_not_taken_for_anothers(demo):
+    for chain in demo._searches():
+        sign(chain[0].work_dir, chain[0].settings)
+    with pytest.raises(RuntimeError, match="broken off"):
+        demo.run()
+    with pytest.raises(UserError, match=r"checkpoint=\S+/demo/seed0/supernet: for .*/elsewhere/"):
+        dataclasses.replace(demo, demo=demo.demo / "elsewhere").run()
 
 
 def test_what_is_said():
