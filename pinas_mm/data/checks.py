@@ -29,7 +29,7 @@ def check_data(split: str, dataloader: dict[str, Any], key: str | None = None) -
         root = dataset.get("data_root")
         if not root or "://" in root:
             continue
-        if _is_missing(Path(root)):
+        if _is_missing(split, Path(root)):
             raise UserError(
                 f"data root {root} of the {split} set is missing or empty: set PINAS_DATA"
                 f"{_now()} to the folder that holds the data sets, or "
@@ -37,7 +37,7 @@ def check_data(split: str, dataloader: dict[str, Any], key: str | None = None) -
                 "tools/prepare_digits.py writes small real ones"
             )
         for path in _parts(dataset):
-            if _is_missing(Path(root, path)):
+            if _is_missing(split, Path(root, path)):
                 raise UserError(
                     f"{Path(root, path)} of the {split} set is missing or empty: {root} does "
                     "not look like the data set that the config expects"
@@ -48,7 +48,8 @@ def _parts(dataset: dict[str, Any]) -> Iterator[str]:
     """What a data set reads of its data root, as far as its config says."""
     prefix = dataset.get("data_prefix") or {}
     paths = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    if type_name(dataset) in ("ImageNet", "ImageFolder"):
+    # As mmpretrain takes it; beside a prefix it names the list alone.
+    if type_name(dataset) in ("ImageNet", "ImageFolder") and not prefix:
         paths.append(dataset.get("split"))
     for path in [*paths, dataset.get("ann_file")]:
         if path and "://" not in path:
@@ -60,5 +61,11 @@ def _now() -> str:
     return f", now {os.environ[VARIABLE]}," if os.environ.get(VARIABLE) else ""
 
 
-def _is_missing(path: Path) -> bool:
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+def _is_missing(split: str, path: Path) -> bool:
+    try:
+        return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise UserError(
+            f"{path} of the {split} set cannot be read ({error.strerror}): correct the path, or "
+            "allow it to be read"
+        ) from error

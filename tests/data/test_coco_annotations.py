@@ -76,6 +76,7 @@ ANNOTATIONS = {
     "no area": (dict(area="gone"), "area is missing"),
     "area text": (dict(area="12"), "area is '12'"),
     "area NaN": (dict(area=NAN), "area is nan"),
+    "area larger than a float": (dict(area=10**400), "area is 1000"),
     "area negative": (dict(area=-1), "area is -1"),
     "iscrowd text": (dict(iscrowd="no"), "iscrowd is 'no'"),
     "no bbox": (dict(bbox="gone"), "bbox is missing"),
@@ -89,6 +90,7 @@ ANNOTATIONS = {
     "bbox a dict": (dict(bbox=dict(x=1)), "four finite numbers"),
     "bbox NaN": (dict(bbox=[NAN, 2, 3, 4]), r"bbox is \[nan, 2, 3, 4\]"),
     "bbox infinite": (dict(bbox=[1, 2, INFINITE, 4]), r"bbox is \[1, 2, inf, 4\]"),
+    "bbox larger than a float": (dict(bbox=[1, 2, 10**400, 4]), r"bbox is \[1, 2, 1000"),
     "bbox negative": (dict(bbox=[9, 9, -5, 4]), r"bbox \[9, 9, -5, 4\] has a negative size"),
     "bbox right of it": (dict(bbox=[500, 9, 20, 20]), "is outside of its image of 160 x 128"),
     "bbox above it": (dict(bbox=[9, -60, 20, 20]), "is outside of its image"),
@@ -115,6 +117,10 @@ ANNOTATIONS = {
     "code too short": (
         dict(segmentation=dict(size=[128, 160], counts=[5, 5])),
         "code 10 pixels of 20480",
+    ),
+    "code of one endless number": (
+        dict(segmentation=dict(size=[128, 160], counts="o" * 9000 + "0")),
+        "damaged counts",
     ),
     "code of no code": (
         dict(segmentation=dict(size=[128, 160], counts="no code\n")),
@@ -143,9 +149,11 @@ IMAGES = {
     "no height": (dict(height="gone"), "2: height is missing"),
     "width 0": (dict(width=0), "2: width is 0"),
     "width text": (dict(width="160"), "2: width is '160'"),
+    "width larger than a float": (dict(width=10**400), "2: width is 1000"),
     "height NaN": (dict(height=NAN), "2: height is nan"),
     "another size": (dict(width=128, height=160), "160 x 128 pixels, not 128 x 160"),
     "not there": (dict(file_name="none.jpg"), "train2017/none.jpg is missing"),
+    "name too long": (dict(file_name="x" * 300), "File name too long"),
     "twice": (dict(id=1), "several of image 1: give each an id of its own"),
 }
 
@@ -159,6 +167,7 @@ def test_a_damaged_image_entry(coco, content, name):
         entry = changed["images"][1]
         entry.pop(field) if value == "gone" else entry.update({field: value})
     path = write(coco, changed)
+    coco.train_dataloader.dataset.dataset.pipeline[0].ignore_empty = True
     error = refusal(coco)
     assert str(path) in error
     assert words in error
@@ -333,6 +342,15 @@ def test_a_sample_of_a_large_file(content, tmp_path):
         assert ids == sorted(set(ids))
         assert found["annotations"] == [many[number] for number in ids]
         assert (ids[0], ids[-1] > 190, len(ids) > 150) == (0, True, True)
+    # What lies in annotations, in their texts and beside them is none.
+    inner = [dict(id=number, key="a}, {b") for number in range(20)]
+    many = [dict(entry, attributes=inner) for entry in many]
+    path.write_text(json.dumps({**content, "annotations": many, "licenses": inner * 200}))
+    found, whole = read_file(path, False, large=1000)
+    assert not whole
+    ids = [entry["id"] for entry in found["annotations"]]
+    assert found["annotations"] == [many[number] for number in ids]
+    assert (ids == sorted(set(ids)), ids[-1] > 190, len(ids) > 150) == (True, True, True)
     path.write_text(path.read_text()[:-300])
     with pytest.raises(ValueError, match="Expecting"):
         read_file(path, False, large=1000)

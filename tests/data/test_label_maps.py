@@ -1,6 +1,7 @@
 """Label maps of ADE20K and Cityscapes: of another coding or damaged, they are refused by name."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 
 from pinas_mm.data.annotations import check_data_sets, looks
+from pinas_mm.data.annotations.label_maps import LabelMaps
 from pinas_mm.errors import UserError
 
 DEMO = REPOSITORY / "configs" / "demo"
@@ -192,6 +194,26 @@ def test_binary_masks_of_0_and_255(read, tmp_path):
     assert "the values 255 alone, all of which are ignored" in refusal(config)
 
 
+def test_a_sample_does_not_speak_for_all_maps(read, tmp_path, monkeypatch):
+    config = copy.deepcopy(read["cityscapes"])
+    root = shutil.copytree(config.train_dataloader.dataset.data_root, tmp_path / "data")
+    config.train_dataloader.dataset.data_root = str(root)
+    paths = sorted((root / "gtFine/train").rglob("*.png"))
+    for number, path in enumerate(paths):
+        change(
+            path, lambda labels, rare=number == 1: np.where(labels > 5, 255, rare).astype(np.uint8)
+        )
+    monkeypatch.setattr(LabelMaps, "sample", 2)
+    check_data_sets(config, ["train"])
+    for whole in (False, True):
+        (look,) = looks(config, ["train"], whole)
+        assert (look.looked, look.faults) == (4 if whole else 2, [])
+    change(paths[1], lambda labels: np.where(labels == 1, 0, 255).astype(np.uint8))
+    check_data_sets(config, ["train"])
+    (look,) = looks(config, ["train"], whole=True)
+    assert "the values 0 and 255 alone" in look.faults[0]
+
+
 def test_ids_of_cityscapes(read, tmp_path):
     config = copy.deepcopy(read["cityscapes"])
     dataset = config.train_dataloader.dataset
@@ -240,5 +262,7 @@ def test_a_list_of_names(maps):
     assert (look.counts["label maps"], look.faults) == (2, [])
     (root / "train.txt").write_bytes("\n\n".join(names[:2]).encode())
     assert f"{folder}/{suffix} is missing" in refusal(config).replace("//", "/")
+    (root / "train.txt").write_text("x" * 300)
+    assert re.search("label map .*x{300}.* is missing", refusal(config))
     (root / "train.txt").write_bytes(b"\xff\xfe")
     assert "cannot be read: 'utf-8' codec" in refusal(config)

@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend, list_dir_or_file
 from pinas_mm.data.checks import check_data
 from pinas_mm.data.local_files import DataBackend, data_backend
 from pinas_mm.errors import UserError
-from pinas_mm.registry import TRANSFORMS
+from pinas_mm.registry import DATASETS, TRANSFORMS
 
 
 @pytest.fixture
@@ -78,6 +78,29 @@ def test_a_data_root_that_is_a_loop(tmp_path, place):
     dataset = dict(type="pinas_mm.ImageFolder", data_root=str(root), split="train")
     with pytest.raises(UserError, match="of the train set is missing or empty"):
         check_data("train", dict(dataset=dataset))
+
+
+def test_a_split_names_no_folder_beside_a_prefix(tmp_path):
+    for name in ("images/a", "meta"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "images" / "a" / "1.png").touch()
+    (tmp_path / "meta" / "val.txt").write_text("a/1.png 0\n")
+    for kind in ("ImageNet", "pinas_mm.ImageFolder"):
+        dataset = dict(type=kind, data_root=str(tmp_path), split="val", data_prefix="images")
+        check_data("val", dict(dataset=dataset))
+        built = DATASETS.build(dataset)
+        assert built.get_data_info(0)["img_path"] == str(tmp_path / "images" / "a" / "1.png")
+        with pytest.raises(UserError, match=r"/val of the val set is missing"):
+            check_data("val", dict(dataset=dict(dataset, data_prefix="")))
+
+
+@pytest.mark.parametrize("place", ["data_root", "split"])
+def test_a_name_longer_than_a_files_can_be(tmp_path, place):
+    (tmp_path / "1.jpg").touch()
+    dataset = dict(type="ImageNet", data_root=str(tmp_path), split="train")
+    dataset[place] = f"{tmp_path}/{'x' * 300}"
+    with pytest.raises(UserError, match=r"xxx of the val set cannot be read \(File name too long"):
+        check_data("val", dict(dataset=dataset))
 
 
 def test_the_backend_of_a_path(folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope, Registry
@@ -66,8 +66,8 @@ class Use:
         """
         try:
             return DATASETS.build({**self.dataset, "pipeline": [], "lazy_init": True})
-        except TypeError as error:
-            raise NotBuiltError(f"{self.key}: {error}") from error
+        except Exception as error:  # Data sets raise whatever they refuse arguments with.
+            raise NotBuiltError(f"{self.key}: {reason(error)}") from error
 
 
 class Annotations(abc.ABC):
@@ -92,6 +92,10 @@ class Annotations(abc.ABC):
         Args:
             whole: look at everything, not only at as much as a second allows.
         """
+
+    def against(self, trained: Iterable[Annotations]) -> Iterator[str]:
+        """Faults that only the data sets trained on show, none of which is read yet."""
+        yield from ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -122,6 +126,11 @@ def class_of(config: Mapping[str, Any], among: Registry) -> Any:
         return kind
     scope = DefaultScope.get_current_instance()
     return registered(kind, scope.scope_name if scope else None, among)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in a line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def listed(names: Sequence[Any], most: int = 8) -> str:

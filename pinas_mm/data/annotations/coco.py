@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,7 +176,7 @@ class CocoAnnotations(Annotations):
                         "correct width and height, or put the image there that was annotated"
                     )
         except UserError as error:
-            if not (self.use.skips_broken and path.is_file()):
+            if not (self.use.skips_broken and os.path.isfile(path)):
                 yield str(error)
 
     def counts(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ Functions give texts of faults without the entry's name, which the caller puts b
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -167,7 +167,7 @@ def _pixels(counts: Any) -> int | None:
         runs = _runs(counts)
     else:
         runs = counts if isinstance(counts, list) else None
-    if runs is None or not all(type(run) is int and run >= 0 for run in runs):
+    if runs is None or not all(type(run) is int and 0 <= run <= sys.maxsize for run in runs):
         return None
     return sum(runs)
 
@@ -199,7 +199,9 @@ def _is_id(value: Any) -> bool:
 
 
 def _finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # Whole numbers of JSON may be larger than any float.
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from typing import Any
 # COCO's training file has 450 million characters, whose parsing takes a minute.
 LARGE = 30_000_000
 PLACES, EACH = 200, 50
+# What an annotation has, and not what lies in one or in another list.
+KEYS = {"id", "image_id", "category_id"}
 
 _DECODER = json.JSONDecoder()
 _OPEN = re.compile(r"\[\s*")
-_BETWEEN = re.compile(r"\}\s*,\s*(?=\{)")
+# In a text a quotation mark has a backslash before it.
+_BETWEEN = re.compile(r'\}\s*,\s*(?=\{\s*")')
 _COMMA = re.compile(r"\s*,\s*")
 
 
@@ -56,14 +60,24 @@ def _sample(text: str, start: int, end: int) -> Iterator[Any]:
     at = opened.end() if opened else start
     for place in range(PLACES):
         if place:
-            found = _BETWEEN.search(text, max(at, start + place * (end - start) // PLACES), end)
-            if not found:
+            found = _next(text, max(at, start + place * (end - start) // PLACES), end)
+            if found is None:
                 return
-            at = found.end()
+            at = found
         for _ in range(EACH):
             entry, at = _DECODER.raw_decode(text, at)
             yield entry
             comma = _COMMA.match(text, at, end)
             if not comma:
-                return
+                break
             at = comma.end()
+
+
+def _next(text: str, start: int, end: int) -> int | None:
+    """Where the next annotation begins."""
+    for found in _BETWEEN.finditer(text, start, end):
+        # A text may end there.
+        with contextlib.suppress(ValueError):
+            if _DECODER.raw_decode(text, found.end())[0].keys() >= KEYS:
+                return found.end()
+    return None

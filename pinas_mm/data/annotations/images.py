@@ -34,10 +34,10 @@ def opened(path: str | Path, what: str) -> Iterator[Image.Image]:
         UserError: it is missing, no file or cannot be read; names it and how it begins.
     """
     path = Path(path)
-    if not path.is_file():
-        state = "is no file" if path.exists() else "is missing"
-        raise UserError(f"{what} {path} {state}: put it there, or leave the image out")
     try:
+        if not path.is_file():
+            state = "is no file" if path.exists() else "is missing"
+            raise UserError(f"{what} {path} {state}: put it there, or leave the image out")
         with Image.open(path) as image:
             yield image
     except UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pinas_mm.data.annotations.base import Annotations, Use, listed
+from pinas_mm.data.annotations.base import Annotations, Use, listed, reason
 from pinas_mm.data.annotations.images import opened, sizes
 from pinas_mm.errors import UserError
 from pinas_mm.registry import dicts
@@ -45,7 +46,7 @@ class LabelMaps(Annotations):
             self._dataset = self.use.build()
             entries = self._dataset.load_data_list()
         except (OSError, ValueError, AssertionError) as error:
-            yield f"{where} cannot be read: {str(error).splitlines()[-1]}"
+            yield f"{where} cannot be read: {reason(error)}"
             return
         classes = self._dataset.metainfo.get("classes") or ()
         if isinstance(classes, str):
@@ -90,7 +91,7 @@ class LabelMaps(Annotations):
 
     def _faults(self, entry: dict[str, Any]) -> Iterator[str]:
         path = entry["seg_map_path"]
-        if not Path(path).exists():
+        if not os.path.exists(path):
             raise UserError(
                 f"label map {path} of image {entry['img_path']} is missing{_other_file(path)}: put "
                 "it there, or correct seg_map_suffix and data_prefix of the data set"
@@ -183,7 +184,7 @@ class LabelMaps(Annotations):
 def _other_file(path: str) -> str:
     """What there is instead of Cityscapes' maps of train ids."""
     other = path.replace("labelTrainIds", "labelIds")
-    if other == path or not Path(other).exists():
+    if other == path or not os.path.exists(other):
         return ""
     return (
         f" ({Path(other).name} is there: mmseg's tools/dataset_converters/cityscapes.py makes "

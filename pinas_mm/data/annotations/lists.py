@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 
-from pinas_mm.data.annotations.base import Annotations, Use, listed
+from pinas_mm.data.annotations.base import Annotations, NotBuiltError, Use, listed, reason
+from pinas_mm.data.annotations.images import opened
+from pinas_mm.errors import UserError
+from pinas_mm.registry import dicts
 
-FILES = 1000
+# Whose headers a second allows to read.
+FILES = 300
 
 
 class ImageLists(Annotations):
@@ -18,26 +25,84 @@ class ImageLists(Annotations):
 
     known = "mmpretrain.datasets.custom.CustomDataset"
     methods = ("load_data_list", "_find_samples")
-    noun = "listed images"
+    noun = "images"
 
     def __init__(self, use: Use) -> None:
         super().__init__(use)
-        self._lines: list[tuple[int, str]] = []
+        # These may read what Pillow does not.
+        tiffs = any(node.get("imdecode_backend") == "tifffile" for node in dicts(use.loader))
+        self._opens = not (use.has_own_parts or tiffs)
+        # Where labels are changed later, these are not what heads get.
+        self._heads = {} if use.has_own_parts else use.heads
+        # pinas_mm.ImageFolder passes over blank lines, and names classes by as many folders.
+        self._ours = use.cls.load_data_list.__module__.startswith("pinas_mm.")
+        # Lines and names of a list, or the paths that a data set finds, of no line.
+        self._images: list[tuple[int, str]] = []
+
+    @cached_property
+    def _dataset(self) -> Any:
+        return self.use.build()
+
+    @property
+    def _given(self) -> Any:
+        """Classes that the config names."""
+        classes = self._dataset.metainfo.get("classes")
+        return None if classes == self.use.cls.METAINFO.get("classes") else classes
 
     def overall(self, whole: bool) -> Iterator[str]:
         """Faults of class names, heads, lines and labels."""
-        self._dataset = self.use.build()
-        # Where labels are changed later, these are not what heads get.
-        self._heads = {} if self.use.has_own_parts else self.use.heads
         classes = self._dataset.metainfo.get("classes")
-        # pinas_mm.ImageFolder passes over blank lines, and names classes by as many folders.
-        self._ours = self.use.cls.load_data_list.__module__.startswith("pinas_mm.")
-        if self._ours and classes == self.use.cls.METAINFO.get("classes"):
-            classes = classes if self._dataset.ann_file else None
         if self._dataset.ann_file:
             yield from self._file(Path(self._dataset.ann_file), classes)
-        elif self._dataset.with_label and self._heads:
-            yield from self._folders(Path(self._dataset.img_prefix), classes)
+            return
+        wrong = []
+        if self._dataset.with_label and self._heads:
+            classes = self._given if self._ours else classes
+            wrong = list(self._folders(Path(self._dataset.img_prefix), classes))
+            yield from wrong
+        # To list a million files takes longer than a second.
+        if whole:
+            try:
+                self._images = [(0, info["img_path"]) for info in self._dataset.load_data_list()]
+            except (UserError, OSError, RuntimeError, AssertionError) as error:
+                if not wrong:
+                    yield f"{self.use.key}: {reason(error)}"
+
+    def against(self, trained: Iterable[Annotations]) -> Iterator[str]:
+        """Whether folders number the classes as those that are trained on do."""
+        own = self._numbered()
+        if not own:
+            return
+        others = (other._numbered() for other in trained if isinstance(other, ImageLists))
+        root, found, names = own
+        trained_root, wanted, trained_names = next(filter(None, others), own)
+        # Of other folders metainfo may say that they are the same classes.
+        if found != wanted and names != trained_names:
+            lacking = sorted({*wanted} - {*found})
+            more = sorted({*found} - {*wanted})
+            differ = [f"lacks the folders {listed(lacking)}"] if lacking else []
+            differ += [f"has {listed(more)} beyond those"] if more else []
+            yield (
+                f"{root} of {self.use.key} {' and '.join(differ)} of {trained_root}, which is "
+                "trained on: a class's number is its folder's place among all, so that the same "
+                "label means two classes; give both the same folders (an empty one counts), or "
+                "list images and labels in an ann_file"
+            )
+
+    def _numbered(self) -> tuple[str, list[str], list[str]] | None:
+        """The place and names of folders that number a head's classes, and the classes' names."""
+        try:
+            if self._dataset.ann_file or not (self._dataset.with_label and self._heads):
+                return None
+            root = self._dataset.img_prefix
+            found = self._class_folders(root)
+        except (NotBuiltError, OSError):
+            return None
+        return (root, found, list(self._given or found)) if found else None
+
+    def _class_folders(self, root: str | Path) -> list[str]:
+        found = sorted(path.name for path in Path(root).iterdir() if path.is_dir())
+        return [name for name in found if not (self._ours and name.startswith("."))]
 
     def _file(self, path: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
         try:
@@ -79,15 +144,17 @@ class ImageLists(Annotations):
                         f"{where}: label {label} of {name}: allowed are 0 to {most - 1}, since "
                         f"{whose} {most}; correct one of them"
                     )
-            self._lines.append((row, name))
+            self._images.append((row, name))
 
     def _folders(self, root: Path, classes: tuple[str, ...] | None) -> Iterator[str]:
-        if not root.is_dir():
-            yield f"{root} of {self.use.key} is no folder: see data_root and data_prefix"
+        try:
+            found = self._class_folders(root)
+        except OSError as error:
+            yield (
+                f"{root} of {self.use.key} is no folder that can be listed ({error.strerror}): see "
+                "data_root and data_prefix"
+            )
             return
-        found = sorted(path.name for path in root.iterdir() if path.is_dir())
-        if self._ours:
-            found = [name for name in found if not name.startswith(".")]
         for head, number in self._heads.items():
             if len(found) > number:
                 yield (
@@ -119,22 +186,26 @@ class ImageLists(Annotations):
             )
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._images)
 
     @property
     def sample(self) -> int:
-        """A thousand: each is looked for."""
+        """Three hundred: their headers are read."""
         return FILES
 
     def faults(self, index: int) -> Iterator[str]:
-        """Whether a listed file is there."""
-        line, name = self._lines[index]
-        path = Path(self._dataset.img_prefix, name)
-        if not path.is_file():
-            yield (
-                f"{self._dataset.ann_file}, line {line}: {path} is missing: put it there, or "
-                "delete the line"
-            )
+        """Whether an image is there and begins as one."""
+        line, path = self._images[index]
+        what = "image"
+        if line:
+            what = f"{self._dataset.ann_file}, line {line}: image"
+            path = os.path.join(self._dataset.img_prefix, path)
+        try:
+            with opened(path, what):
+                pass
+        except UserError as error:
+            if not (os.path.isfile(path) and (self.use.skips_broken or not self._opens)):
+                yield str(error)
 
 
 def _is_number(text: str) -> bool:

@@ -97,18 +97,27 @@ def _looks(
                 same = (found.use.dataset, found.use.evaluators)
                 if same not in done:
                     done.append(same)
-                    yield _look(found, whole, progress)
+                    yield _look(found, _trained(cfg), whole, progress)
 
 
-def _look(found: Annotations, whole: bool, progress: Progress) -> Look:
+def _trained(cfg: Mapping[str, Any]) -> Iterator[Annotations]:
+    """What is trained on, whichever splits are looked at: it decides what labels mean."""
+    for key, loader in _loaders(cfg, "train"):
+        yield from _annotations(cfg, "train", key, loader)
+
+
+def _look(
+    found: Annotations, trained: Iterable[Annotations], whole: bool, progress: Progress
+) -> Look:
     try:
-        faults = list(found.overall(whole))
+        faults = [*found.overall(whole), *found.against(trained)]
     except NotBuiltError as error:
         return Look(found.use.key, {}, 0, [str(error)] if whole else [])
     indices = range(len(found)) if whole else spread(len(found), found.sample)
     for index in progress(indices, found.use.key):
         faults += found.faults(index)
-    faults += found.in_sum()
+    if len(indices) == len(found):
+        faults += found.in_sum()
     return Look(found.use.key, found.counts(), len(indices), faults)
 
 
@@ -152,7 +161,8 @@ def _is_known(cls: Any, kind: type[Annotations]) -> bool:
 
 def _is_elsewhere(dataset: Mapping[str, Any]) -> bool:
     """Whether a data set is not in this machine's folders."""
-    places = [str(dataset.get(name) or "") for name in ("data_root", "ann_file")]
+    names = "data_root", "data_prefix", "ann_file"
+    places = [str(dataset.get(name) or "") for name in names]
     given = dataset.get("backend_args")
     return any("://" in p for p in places) or not isinstance(
         data_backend(places[0], given), LocalBackend
