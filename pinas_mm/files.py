@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,9 +91,8 @@ def check_writable(folder: Path, option: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        # Of a name of its own, or of none: ranks and workers look at the same time.
+        tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".writable").close()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name.
         reason = getattr(error, "strerror", error)
         raise UserError(

@@ -7,6 +7,7 @@ imports what is registered in it when something is first looked up.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -18,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine import registry as root
+from mmengine.utils import get_object_from_string
 from torch import nn
 
 from pinas_mm.errors import UserError
@@ -89,26 +91,50 @@ def find(registry: root.Registry, name: Any, what: str) -> Any:
 
 
 def registered(name: str, scope: str | None, among: root.Registry | None = None) -> Any:
-    """What a registry has under a name; None where none has.
+    """What mmengine builds for a type's name; None where there is nothing.
 
     Args:
-        name: with or without a scope.
+        name: with or without a scope, or the dotted address of what is imported for it: a user's,
+            never a file's (see :func:`check_known`).
         scope: the config's ``default_scope``.
         among: one of mmengine's own registries; None is all of them.
     """
+    found = _looked_up(name, scope, among)
+    if found is None and "." in name:
+        with contextlib.suppress(ValueError):  # As '.name' has an empty one.
+            found = get_object_from_string(name)
+    return found if callable(found) else None
+
+
+def _looked_up(name: str, scope: str | None, among: root.Registry | None) -> Any:
+    """What a registry has under a name with or without a scope; None where none has."""
     said, _, bare = name.rpartition(".")
+    if "." in said:
+        return None
     scopes = [one for one in (said, scope, "pinas_mm") if one]
     for one in scopes:
-        if find_spec(one) is not None:
-            import_module(f"{one}.registry")
-    for top in [among] if among else vars(root).values():
-        if isinstance(top, root.Registry):
-            for registry in (*(top.children.get(one) for one in scopes), top):
-                if registry is not None:
-                    registry.import_from_location()
-                    if bare in registry.module_dict:
-                        return registry.module_dict[bare]
+        _load(one)
+    every = [among] if among else vars(root).values()
+    tops = [top for top in every if isinstance(top, root.Registry)]
+    if said not in ("", *_SCOPES) and not any(said in top.children for top in tops):
+        return None  # A module that has a class of a registered one's name.
+    for top in tops:
+        for registry in (*(top.children.get(one) for one in scopes), top):
+            if registry is not None:
+                registry.import_from_location()
+                if bare in registry.module_dict:
+                    return registry.module_dict[bare]
     return None
+
+
+def _load(scope: str) -> None:
+    """Imports a library's registries; what a type says may be any module instead."""
+    try:
+        spec = find_spec(scope)
+    except ValueError:  # Of a module without one, as __main__.
+        return
+    if spec and spec.submodule_search_locations and find_spec(f"{scope}.registry"):
+        import_module(f"{scope}.registry")
 
 
 def check_known(config: object, what: str) -> None:
@@ -128,7 +154,7 @@ def check_known(config: object, what: str) -> None:
             continue
         scope = kind.rpartition(".")[0]
         # What is loaded is asked first: a library may be large, and not be needed.
-        known = _is_loaded(kind) or (scope in _SCOPES and registered(kind, None) is not None)
+        known = _is_loaded(kind) or (scope in _SCOPES and _looked_up(kind, None, None) is not None)
         if not known and not _is_imported(kind):
             raise UserError(
                 f"{what}: type {kind} is unknown, and nothing is imported for it: one of your own "

@@ -1,6 +1,7 @@
 """Files are written whole or not at all."""
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import time
 
 import pytest
 
-from pinas_mm.files import remove_left_over, write_json
+from pinas_mm.errors import UserError
+from pinas_mm.files import check_writable, remove_left_over, write_json
 
 
 def test_json_is_written_whole(tmp_path):
@@ -45,3 +47,30 @@ def test_what_a_killed_write_left_is_removed_and_no_other(tmp_path):
     assert remove_left_over(tmp_path) == [left]
     assert set(tmp_path.iterdir()) == kept
     assert not remove_left_over(tmp_path / "nothing")
+
+
+def look(folder, start, number):
+    for one in range(number):
+        start.wait()
+        check_writable(folder / str(one), "--work-dir")
+
+
+def test_processes_that_look_at_a_folder_at_once_do_not_disturb_each_other(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(8, timeout=60)
+    several = [context.Process(target=look, args=(tmp_path, start, 200)) for _ in range(8)]
+    for process in several:
+        process.start()
+    for process in several:
+        process.join()
+    assert [process.exitcode for process in several] == [0] * 8
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing_and_says_so(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new", "--work-dir")
+    assert not list((tmp_path / "new").iterdir())
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "a\0b"):
+        with pytest.raises(UserError, match=r"cannot be written .*: choose another --work-dir"):
+            check_writable(folder, "--work-dir")

@@ -20,6 +20,7 @@ from pinas_mm.compat import fast_bfloat16
 from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.ending import rank
 from pinas_mm.engine.batches import check_loaders
+from pinas_mm.engine.checkpoints import folders, last_of
 from pinas_mm.engine.mixed_precision import BFLOAT16
 from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
@@ -52,13 +53,11 @@ def use_auto_scale_lr(cfg: Config) -> None:
 
 def use_resume(cfg: Config, resume: str) -> None:
     """Goes on from a checkpoint, or from the work dir's last good one (``auto``) if any."""
-    cfg.resume = True
-    if resume != "auto":
-        cfg.load_from = str(find_checkpoint(resume))
-    elif any(Path(cfg.work_dir).glob("*.pth")):
-        cfg.load_from = str(find_checkpoint(cfg.work_dir))
-    else:
-        cfg.load_from = None
+    last = last_of(cfg) if resume == "auto" else find_checkpoint(resume)
+    cfg.load_from = str(last) if last else None
+    # With nothing to go on from, mmengine would look for something by itself.
+    cfg.resume = last is not None
+    if not last:
         _notice(f"nothing to resume in {cfg.work_dir}: starting from the beginning")
 
 
@@ -143,7 +142,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     if not torch.cuda.is_available():
         _for_cpu(cfg)
     if "train" in splits and not rank():
-        remove_left_over(cfg.work_dir)
+        for folder in folders(cfg):
+            remove_left_over(folder)
     runner_type: Any = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
     runner = runner_type.from_cfg(cfg)
     if checkpoint and cfg.resume:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, Runner
 
 from pinas_mm.ending import rank
+from pinas_mm.engine.checkpoints import checkpoints, folders, places
 from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.files import check_writable
@@ -51,11 +52,13 @@ def check_run(cfg: Config, trains: bool) -> None:
     if cfg.get("work_dir"):
         _check_folder(Path(cfg.work_dir), cfg, trains)
     for key, config in parts({key: cfg.get(key) for key in BUILT}):
-        if "type" in config:
-            _check_types(key, config, cfg.get("default_scope"))
+        kind = config.get("type", _usual_loop(key, config))
+        if kind is not None:
+            _check_types(key, kind, config, cfg.get("default_scope"))
     for name in ("max_epochs", "max_iters", "val_interval"):
-        if (cfg.get("train_cfg") or {}).get(name, 1) < 1:
-            raise UserError(f"train_cfg.{name} is {cfg.train_cfg[name]}: at least 1 is allowed")
+        number = (cfg.get("train_cfg") or {}).get(name, 1)
+        if not (isinstance(number, (int, float)) and number >= 1):
+            raise UserError(f"train_cfg.{name} is {number}: at least 1 is allowed")
     if trains and cfg.get("val_cfg") is not None:
         _check_best(cfg)
     tell_other_images(cfg)
@@ -69,8 +72,8 @@ def _check_forms(cfg: Config) -> None:
     found |= {
         f"{key}.{index}": inner
         for key, part in found.items()
-        if isinstance(part, (list, tuple))
-        for index, inner in enumerate(part)
+        if isinstance(part, (list, tuple)) or (key == "default_hooks" and isinstance(part, dict))
+        for index, inner in (part.items() if isinstance(part, dict) else enumerate(part))
     }
     for key, part in found.items():
         if isinstance(part, (bool, int, float, str)):
@@ -79,27 +82,46 @@ def _check_forms(cfg: Config) -> None:
 
 def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
     if trains and not cfg.get("resume"):
-        _check_free(work_dir, cfg.get("load_from"))
-    check_writable(work_dir, "--work-dir")
-    if trains and not rank():
-        _hold(work_dir.resolve())
+        _check_free(work_dir, cfg)
+    for folder, option in (folders(cfg) if trains else {work_dir: "--work-dir"}).items():
+        check_writable(folder, option)
+        if trains and not rank():
+            _hold(folder.resolve())
 
 
-def _check_free(work_dir: Path, load_from: str | None) -> None:
-    source = Path(load_from).resolve() if load_from else None
-    named = [
-        path for name in ("epoch_*", "iter_*", "best_*") for path in work_dir.glob(f"{name}.pth")
-    ]
-    there = [path for path in named if path.resolve() != source]
+def _check_free(work_dir: Path, cfg: Config) -> None:
+    source = Path(cfg.load_from).resolve() if cfg.get("load_from") else None
+    there = [path for path in checkpoints(cfg) if path.resolve() != source]
     if there:
+        folder = there[0].parent
+        inside = folder.is_relative_to(work_dir)
+        another = "another --work-dir" if inside else "a --work-dir of another name"
         raise UserError(
-            f"{work_dir} holds {there[0].name} of a training already, which a new one would mix "
-            "with: go on with --resume, or give another --work-dir"
+            f"{folder} holds {there[0].name} of a training already, which a new one would mix "
+            f"with: go on with --resume, or give {another}"
+        )
+    if source and any(place.replaces(source) for place in places(cfg)):
+        raise UserError(
+            f"load_from is {source}, which this training may write over: give another --work-dir, "
+            "or go on with --resume"
         )
 
 
+@contextlib.contextmanager
+def held_within() -> Iterator[None]:
+    """Lets other processes' trainings into the folders of one that began in a ``with`` block."""
+    before = [lock for lock in _HELD.values() if lock.is_locked]
+    try:
+        yield
+    finally:
+        # Of another thread's trainings this one holds nothing, and releases nothing.
+        for lock in list(_HELD.values()):
+            if lock not in before:
+                lock.release()
+
+
 def _hold(work_dir: Path) -> None:
-    """Keeps other processes' trainings out of a work dir as long as this process lives."""
+    """Keeps other processes' trainings out of a folder: for good, but in :func:`held_within`."""
     lock = _HELD.setdefault(work_dir, FileLock(work_dir / ".training.lock"))
     try:
         lock.acquire(timeout=0)
@@ -115,26 +137,41 @@ def _hold(work_dir: Path) -> None:
         )
 
 
-def _check_types(key: str, config: Mapping[str, Any], scope: str | None) -> None:
+def _usual_loop(key: str, config: Mapping[str, Any]) -> str | None:
+    """The loop that the runner builds of a config without a type; None of what is no loop's."""
+    train = "EpochBasedTrainLoop" if config.get("by_epoch", True) else "IterBasedTrainLoop"
+    return dict(train_cfg=train, val_cfg="ValLoop", test_cfg="TestLoop").get(key)
+
+
+def _check_types(key: str, kind: Any, config: Mapping[str, Any], scope: str | None) -> None:
     """Holds numbers and texts against the annotations of the class that they are for.
 
     Libraries' annotations are not always right: of theirs, only a text for a number is a fault,
-    but for hooks and loops, which would fail at the end of an epoch.
+    but for hooks and loops, which would fail at the end of an epoch; a whole number may be a float,
+    as a quotient is. What is of the default's own type is none.
     """
-    kind = config["type"]
     cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
     if not inspect.isclass(cls):
         return
     # PyTorch 2.1 annotates no learning rate.
     wanted: dict[str, Any] = dict(lr=float) if issubclass(cls, torch.optim.Optimizer) else {}
+    defaults: dict[str, Any] = {}
     bases: tuple[Any, ...] = cls.__mro__
     for base in reversed(bases):
+        with contextlib.suppress(ValueError):  # Of a class in C.
+            named = inspect.signature(base.__init__).parameters
+            defaults |= {name: parameter.default for name, parameter in named.items()}
         with contextlib.suppress(NameError, TypeError):  # What is imported for types only.
             wanted |= typing.get_type_hints(base.__init__)
-    strict = cls.__module__.startswith("pinas_mm.") or issubclass(cls, (Hook, BaseLoop))
+    ours = cls.__module__.startswith("pinas_mm.")
+    strict = ours or issubclass(cls, (Hook, BaseLoop))
     for name, value in config.items():
-        if name in wanted and (strict or isinstance(value, str)) and not _fits(value, wanted[name]):
-            shown = getattr(wanted[name], "__name__", None) or str(wanted[name])
+        if name not in wanted or type(value) is type(defaults.get(name)):
+            continue
+        whole = not ours and isinstance(value, float) and value.is_integer()
+        fits = _fits(int(value) if whole else value, wanted[name])
+        if (strict or isinstance(value, str)) and not fits:
+            shown = wanted[name].__name__ if inspect.isclass(wanted[name]) else str(wanted[name])
             raise UserError(
                 f"{key}.{name} is {value!r}: {cls.__name__} takes {shown.replace('typing.', '')}"
             )
@@ -181,9 +218,14 @@ def _tell_cut_off(cfg: Config) -> None:
 
 def _check_best(cfg: Config) -> None:
     """Raises where the metric that chooses the best checkpoint is none of the validation's."""
-    best = ((cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint")
+    best = hook.get("save_best") if isinstance(hook, dict) else None  # Else it is an object.
     given = _given(cfg)
     for name in best if isinstance(best, (list, tuple)) else [best]:
+        if not isinstance(name, (str, type(None))):
+            raise UserError(
+                f"default_hooks.checkpoint.save_best is {name}: give a metric's name, or 'auto'"
+            )
         if name in (None, "auto") or not given or name.startswith(tuple(given)):
             continue
         raise UserError(

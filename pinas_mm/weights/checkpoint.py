@@ -7,7 +7,7 @@ import hashlib
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def find_checkpoint(path: str | Path) -> Path:
         return _downloaded(str(path))
     path = Path(path)
     if path.is_dir():
-        return _last_checkpoint(path)
+        return last_checkpoint(path)
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist: give a .pth file or a work dir")
     _check_whole(path, f"checkpoint {path}")
@@ -144,21 +144,33 @@ def _is_legacy(path: Path) -> bool:
         return file.read(len(LEGACY_START)) == LEGACY_START
 
 
-def _last_checkpoint(work_dir: Path) -> Path:
+def last_checkpoint(work_dir: Path, files: Sequence[Path] | None = None) -> Path:
+    """The last good checkpoint of a work dir.
+
+    Args:
+        work_dir: its ``last_checkpoint`` names a file, there or elsewhere.
+        files: which to choose from where that one is not whole; None is all .pth files there.
+
+    Raises:
+        UserError: there is none.
+    """
     pointer = work_dir / "last_checkpoint"
     said = pointer.read_bytes()[:LONGEST_PATH] if pointer.is_file() else b""
-    # It may be cut off by a kill, and name the folder that this one was copied from.
-    named = work_dir / Path(said.decode(errors="replace").strip().replace("\0", "")).name
-    files = [path for path in work_dir.glob("*.pth") if path.is_file()]
+    named = Path(said.decode(errors="replace").strip().replace("\0", ""))
+    # It may be cut off by a kill, and name the folder that this one was copied from: a work dir.
+    elsewhere = named.parent != Path() and not os.path.exists(named.parent / pointer.name)
+    there = work_dir.glob("*.pth") if files is None else files
+    files = [path for path in there if path.is_file()]
     # The best so far is older than the last, and has no optimizer's state.
     newest = sorted(
         files, key=lambda p: (not p.name.startswith("best_"), p.stat().st_mtime), reverse=True
     )
-    for path in [named, *newest]:
+    for path in [*[named] * elsewhere, work_dir / named.name, *newest]:
         # Not Path's, which raises for a name that is too long.
         if os.path.isfile(path) and _is_intact(path):
             return path
-    raise UserError(f"no checkpoint in {work_dir}: train there first, or give a .pth file")
+    lost = f" ({pointer.name} names {str(named)!r}, which is not there)" if named.name else ""
+    raise UserError(f"no checkpoint in {work_dir}{lost}: train there first, or give a .pth file")
 
 
 def _is_intact(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a run needs later is looked at before it begins."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ from filelock import FileLock
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from pinas_mm.engine.preflight import check_run
+from pinas_mm.engine.config import read_config
+from pinas_mm.engine.preflight import check_run, held_within
 from pinas_mm.errors import UserError
 
 
@@ -56,6 +58,28 @@ def test_two_trainings_at_once_in_one_work_dir(config, tmp_path):
     check_run(config(), trains=True)
 
 
+def test_a_training_from_python_lets_others_in_at_its_end(runner, config, tmp_path):
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom pinas_mm.engine.preflight import _hold\n"
+        "[_hold(Path(folder).resolve()) for folder in sys.argv[1:]]\n"
+    )
+    kept = tmp_path / "kept" / "work"
+    command = [sys.executable, "-c", hold, str(kept)]
+    settings = {"default_hooks.checkpoint.out_dir": str(tmp_path / "kept")}
+    with held_within():
+        check_run(config(**settings), trains=True)
+        with held_within():  # What began before goes on.
+            pass
+        other = subprocess.run(command, capture_output=True, text=True)
+        assert "another training is at work in" in other.stderr
+    command.append(str(tmp_path / "work"))
+    subprocess.run(command, check=True)
+    with contextlib.suppress(ZeroDivisionError), held_within():
+        check_run(config(**settings), trains=True)
+        raise ZeroDivisionError
+    subprocess.run(command, check=True)
+
+
 @pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks")])
 def test_a_file_system_without_locks_is_no_hindrance(config, tmp_path, monkeypatch, error):
     def acquire(*args, **options):
@@ -89,6 +113,7 @@ def test_a_work_dir_that_cannot_be_made(config, tmp_path):
         ("model.teacher.momentum", "slow", "MeanTeacher takes float"),
         ("param_scheduler.0.T_max", "long", "takes"),
         ("custom_hooks.0.interval", "x", ""),
+        ("default_hooks.checkpoint.type", "mmengine.hooks.CheckpointHook", ""),
     ],
 )
 def test_a_number_that_is_none(config, key, value, said):
@@ -100,6 +125,58 @@ def test_a_number_that_is_none(config, key, value, said):
         check_run(cfg, trains=True)
 
 
+def test_a_type_that_is_an_address_is_known(config):
+    cfg = config(**{"optim_wrapper.optimizer": dict(type="torch.optim.Adam", lr=0.1)})
+    cfg.custom_hooks = [dict(type="mmengine.hooks.EMAHook")]
+    check_run(cfg, trains=True)
+    cfg.optim_wrapper.optimizer.lr = "fast"
+    with pytest.raises(UserError, match=r"optim_wrapper\.optimizer\.lr is 'fast': Adam takes"):
+        check_run(cfg, trains=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("ten", "'ten': EpochBasedTrainLoop takes int"),
+        (2.5, "2.5: EpochBasedTrainLoop takes int"),
+        (None, "None: at least 1 is allowed"),
+        (float("nan"), "nan: "),
+        (3.0, ""),
+    ],
+)
+def test_the_length_of_a_training_whose_loop_has_no_type(config, number, said):
+    cfg = config()
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=number)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if not said:
+        check_run(cfg, trains=True)
+        return
+    with pytest.raises(UserError, match=f"train_cfg.max_epochs is {said}"):
+        check_run(cfg, trains=True)
+
+
+@pytest.mark.parametrize("hook", [3, "text", True])
+def test_a_default_hook_that_is_no_dict(config, hook):
+    cfg = config()
+    cfg.default_hooks.checkpoint = hook
+    with pytest.raises(UserError, match=r"default_hooks\.checkpoint is .*: give a dict"):
+        check_run(cfg, trains=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # An annotation that is not its default's, and a quotient for a whole number.
+        "mmpretrain::cae/cae_beit-base-p16_8xb256-amp-coslr-300e_in1k.py",
+        "mmdet::v3det/dino-4scale_r50_8xb2_sample1e-3_v3det_36e.py",
+    ],
+)
+def test_libraries_own_configs_pass(name, tmp_path):
+    cfg = read_config(name)
+    cfg.work_dir = str(tmp_path)
+    check_run(cfg, trains=True)
+
+
 @pytest.mark.parametrize(
     ("name", "best", "said"),
     [
@@ -108,6 +185,7 @@ def test_a_number_that_is_none(config, key, value, said):
         ("small_classifier.py", "accuracy/top1", ""),
         ("small_classifier.py", "auto", ""),
         ("small_classifier.py", ["accuracy/top1", "loss"], "save_best is loss"),
+        ("small_classifier.py", True, "save_best is True: give a metric's name, or 'auto'"),
     ],
 )
 def test_the_metric_of_the_best_checkpoint(config, name, best, said):

@@ -72,6 +72,16 @@ def test_a_damaged_pointer_means_the_newest_whole_file(work_dir, content):
     assert find_checkpoint(work_dir) == work_dir / "epoch_3.pth"
 
 
+def test_a_pointer_that_leads_elsewhere_is_followed(work_dir, tmp_path_factory):
+    kept = tmp_path_factory.mktemp("kept") / work_dir.name
+    kept.mkdir()
+    torch.save({"number": 7}, kept / "epoch_2.pth")
+    (work_dir / "last_checkpoint").write_text(str(kept / "epoch_2.pth"))
+    assert find_checkpoint(work_dir) == kept / "epoch_2.pth"
+    truncate(kept / "epoch_2.pth")
+    assert find_checkpoint(work_dir) == work_dir / "epoch_2.pth"
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
 def test_a_pointer_and_checkpoints_that_are_no_files_are_passed_over(work_dir, kind):
     make = dict(
