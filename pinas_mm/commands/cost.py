@@ -25,16 +25,15 @@ def main() -> None:
     """Runs ``pinas-cost``."""
     args = parse_args()
     from pinas_mm.engine.config import read_config
-    from pinas_mm.export.subnet import read_space
+    from pinas_mm.export.subnet import costed
     from pinas_mm.models.cost import count_costs
     from pinas_mm.space import SearchSpace
 
     with ending.interruptible("the same command begins anew"):
         refuse_empty(args)
-        space = SearchSpace()
-        if args.config:
-            space, _ = read_space(read_config(args.config, args.cfg_options))
-        table = count_costs(space, args.size, args.classes)
+        config = read_config(args.config, args.cfg_options) if args.config else None
+        network = costed(config) if config else SearchSpace()
+        table = count_costs(network, args.size, args.classes)
         for arch in args.arch:
             print(f"{table.space.arch(arch)}  {table.cost(arch)}")
         low, high = table.bounds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any, cast
@@ -13,19 +14,21 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from pinas_mm.engine.checkpoints import last_of
 from pinas_mm.engine.config import read_config, usual_work_dir
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner, use_resume
+from pinas_mm.engine.preflight import held_within
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
     check_targets,
-    read_space,
+    read_network,
     recompute_statistics,
     subnet_of,
     write_subnet,
 )
-from pinas_mm.export.subnet import network_config
+from pinas_mm.export.subnet import take_facts
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.operations.norms import check_same_norm
@@ -46,7 +49,8 @@ def train(
 
     Returns:
         The trained model, on its device. Its ``cfg`` is the config with the model's last checkpoint
-        as ``load_from``; :func:`pinas_mm.search` and :func:`pinas_mm.export_subnet` read it.
+        as ``load_from``, None where there is none on this machine; :func:`pinas_mm.search` and
+        :func:`pinas_mm.export_subnet` read it.
 
     Raises:
         UserError: anything that the user can mend, before the first step.
@@ -56,11 +60,15 @@ def train(
     """
     cfg = _copied(config)
     cfg.work_dir = str(work_dir or usual_work_dir(cfg))
-    if resume:
-        use_resume(cfg, "auto")
-    runner = build_runner(copy.deepcopy(cfg))
-    runner.train()
-    return _with_config(unwrapped(runner.model), cfg, find_checkpoint(cfg.work_dir))
+    with held_within():  # A notebook's process lives on.
+        if resume:
+            use_resume(cfg, "auto")
+        runner = build_runner(copy.deepcopy(cfg))
+        runner.train()
+    last = None
+    with contextlib.suppress(UserError):  # What is trained is not lost for a file.
+        last = last_of(cfg)
+    return _with_config(unwrapped(runner.model), cfg, last)
 
 
 def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module:
@@ -80,9 +88,10 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
         >>> model = pinas_mm.init_model('configs/demo/digits_search.py', 'work_dirs/digits_linear')
     """
     cfg, path = _copied(config), find_checkpoint(checkpoint)
+    content = read_checkpoint(path)
+    meta = content.get("meta") or {}
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
-    # The checkpoint has all weights.
-    network_config(cfg).pop("init_cfg", None)
+    take_facts(cfg, meta)
     settings = copy.deepcopy(cfg.model)
     if cfg.get("data_preprocessor"):
         # As the runner does.
@@ -90,11 +99,10 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
     model = MODELS.build(settings)
     if not torch.cuda.is_available():
         model = revert_sync_batchnorm(model)
-    content = read_checkpoint(path)
     state, source = state_dict(content), f"checkpoint {path}"
     check_fits(model, state, source)
     if isinstance(network := getattr(model, "backbone", None), Network):
-        check_same_norm(network, (content.get("meta") or {}).get("norm_cfg"), source)
+        check_same_norm(network, meta.get("norm_cfg"), source)
     model.load_state_dict(state)
     return _with_config(model.to(get_device()).eval(), cfg, path)
 
@@ -131,9 +139,14 @@ def export_subnet(
             "the model has no cfg, which says where its checkpoint and its images are: take it "
             "from pinas_mm.train or pinas_mm.init_model"
         )
+    if not cfg.get("load_from"):
+        raise UserError(
+            "the model's training left no checkpoint to cut from: let default_hooks.checkpoint "
+            "write one to this machine, and train again"
+        )
     if out is not None:
         check_targets([str(out)], [cfg.load_from], force)
-    backbone = subnet_of(cfg.load_from, arch, *read_space(cfg))
+    backbone = subnet_of(cfg.load_from, arch, **read_network(cfg))
     used = 0 if batches == 0 else recompute_statistics(backbone, cfg, batches)
     if out is not None:
         write_subnet(out, backbone, cfg.load_from, used)
@@ -144,9 +157,9 @@ def _copied(config: str | Path | Config) -> Config:
     return copy.deepcopy(config) if isinstance(config, Config) else read_config(config)
 
 
-def _with_config(model: nn.Module, cfg: Config, checkpoint: Path) -> nn.Module:
+def _with_config(model: nn.Module, cfg: Config, checkpoint: Path | None) -> nn.Module:
     """A model that knows its config, as the libraries' own functions leave it."""
-    cfg.load_from = str(checkpoint.resolve())
+    cfg.load_from = str(checkpoint.resolve()) if checkpoint else None
     if cfg.get("search"):
         cfg.search = {**cfg.search, **search_loaders(cfg)}
     cast(Any, model).cfg = cfg

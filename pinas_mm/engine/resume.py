@@ -21,11 +21,8 @@ from pinas_mm.ending import rank
 from pinas_mm.engine.hooks import loader_facts, plain_values, unwrapped
 from pinas_mm.engine.resumed_settings import ResumedSettings
 from pinas_mm.errors import UserError
-from pinas_mm.export.subnet import network_config
+from pinas_mm.export.subnet import take_facts
 from pinas_mm.registry import dicts
-
-# What a network is built from, and what a checkpoint says of it.
-FACTS = ("arch", "space", "in_channels", "norm_cfg")
 
 
 def prepare(cfg: Config, checkpoint: Mapping[str, Any], trains: bool) -> None:
@@ -54,12 +51,8 @@ def prepare(cfg: Config, checkpoint: Mapping[str, Any], trains: bool) -> None:
                 if not rank():
                     print_log(text, "current")
             randomness.seed = meta["seed"]
-    network = network_config(cfg)
-    left_to_a_file = network.get("arch") is None or network.get("space") is None
-    named = str(network.get("type")).endswith("PiNASBackbone")
-    if (cfg.resume or not trains) and named and left_to_a_file:
-        known = {name: meta[name] for name in FACTS if meta.get(name) is not None}
-        network.update({name: known[name] for name in known if network.get(name) is None})
+    if cfg.resume or not trains:
+        take_facts(cfg, meta)
 
 
 def _check_resumable(checkpoint: Mapping[str, Any], meta: Mapping[str, Any], path: str) -> None:

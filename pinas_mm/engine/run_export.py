@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import cast
+from typing import Any, cast
 
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
@@ -13,7 +13,7 @@ from pinas_mm.export import (
     check_targets,
     hand_over,
     read_best,
-    read_space,
+    read_network,
     recompute_statistics,
     subnet_of,
     write_onnx,
@@ -64,7 +64,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.onnx:
         check_onnx_installed()
     targets = [args.out, args.onnx, args.torchscript]
-    check_targets(targets, [args.weights, args.supernet], args.force, args.model_out)
+    sources = [args.weights, args.supernet, args.config, args.calibrate]
+    check_targets(targets, sources, args.force, args.model_out)
 
 
 def _cut_out(args: argparse.Namespace) -> Deployable:
@@ -74,11 +75,10 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
     supernet = args.supernet or (found.checkpoint if found else None)
     if not supernet:
         raise UserError("which supernet? Give --supernet, a checkpoint or a work dir")
-    space, norm_cfg = None, None
+    searched = found.space if found and not config else None
+    network: dict[str, Any] = dict(space=searched)
     if config or calibration:
-        space, norm_cfg = read_space(config or calibration)
-    if found and not config:
-        space = found.space
+        network = read_network(config or calibration, searched)
     arch = found.arch if found else args.arch
     if args.model_out:
         if found:
@@ -89,10 +89,12 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
         print(f"{handed.weights}\n{handed.config}")
     else:
         try:
-            backbone = subnet_of(supernet, arch, space, norm_cfg)
+            backbone = subnet_of(supernet, arch, **network)
         except UserError as error:
-            hint = "" if space else " (the paper's space was assumed: --config gives another)"
-            raise UserError(f"{error}{hint}") from error
+            if network["space"]:
+                raise
+            hint = "the paper's space was assumed: --config gives another"
+            raise UserError(f"{error} ({hint})") from error
         batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
     if args.out:
         write_subnet(args.out, backbone, supernet, batches)

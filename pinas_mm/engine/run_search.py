@@ -21,7 +21,7 @@ from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.hooks import dumped_config, unwrapped
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.errors import UserError
-from pinas_mm.export.statistics import calibration_loader
+from pinas_mm.export.statistics import calibration_loader, changed_loader, is_whole
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
 from pinas_mm.models.network import loader_type
@@ -147,21 +147,17 @@ def search_loaders(cfg: Config) -> dict[str, Any]:
     Raises:
         UserError: one's data set is a number, a text or a list.
     """
-    calibrating = {key: cfg[key] for key in ("val_cfg", "train_dataloader", "model") if key in cfg}
+    # Those of the export, which takes the very batches of the search.
+    keys = ("val_cfg", "test_cfg", "train_dataloader", "model")
+    calibrating = {key: cfg[key] for key in keys if key in cfg}
     usual = dict(dataloader=cfg.get("val_dataloader"))
     with contextlib.suppress(UserError):
         _, usual["calibration_dataloader"] = calibration_loader(Config(calibrating))
     loaders = {}
     for name, loader in usual.items():
         own = cfg.search.get(name) or {}
-        data_set = (own.get("dataset") if isinstance(own, Mapping) else None) or {}
-        if isinstance(data_set, (bool, int, float, str, list, tuple)):
-            raise UserError(f"search.{name}.dataset is {data_set!r}: give a data set's config")
-        whole = not isinstance(data_set, Mapping) or data_set.get("type")
-        if loader and not whole:
-            merged = Config(dict(loader=loader))
-            merged.merge_from_dict(dict(loader=own))
-            loaders[name] = merged.loader
+        if not is_whole(own, f"search.{name}") and loader:
+            loaders[name] = changed_loader(loader, own)
     return loaders
 
 

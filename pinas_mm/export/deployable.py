@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,8 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.export.subnet import network_config, preprocessor_config
+from pinas_mm.export.subnet import SUPERNET, network_config, preprocessor_config, take_facts
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
@@ -82,17 +83,17 @@ class Deployable:
         """
         path = find_checkpoint(weights)
         content, source = read_checkpoint(path), f"checkpoint {path}"
-        state = weights_of(content)
+        state, meta = weights_of(content), content.get("meta") or {}
         inner = inner_state(state, PREFIX)
         if is_supernet(inner):
             raise UserError(
                 f"{source} is a supernet's: cut an architecture out of it with --arch or --best "
                 "and --supernet"
             )
-        module = _build(cfg, backbone_only) if cfg else _backbone_of_meta(content, source)
+        module = _build(cfg, meta, backbone_only) if cfg else _backbone_of_meta(content, source)
         whole = not isinstance(module, PiNASBackbone)
         backbone: Any = module.backbone if whole else module
-        load_backbone(backbone, inner, source, content.get("meta"))
+        load_backbone(backbone, inner, source, meta)
         if whole:
             check_fits(module, state, source)
             module.load_state_dict(state)
@@ -113,14 +114,19 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
         )
     space = SearchSpace.build(meta["space"])
     channels = meta.get("in_channels") or in_channels(state, space)
-    return PiNASBackbone(meta["arch"], space, channels, norm_cfg=meta.get("norm_cfg"))
+    known: dict[str, Any] = {name: meta.get(name) for name in ("strides", "dilations", "norm_cfg")}
+    return PiNASBackbone(meta["arch"], space, channels, **known)
 
 
-def _build(cfg: Config, backbone_only: bool) -> PiNASBackbone | ImageClassifier:
+def _build(
+    cfg: Config, meta: Mapping[str, Any], backbone_only: bool
+) -> PiNASBackbone | ImageClassifier:
     """The config's model, or its backbone; without a process group, so without SyncBN."""
+    cfg = copy.deepcopy(cfg)
+    take_facts(cfg, meta)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     model: Any = cfg.get("model") or {}
-    if type_name(network_config(cfg)) == PiNASSupernet.__name__:
+    if type_name(network_config(cfg)) == SUPERNET:
         raise UserError(
             f"config {cfg.filename} is a supernet's: cut an architecture out of it with --arch or "
             "--best and --supernet"

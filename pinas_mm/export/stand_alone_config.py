@@ -10,9 +10,8 @@ from mmengine.config import Config, ConfigDict
 
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
-from pinas_mm.export.subnet import network_configs
+from pinas_mm.export.subnet import SUPERNET, network_configs, without_pools
 from pinas_mm.models.network import loader_type
-from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import dicts, plain, registered, type_name
 from pinas_mm.space import SearchSpace
 
@@ -20,6 +19,8 @@ from pinas_mm.space import SearchSpace
 LOOPS = {"SupernetValLoop": "ValLoop", "SupernetTestLoop": "TestLoop"}
 HOOKS = ("ArchSearchHook", "ShiftHook")
 WRAPPERS = ("PathDataParallel",)
+# Before the names of a SinglePath's parameters.
+WITHIN = "model."
 
 
 def stand_alone_config(cfg: Config, arch: Any) -> Config:
@@ -72,8 +73,18 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
     if config.get("resume"):
         config.resume = False
     imports = config.get("custom_imports") or dict(imports=[], allow_failed_imports=False)
-    if "pinas_mm" not in imports["imports"]:
-        config.custom_imports = dict(imports, imports=[*imports["imports"], "pinas_mm"])
+    # mmengine takes a single one's name too.
+    named = imports["imports"]
+    named = [named] if isinstance(named, str) else named
+    if "pinas_mm" not in named:
+        config.custom_imports = dict(imports, imports=[*named, "pinas_mm"])
+    for part in dicts(config.get("optim_wrapper") or {}):
+        keys = part.get("custom_keys") or {}
+        bare = {key: value for key, value in keys.items() if not key.startswith(WITHIN)}
+        if len(bare) < len(keys):
+            # Of both forms of a name the longer one went before.
+            within = {k.removeprefix(WITHIN): v for k, v in keys.items() if k not in bare}
+            part["custom_keys"] = {**bare, **within}
     return config
 
 
@@ -104,12 +115,10 @@ def _backbone(network: dict[str, Any], arch: Any) -> dict[str, Any]:
     """A PiNASBackbone's config that computes what a supernet does on a path."""
     options = plain(network)
     space = SearchSpace.build(options.pop("space", None))
-    strides, dilations = (options.get(name) for name in ("strides", "dilations"))
-    placed = zip(space.blocks(strides, dilations), space.blocks(), strict=True)
-    if any(own.strided and not spec.strided for spec, own in placed):
-        # Where strides take away one of the space's, a backbone keeps the pool there and a supernet
-        # has none; of a space without that stride both have none.
-        space = SearchSpace.build({**space.to_dict(), "strides": list(options.pop("strides"))})
+    strides, dilations = options.pop("strides", None), options.get("dilations")
+    space, strides = without_pools(space, strides, dilations)
+    if strides is not None:
+        options["strides"] = strides
     if options.get("out_indices") is None:
         options["out_indices"] = (len(space.depths) - 1,)
     kept = {name: options[name] for name in options if name != "type"}
@@ -119,4 +128,4 @@ def _backbone(network: dict[str, Any], arch: Any) -> dict[str, Any]:
 
 def _supernets(cfg: Config) -> list[dict[str, Any]]:
     """The configs of all supernets in a config's model."""
-    return [one for one in network_configs(cfg) if type_name(one) == PiNASSupernet.__name__]
+    return [one for one in network_configs(cfg) if type_name(one) == SUPERNET]

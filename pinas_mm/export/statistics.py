@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -137,17 +137,14 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     """Key and config of the loader that the config's own evaluation calibrates with.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the data set of the search's is a number, a text or a list.
     """
     # Not a variable at the top of the config: a base leaves one behind that nothing reads.
     for key in ("search", "val_cfg", "test_cfg"):
         loader = (cfg.get(key) or {}).get("calibration_dataloader")
-        if loader and key == "search" and "dataset" not in loader:
-            # A search's may change single settings of the usual one.
+        if loader and key == "search" and not is_whole(loader, f"{key}.calibration_dataloader"):
             _, usual = calibration_loader(Config({**cfg, "search": None}, filename=cfg.filename))
-            merged = Config(dict(loader=usual))
-            merged.merge_from_dict(dict(loader=loader))
-            loader = merged.loader
+            loader = changed_loader(usual, loader)
         if loader:
             return f"{key}.calibration_dataloader", loader
     if cfg.get("train_dataloader") and cfg.get("model"):
@@ -156,3 +153,26 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
         f"config {cfg.filename} has no calibration_dataloader in search, val_cfg or test_cfg, and "
         "no train_dataloader: give the supernet's, its classifier's or its search's"
     )
+
+
+def is_whole(loader: Any, key: str) -> bool:
+    """Whether a loader of a search stands by itself, and does not change settings of the usual one.
+
+    Args:
+        loader: its config.
+        key: what the message calls it.
+
+    Raises:
+        UserError: its data set is a number, a text or a list.
+    """
+    data_set = (loader.get("dataset") if isinstance(loader, Mapping) else None) or {}
+    if isinstance(data_set, (bool, int, float, str, list, tuple)):
+        raise UserError(f"{key}.dataset is {data_set!r}: give a data set's config")
+    return not isinstance(data_set, Mapping) or bool(data_set.get("type"))
+
+
+def changed_loader(usual: dict[str, Any], changes: Any) -> dict[str, Any]:
+    """A loader's config with a search's changes merged in."""
+    merged = Config(dict(loader=usual))
+    merged.merge_from_dict(dict(loader=changes))
+    return merged.loader

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -13,17 +14,22 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256, write_output
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.operations.norms import check_same_norm, unsynchronized
-from pinas_mm.registry import dicts, plain, type_name
+from pinas_mm.registry import MODELS, dicts, plain, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
 from pinas_mm.weights.subnet import in_channels
 
+SUPERNET, BACKBONE = PiNASSupernet.__name__, PiNASBackbone.__name__
+# What a network is built from, and what a checkpoint says of it.
+FACTS = ("arch", "space", "in_channels", "norm_cfg")
+
 
 def network_configs(cfg: Config) -> list[dict[str, Any]]:
     """The configs of all supernets and backbones of ours in a config's model."""
-    networks = ("PiNASSupernet", "PiNASBackbone")
+    networks = (SUPERNET, BACKBONE)
     return [part for part in dicts(cfg.get("model") or {}) if type_name(part) in networks]
 
 
@@ -43,21 +49,93 @@ def preprocessor_config(cfg: Config) -> dict[str, Any]:
     return {}
 
 
+def take_facts(cfg: Config, meta: Mapping[str, Any]) -> None:
+    """Gives a config's backbone what a checkpoint of all its weights says of it.
+
+    Where the config leaves architecture or space to the file that the backbone was once initialized
+    from, that need not be there.
+
+    Args:
+        cfg: changed in place.
+        meta: the checkpoint's.
+    """
+    network = network_config(cfg)
+    left_to_a_file = network.get("arch") is None or network.get("space") is None
+    if type_name(network) == BACKBONE and left_to_a_file:
+        known = {name: meta[name] for name in FACTS if meta.get(name) is not None}
+        network.update({name: known[name] for name in known if network.get(name) is None})
+
+
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
     """The search space of a config and its ``norm_cfg``, both of its model's network if it has one.
 
     Raises:
-        UserError: the config has no space.
+        UserError: the config has neither a space nor a network of ours, whose default it would be.
     """
-    backbone = network_config(cfg)
-    space = backbone.get("space") or cfg.get("space")
+    network = network_config(cfg)
+    space = network.get("space") or cfg.get("space")
+    if space is None and type_name(network) == SUPERNET:
+        space = SearchSpace()
+    elif space is None and type_name(network) == BACKBONE:
+        # The file's that it is initialized from, or the paper's.
+        with torch.device("meta"):
+            space = MODELS.build(network).space
     if space is None:
         raise UserError(
             f"config {cfg.filename} has neither model.backbone.space nor space: give the one that "
             "the supernet was trained with"
         )
-    plain = space.to_dict() if hasattr(space, "to_dict") else space
-    return SearchSpace.build(plain), unsynchronized(backbone.get("norm_cfg"))
+    return SearchSpace.build(plain(space)), unsynchronized(network.get("norm_cfg"))
+
+
+def read_network(cfg: Config, space: SearchSpace | None = None) -> dict[str, Any]:
+    """What a config's stand-alone networks are built by, as arguments of :func:`subnet_of`.
+
+    Args:
+        cfg: of the supernet, or of a model with it.
+        space: what is taken for the config's.
+
+    Raises:
+        UserError: as :func:`read_space`'s; strides or dilations do not fit the space.
+    """
+    own, norm_cfg = read_space(cfg)
+    network, space = network_config(cfg), space or own
+    strides, dilations = (plain(network.get(name)) for name in ("strides", "dilations"))
+    if type_name(network) == SUPERNET:
+        space, strides = without_pools(space, strides, dilations)
+    return dict(space=space, norm_cfg=norm_cfg, strides=strides, dilations=dilations)
+
+
+def costed(cfg: Config) -> nn.Module | SearchSpace:
+    """What :func:`~pinas_mm.models.cost.count_costs` takes of a config.
+
+    Its network, without memory, whose strides, dilations and input channels count; its space where
+    it has none.
+
+    Raises:
+        UserError: as :func:`read_space`'s.
+    """
+    network = network_config(cfg)
+    if type_name(network) not in (SUPERNET, BACKBONE):
+        return read_space(cfg)[0]
+    with torch.device("meta"):
+        return cast(nn.Module, MODELS.build(network))
+
+
+def without_pools(
+    space: SearchSpace, strides: Sequence[int] | None, dilations: Sequence[int] | None
+) -> tuple[SearchSpace, Sequence[int] | None]:
+    """Space and strides by which a backbone computes what a supernet of these does on a path.
+
+    Raises:
+        UserError: strides or dilations do not fit the space.
+    """
+    placed = zip(space.blocks(strides, dilations), space.blocks(), strict=True)
+    if strides is None or not any(own.strided and not spec.strided for spec, own in placed):
+        return space, strides
+    # Where strides take away one of the space's, a backbone keeps the pool there and a supernet has
+    # none; of a space without that stride both have none.
+    return SearchSpace.build({**space.to_dict(), "strides": list(strides)}), None
 
 
 def subnet_of(
@@ -65,6 +143,8 @@ def subnet_of(
     arch: Any,
     space: SearchSpace | None = None,
     norm_cfg: dict[str, Any] | None = None,
+    strides: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
 ) -> PiNASBackbone:
     """A stand-alone backbone with its weights from a supernet's checkpoint.
 
@@ -76,6 +156,8 @@ def subnet_of(
         arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
         space: that the supernet was trained with; None is the paper's.
         norm_cfg: config of its norm layers; None is what the checkpoint says, else BN.
+        strides, dilations: of each stage; None takes the space's strides, no dilation. What fits a
+            config's supernet :func:`read_network` says.
 
     Raises:
         UserError: the checkpoint cannot be read, is not of the space, or of other norm layers.
@@ -85,7 +167,8 @@ def subnet_of(
     state, space = inner_state(state_dict(read), PREFIX), SearchSpace.build(space)
     theirs = unsynchronized((read.get("meta") or {}).get("norm_cfg"))
     norm_cfg = theirs if norm_cfg is None else norm_cfg
-    backbone = PiNASBackbone(arch, space, in_channels(state, space), norm_cfg=norm_cfg)
+    channels = in_channels(state, space)
+    backbone = PiNASBackbone(arch, space, channels, strides, dilations, norm_cfg=norm_cfg)
     check_same_norm(backbone, theirs, f"checkpoint {path}")
     load_subnet(backbone, state, f"checkpoint {path}")
     return backbone.eval()
@@ -98,8 +181,8 @@ def write_subnet(
 
     The file holds ``state_dict`` and ``meta``: ``arch``, ``space``, ``in_channels``, ``norm_cfg``,
     ``source`` (name and SHA-256 of the supernet's file), ``calibration_batches`` (0: the statistics
-    are the supernet's); plain values and tensors, so that ``torch.load(..., weights_only=True)``
-    reads it.
+    are the supernet's), and ``strides`` and ``dilations`` where the network has its own; plain
+    values and tensors, so that ``torch.load(..., weights_only=True)`` reads it.
 
     Args:
         path: the file.
@@ -133,6 +216,7 @@ def packed_weights(
         **facts: plain values for ``meta``.
     """
     source = find_checkpoint(source)
+    placed = dict(strides=backbone.strides, dilations=backbone.dilations)
     meta = dict(
         arch=str(backbone.arch),
         space=backbone.space.to_dict(),
@@ -140,6 +224,7 @@ def packed_weights(
         norm_cfg=plain(backbone.norm_cfg),
         source=dict(file=source.name, sha256=file_sha256(source)),
         calibration_batches=calibrated,
+        **{name: list(value) for name, value in placed.items() if value is not None},
         **facts,
     )
     state = {n: v.detach().cpu().contiguous() for n, v in module.state_dict().items()}

@@ -1,12 +1,63 @@
-"""The files and the folder to write, before any work is done for them."""
+"""The files and the folder to write: looked at before any work is done for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
 
 from pinas_mm.errors import UserError
-from pinas_mm.files import check_output, check_writable
+from pinas_mm.files import check_output, check_writable, write_output
+from pinas_mm.weights.checkpoint import find_checkpoint
+
+
+def check_outputs(
+    targets: Sequence[str | Path | None], sources: Sequence[str | Path | None] = ()
+) -> None:
+    """Checks that files can be written, each under a name of its own that is not read.
+
+    Args:
+        targets: files to write; None is none.
+        sources: files that are read, or work dirs for their last checkpoint; None is none.
+
+    Raises:
+        UserError: names the one at fault.
+    """
+    paths = [Path(target) for target in targets if target]
+    for number, path in enumerate(paths):
+        check_output(path)
+        for other in paths[:number]:
+            if path.resolve() == other.resolve():
+                raise UserError(f"{path} is to be written twice: give every file its own name")
+    for source in sources if paths else ():
+        if source:
+            read = find_checkpoint(source) if Path(source).is_dir() else Path(source)
+            for path in paths:
+                if path.resolve() == read.resolve():
+                    raise UserError(f"{path} is to be read and written: give another name")
+
+
+def write_figures(path: str | Path, content: object) -> None:
+    """Writes JSON of what was measured, tensors and arrays as lists.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_output(path, json.dumps(_figures(content), indent=2).encode() + b"\n")
+
+
+def _figures(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _figures(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_figures(inner) for inner in value]
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return _figures(value.tolist())
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def check_targets(
@@ -19,7 +70,7 @@ def check_targets(
 
     Args:
         targets: files to write; None is none.
-        sources: files or folders that are read; None is none.
+        sources: see :func:`check_outputs`.
         force: write over files that are there, but for sources.
         folder: for a whole model, to be written as a whole; with ``force`` over an earlier model,
             but over nothing else. None is none.
@@ -34,14 +85,8 @@ def check_targets(
         )
     if folder:
         _check_folder(Path(folder), paths, force)
-    for number, path in enumerate(paths):
-        check_output(path)
-        for other in paths[:number]:
-            if path.resolve() == other.resolve():
-                raise UserError(f"{path} is to be written twice: give every file its own name")
-        for source in sources:
-            if source and path.resolve() == Path(source).resolve():
-                raise UserError(f"{path} is to be read and written: give another name")
+    check_outputs(paths, sources)
+    for path in paths:
         if path.exists() and not force:
             raise UserError(f"{path} is there already: give another name, or --force to replace it")
 

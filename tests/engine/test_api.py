@@ -1,16 +1,20 @@
 """Training, searching and exporting from Python is what the tools do."""
 
+import copy
 import importlib
 import json
 
 import pytest
 import torch
 from conftest import CONFIGS, NAMES
+from filelock import FileLock
 
 import pinas_mm
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.errors import UserError
+from pinas_mm.models import PiNASBackbone
+from pinas_mm.registry import MODELS
 
 CONFIG = CONFIGS / "small_search_label_free.py"
 
@@ -42,6 +46,12 @@ def test_training(trained, train, tmp_path):
         assert torch.equal(value, states[1][name]), name
 
 
+def test_at_its_end_others_may_train_there(trained):
+    _, work = trained
+    with FileLock(work / "training" / ".training.lock", timeout=0):
+        pass
+
+
 @pytest.fixture(scope="module")
 def searched(trained):
     model, work = trained
@@ -68,6 +78,26 @@ def test_a_model_of_other_norms_is_not_loaded(trained):
     other.model.backbone.norm_cfg = dict(type="BN", eps=1e-3)
     with pytest.raises(UserError, match=r"was trained with norm_cfg=.*eps=1e-05.* has .*eps=0.001"):
         pinas_mm.init_model(other, trained[1] / "training")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_config_leaves_to_a_file(known, space, classifier_config, tmp_path):
+    backbone, file = classifier_config.model.backbone, tmp_path / "winner.pth"
+    classifier = MODELS.build(classifier_config.model)
+    meta = dict(arch="31-2", space=space.to_dict(), in_channels=3, norm_cfg=dict(type="SyncBN"))
+    training = dict(state_dict=classifier.state_dict(), meta=meta if known else {})
+    torch.save(training, tmp_path / "epoch_1.pth")
+    if not known:  # As a checkpoint of another program, which says nothing of itself.
+        torch.save(dict(state_dict=classifier.backbone.state_dict(), meta=meta), file)
+    init = dict(type="Pretrained", checkpoint=str(file))
+    classifier_config.model.backbone = dict(type=backbone.type, init_cfg=init)
+    model = pinas_mm.init_model(classifier_config, tmp_path / "epoch_1.pth")
+    assert str(model.backbone.arch) == "31-2"
+    assert model.backbone.space == space
+    state = model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in training["state_dict"].items())
+    if known:  # What it is built from is in its config now.
+        assert str(MODELS.build(model.cfg.model).backbone.arch) == "31-2"
 
 
 def test_it_goes_on_where_it_was_with_a_model_that_is_loaded(
@@ -102,6 +132,20 @@ def test_an_export_is_the_tools(searched, trained, tool, tmp_path):
         assert torch.equal(value, files[1]["state_dict"][name]), name
     with pytest.raises(UserError, match="is there already"):
         pinas_mm.export_subnet(trained[0], best, tmp_path / "python.pth")
+
+
+def test_an_exported_network_has_the_supernets_dilations(trained):
+    (model, _), arch = trained, "31-2"
+    other = copy.copy(model)
+    other.cfg = copy.deepcopy(model.cfg)
+    other.cfg.model.backbone.dilations = (1, 2)
+    space, channels = model.backbone.space, model.backbone.in_channels
+    wanted = PiNASBackbone(arch, space, channels, dilations=(1, 2)).eval()
+    backbone = pinas_mm.export_subnet(other, arch, batches=0)
+    wanted.load_state_dict(backbone.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    for one, expected in zip(backbone(images), wanted(images), strict=True):
+        assert torch.equal(one, expected)
 
 
 def test_the_package_of_the_search_is_called_and_imported():

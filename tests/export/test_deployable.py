@@ -72,6 +72,21 @@ def test_whole_classifier(classifier_config, classifier, weights, images):
     assert_same(from_work_dir, classifier, images)
 
 
+@pytest.mark.parametrize("kind", ["pinas_mm.PiNASBackbone", PiNASBackbone])
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_the_config_leaves_to_a_file_the_checkpoint_says(
+    classifier_config, classifier, weights, space, images, kind, whole
+):
+    meta = dict(arch="31-2", space=space.to_dict(), in_channels=3)
+    torch.save({"state_dict": classifier.state_dict(), "meta": meta}, weights)
+    gone = dict(type="Pretrained", checkpoint="gone.pth")
+    classifier_config.model.backbone = dict(type=kind, init_cfg=gone)
+    before = classifier_config.to_dict()
+    deployable = Deployable.read(weights, classifier_config, backbone_only=not whole)
+    assert classifier_config.to_dict() == before
+    assert_same(deployable, classifier if whole else classifier.backbone, images)
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_backbone_of_a_config(classifier_config, classifier, weights, images, bare):
     if bare:

@@ -5,13 +5,15 @@ import copy
 import pytest
 from conftest import CONFIGS
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
 from tasks import TASKS, write_task
 
 from pinas_mm.engine.config import READ, read_config
 from pinas_mm.errors import UserError
 from pinas_mm.export import stand_alone_config
 from pinas_mm.export.config_text import config_text
-from pinas_mm.registry import dicts, type_name
+from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.space import SearchSpace
 
 DETECTOR = {
@@ -110,6 +112,37 @@ def test_what_stood_around_the_model_goes_in(config):
     assert alone.resume is False
     assert alone.custom_imports == dict(imports=["mine", "pinas_mm"])
     assert alone.model_wrapper_cfg == config.model_wrapper_cfg
+
+
+def test_a_single_import_is_kept_as_it_is_named():
+    config = read_config(CONFIGS / "small_search.py")
+    for name, imports in (("pinas_mm", "pinas_mm"), ("mine", ["mine", "pinas_mm"])):
+        config.custom_imports = dict(imports=name, allow_failed_imports=False)
+        alone = stand_alone_config(config, "312")
+        assert alone.custom_imports == dict(imports=imports, allow_failed_imports=False)
+
+
+def test_parameters_keep_the_settings_that_their_names_give_them(tmp_path):
+    config = read_config(CONFIGS / "small_search.py")
+    config.model.freeze_backbone = False
+    keys = {"model.backbone": 0.1, "backbone": 3, "model.backbone.conv1": 0.2, "fc.bias": 0.3}
+    keys = {key: dict(lr_mult=factor) for key, factor in keys.items()}
+    config.optim_wrapper.paramwise_cfg = dict(custom_keys=keys)
+    alone = written(stand_alone_config(config, "312"), tmp_path)
+
+    def rates(config):
+        model = revert_sync_batchnorm(MODELS.build(config.model))
+        groups = build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+        rate = {group["params"][0]: group["lr"] for group in groups}
+        return {name.removeprefix("model."): rate[p] for name, p in model.named_parameters()}
+
+    before, after = rates(config), rates(alone)
+    kept = {name: before[name] for name in after if name in before}
+    assert len({*kept.values()}) == 4
+    assert kept == {name: after[name] for name in kept}
+    assert {rate for name, rate in after.items() if "layer" in name} == {
+        before["backbone.bn1.bias"]
+    }
 
 
 def test_a_config_of_no_file_is_written_as_a_whole(config, tmp_path):

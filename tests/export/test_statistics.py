@@ -6,9 +6,10 @@ from conftest import NAMES
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.export import recompute_statistics, subnet_of
-from pinas_mm.export.statistics import tell_other_images
+from pinas_mm.export.statistics import checked_loader, tell_other_images
 from pinas_mm.models.batch_norm import Statistics
 
 
@@ -81,6 +82,27 @@ def test_the_loader_of_the_evaluation_is_used_not_one_that_a_base_left(checkpoin
     assert recompute_statistics(backbone, cfg, batches=5) == 4
     cfg.search = dict(calibration_dataloader=dict(batch_size=8))
     assert recompute_statistics(backbone, cfg, batches=5) == 2
+
+
+@pytest.mark.parametrize("of", ["val_cfg", "test_cfg", "train_dataloader"])
+def test_the_loader_of_a_search_is_the_search_s(config, of):
+    cfg = config("small_search.py")
+    for key in {"val_cfg", "test_cfg"} - {of}:
+        del cfg[key]["calibration_dataloader"]
+    usual = cfg.train_dataloader if of == "train_dataloader" else cfg[of].calibration_dataloader
+    for changes in ({}, dict(batch_size=2), dict(dataset=dict(indices=8))):
+        cfg.search.calibration_dataloader = changes
+        _, loader = checked_loader(cfg)
+        assert loader == search_loaders(cfg)["calibration_dataloader"]
+        assert loader.dataset.type == usual.dataset.type
+    whole = dict(usual, dataset=dict(usual.dataset, indices=4))
+    cfg.search.calibration_dataloader = whole
+    assert "calibration_dataloader" not in search_loaders(cfg)
+    assert checked_loader(cfg)[1] == whole
+    cfg.search.calibration_dataloader = dict(dataset="images")
+    for read in (checked_loader, search_loaders):
+        with pytest.raises(UserError, match=r"search\.calibration_dataloader\.dataset is 'images'"):
+            read(cfg)
 
 
 def test_other_images_than_the_training_s_are_said(config, tmp_path):

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from supernet_files import shaken
 
 from pinas_mm.errors import UserError
-from pinas_mm.export import read_space, subnet_of, write_subnet
+from pinas_mm.export import read_network, read_space, subnet_of, write_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.subnet import is_supernet, subnet_state
@@ -137,6 +137,46 @@ def test_space_of_a_config(config, space):
     assert read_space(cfg) == (space, dict(type="BN", eps=1e-3))
     with pytest.raises(UserError, match=r"neither model\.backbone\.space nor space"):
         read_space(Config(dict(model=dict(type="x"))))
+
+
+def test_space_of_a_network_that_does_not_say_its_own(checkpoint, space, tmp_path):
+    def of(**network):
+        return read_space(Config(dict(model=dict(model=dict(backbone=network)))))[0]
+
+    file = tmp_path / "winner.pth"
+    write_subnet(file, subnet_of(checkpoint, "31-2", space), checkpoint)
+    init = dict(type="Pretrained", checkpoint=str(file))
+    backbone = dict(type="pinas_mm.PiNASBackbone")
+    published = dict(backbone, arch="pinas_cls")
+    # A supernet does not ask the file.
+    assert of(type="pinas_mm.PiNASSupernet", init_cfg=init) == SearchSpace()
+    assert of(type=PiNASSupernet) == SearchSpace()
+    assert of(**backbone, init_cfg=init) == space
+    assert of(**published) == SearchSpace()
+    gone = dict(type="Pretrained", checkpoint=str(tmp_path / "gone.pth"))
+    assert of(**published, init_cfg=gone) == SearchSpace()
+    with pytest.raises(UserError, match=r"gone\.pth does not exist"):
+        of(**backbone, init_cfg=gone)
+    with pytest.raises(UserError, match=r"neither model\.backbone\.space nor space"):
+        of(type="ResNet", depth=50)
+
+
+def test_network_of_a_config(space):
+    # Where its strides take a pool away, a supernet has none, and a backbone keeps it.
+    settings = dict(space=space.to_dict(), strides=[1, 2], dilations=[2, 1])
+    poolless = SearchSpace.build({**space.to_dict(), "strides": [1, 2]})
+    for kind, strides, wanted in (
+        ("PiNASSupernet", None, poolless),
+        ("PiNASBackbone", [1, 2], space),
+    ):
+        cfg = Config(dict(model=dict(backbone=dict(settings, type=f"pinas_mm.{kind}"))))
+        common = dict(norm_cfg=None, strides=strides, dilations=[2, 1])
+        assert read_network(cfg) == dict(common, space=wanted)
+    # The space of a search, whatever the config's is.
+    cfg = Config(dict(model=dict(backbone=dict(type="pinas_mm.PiNASSupernet"))))
+    assert read_network(cfg, space) == dict(
+        space=space, norm_cfg=None, strides=None, dilations=None
+    )
 
 
 @pytest.mark.parametrize("options", [{}, dict(strides=(1, 2), dilations=(2, 1))])

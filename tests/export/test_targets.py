@@ -1,9 +1,14 @@
 """Files to write are refused before work is done for them."""
 
+import json
+
+import numpy as np
 import pytest
+import torch
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import check_targets
+from pinas_mm.export.targets import check_outputs, write_figures
 
 
 def test_targets(tmp_path, monkeypatch):
@@ -52,3 +57,31 @@ def test_a_folder_is_replaced_where_it_holds_an_earlier_model_only(tmp_path):
         check_targets([], force=True, folder=str(folder))
     with pytest.raises(UserError, match=r"winner\.py is a file: --model-out takes a folder"):
         check_targets([], force=True, folder=str(folder / "winner.py"))
+
+
+def test_what_is_read_is_a_work_dirs_last_checkpoint(tmp_path):
+    torch.save({}, tmp_path / "epoch_1.pth")
+    check_outputs([], [tmp_path / "nowhere"])
+    check_outputs([tmp_path / "metrics.json"], [tmp_path, None, "untrained", "http://x/y.pth"])
+    with pytest.raises(UserError, match=r"epoch_1\.pth is to be read and written"):
+        check_outputs([tmp_path / "metrics.json", tmp_path / "epoch_1.pth"], [tmp_path])
+
+
+def test_figures_of_any_sort_are_written(tmp_path):
+    content = {
+        "top1": 50.0,
+        1: [torch.eye(2), np.float32(0.5), np.arange(2)],
+        "each": {"deep": (torch.tensor(3), None, True)},
+        "else": {
+            4,
+        },
+    }
+    write_figures(tmp_path / "out" / "a.json", content)
+    assert json.loads((tmp_path / "out" / "a.json").read_text()) == {
+        "top1": 50.0,
+        "1": [[[1, 0], [0, 1]], 0.5, [0, 1]],
+        "each": {"deep": [3, None, True]},
+        "else": "{4}",
+    }
+    with pytest.raises(UserError, match="cannot write"):
+        write_figures("/dev/null/a.json", content)

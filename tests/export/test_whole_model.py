@@ -168,6 +168,7 @@ def test_the_libraries_load_it_with_its_classes(name, load, made, tmp_path):
     (arch,) = archs(supernet, 1)
     handed = hand_over(tmp_path / "winner", checkpoint, cfg, arch, 0)
     content = torch.load(handed.weights, weights_only=True)
+    placed = {name: getattr(handed.backbone, name) for name in ("strides", "dilations")}
     assert content["meta"] == dict(
         arch=str(arch),
         space=handed.backbone.space.to_dict(),
@@ -175,6 +176,7 @@ def test_the_libraries_load_it_with_its_classes(name, load, made, tmp_path):
         norm_cfg=handed.backbone.norm_cfg,
         source=dict(file="epoch_1.pth", sha256=file_sha256(checkpoint)),
         calibration_batches=0,
+        **{name: [*value] for name, value in placed.items() if value is not None},
         dataset_meta=dict(classes=["one", "two"], palette=[[0, 0, 0], [9, 9, 9]]),
     )
     model = load(str(handed.config), str(handed.weights), device="cpu")

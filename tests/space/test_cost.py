@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from conftest import CONFIGS
 from resnest_costs import formulas
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -155,6 +156,18 @@ def test_the_tool_prints_architecture_and_bounds(tool):
     first, last = out.splitlines()
     assert first == "301-3231-203213-032  27,046,278 parameters, 5.332 G multiply-adds"
     assert last.startswith("of 4^16 = 4.3e+09 architectures")
+
+
+def test_the_tool_counts_the_network_of_the_config(tool, space):
+    config = "--config", CONFIGS / "small_supernet.py", "--size", 224, "--classes", 0
+    coarser = "--cfg-options", "model.backbone.strides=[2,2]", "model.backbone.in_channels=2"
+    for options, network in (
+        ((), PiNASSupernet(space)),
+        (coarser, PiNASSupernet(space, strides=(2, 2), in_channels=2)),
+    ):
+        status, out, _ = tool("cost.py", "31-2", *config, *options)
+        assert status == 0
+        assert f"31-2  {count_costs(network, 224).cost('31-2')}" in out.splitlines()
 
 
 @pytest.mark.parametrize(
