@@ -222,6 +222,8 @@ COMMANDS = [
     (f"{EXPORT} --out {{}}/linear.pth", "is there already: give another name, or --force"),
     (f"{EXPORT} --out {{out}}/o.pth --calibrate /nowhere.py", "/nowhere.py does not exist"),
     (f"{EXPORT} --out {{out}}/o.pth --size text", "invalid int value: 'text'"),
+    (f"{EXPORT} --out {{out}}/o.pth --size 0", "--size is 0: at least 1"),
+    (f"{EXPORT} --out {{out}}/o.pth --size -5", "--size is -5: at least 1"),
     (f"{EXPORT} --out {{out}}/o.pth --cfg-options nope.x=3", "the config has no nope"),
     ("export.py --arch 31-2 --out {out}/o.pth", "which supernet?"),
     ("export.py --best /nowhere --out {out}/o.pth", "/nowhere does not exist"),

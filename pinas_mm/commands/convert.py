@@ -16,7 +16,7 @@ from pinas_mm.commands.options import refuse_empty
 def parse_args() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("src", help="the published checkpoint")
+    parser.add_argument("src", help="the published checkpoint, or its http(s) address")
     parser.add_argument("dst", help="the file to write")
     parser.add_argument("--force", action="store_true", help="overwrite DST")
     parser.add_argument(

@@ -19,6 +19,7 @@ import argparse
 from pinas_mm import ending
 from pinas_mm.commands.command import command
 from pinas_mm.commands.options import add_cfg_options, refuse_empty
+from pinas_mm.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
@@ -93,4 +94,6 @@ def main() -> None:
     kept = "only files whose names stand above are there; the same command begins anew"
     with ending.interruptible(kept):
         refuse_empty(args)
+        if args.size is not None and args.size < 1:
+            raise UserError(f"--size is {args.size}: at least 1 is allowed")
         run_export(args)

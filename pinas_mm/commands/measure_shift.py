@@ -35,18 +35,18 @@ def main() -> None:
     from rich.console import Console
 
     from pinas_mm.engine.measure_shift import measure_checkpoint, shift_table
-    from pinas_mm.files import check_output, write_json, write_output
+    from pinas_mm.export.targets import check_outputs, write_figures
+    from pinas_mm.files import write_output
     from pinas_mm.search.report.figures import draw_shifts, to_png
 
     with ending.interruptible("nothing was written; the same command begins anew"):
         cfg = load_config(args)
-        for path in filter(None, (args.out, args.figure)):
-            check_output(path)
+        check_outputs([args.out, args.figure], [cfg.filename, args.checkpoint])
         settings = dict(images=args.images, pairs=args.pairs, seed=args.seed)
         shifts = measure_checkpoint(cfg, args.checkpoint, **settings)
         Console().print(shift_table(shifts))
         if args.out:
             source = dict(config=args.config, checkpoint=str(args.checkpoint))
-            write_json(args.out, {**source, **settings, **shifts.to_dict()})
+            write_figures(args.out, {**source, **settings, **shifts.to_dict()})
         if args.figure:
             write_output(args.figure, to_png(draw_shifts(shifts)))

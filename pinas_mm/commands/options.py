@@ -32,8 +32,9 @@ class CfgOptions(DictAction):
         super().__call__(parser, namespace, [value.strip() for value in values], option_string)
         for key, _, value in (option.partition("=") for option in values):
             # An architecture's text is no number: 0123 is not 123, nor 1e2 a hundred.
-            if key.rpartition(".")[2] == "arch":
-                getattr(namespace, self.dest)[key] = value.strip()
+            text = value.strip(" \t\r\n'\"")
+            if key.rpartition(".")[2] == "arch" and not text.startswith(("[", "(")):
+                getattr(namespace, self.dest)[key] = text
 
     def _parse_iterable(self, val: str) -> Any:  # type: ignore[override]  # mmengine's is static.
         # mmengine's drops all spaces, those inside a path too.

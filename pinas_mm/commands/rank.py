@@ -26,9 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "scores",
         nargs="?",
-        help="another table, a search's work dir or database URL, or a supernet's checkpoint or "
-        "work dir, or 'untrained' for one without training (default: the table itself, of which "
-        "--score names a column)",
+        help="another table, a search's work dir or database URL, or a supernet's checkpoint, "
+        "its http(s) address or work dir, or 'untrained' for one without training (default: the "
+        "table itself, of which --score names a column)",
     )
     parser.add_argument("--metric", help="column of the truth, as loss:min where less is better")
     parser.add_argument("--score", help="column or metric of the scores, the same way")

@@ -27,17 +27,16 @@ def main() -> None:
     """Runs ``pinas-test``."""
     args = parse_args()
     from pinas_mm.engine import launch
-    from pinas_mm.files import check_output, write_json
+    from pinas_mm.export.targets import check_outputs, write_figures
 
     with ending.interruptible("nothing was written; the same command begins anew"):
         cfg = load_config(args)
         cfg.load_from = args.checkpoint
-        if args.out:
-            check_output(args.out)
+        check_outputs([args.out], [cfg.filename, args.checkpoint])
         if args.tta:
             launch.use_tta(cfg)
         if args.show_dir:
             launch.use_show_dir(cfg, args.show_dir)
         metrics = launch.build_runner(cfg, splits=["test"]).test()
         if args.out:
-            write_json(args.out, metrics)
+            write_figures(args.out, metrics)

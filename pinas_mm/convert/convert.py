@@ -84,7 +84,7 @@ def convert_file(
     The target holds ``state_dict`` and ``meta`` (``kind``, ``source``, ``arch``, ``space``).
 
     Args:
-        source: the published checkpoint, read without running code from it.
+        source: the published checkpoint or its http(s) address, read without running code from it.
         target: the file to write.
         force: overwrite the target.
         avd_first: see :func:`convert_state`.
@@ -93,17 +93,18 @@ def convert_file(
         UserError: the source is not readable, of no known kind or not whole; the target exists
             or cannot be written.
     """
-    source, target = Path(source), Path(target)
+    target = Path(target)
     if target.is_dir() or (target.exists() and not force):
         hint = "give a file name" if target.is_dir() else "give another name, or --force"
         raise UserError(f"{target} exists already: {hint}")
-    if target.exists() and source.exists() and target.samefile(source):
+    if target.exists() and Path(source).exists() and target.samefile(source):
         raise UserError(f"{target} is the source itself: give another name")
     with allow_numpy():
         checkpoint = read_checkpoint(source)
     converted = convert_state(checkpoint, f"checkpoint {source}", avd_first)
     buffer = io.BytesIO()
-    torch.save(dict(state_dict=converted.state_dict, meta=converted.meta(source.name)), buffer)
+    meta = converted.meta(Path(source).name)
+    torch.save(dict(state_dict=converted.state_dict, meta=meta), buffer)
     write_output(target, buffer.getvalue())
     return converted
 

@@ -17,20 +17,17 @@ from pinas_mm.errors import UserError
 FINITE = (DefaultSampler, SequentialSampler, RandomSampler, FixedSampler)
 
 
-def check_batches(loader: DataLoader[Any], key: str, normalizes: bool = False) -> None:
-    """Checks that a loader gives batches, and none of one image where that is no batch.
+def check_batches(loader: DataLoader[Any], key: str) -> None:
+    """Checks that a loader gives batches.
 
     Args:
         loader: the loader; one of an unknown sampler passes.
         key: where it stands in the config.
-        normalizes: batch norms normalize by these batches: the last one must not be a single image
-            where the others are more.
 
     Raises:
         UserError: it does not; says what to set.
     """
-    # A resumed run's are a part of the loader's own.
-    batches = getattr(loader.batch_sampler, "batches", loader.batch_sampler)
+    batches = _batches(loader)
     sampler = getattr(batches, "sampler", None)
     if isinstance(sampler, (*FINITE, InfiniteSampler)) and not len(sampler):
         raise UserError(f"{key}: the data set has no image left: see its dataset and filter_cfg")
@@ -43,14 +40,6 @@ def check_batches(loader: DataLoader[Any], key: str, normalizes: bool = False) -
             f"{key}: {images} images{each} do not fill one batch of batch_size={size}, and "
             f"drop_last=True drops what is not full: set {key}.batch_size to at most {images}, or "
             f"{key}.drop_last=False"
-        )
-    if normalizes and not batches.drop_last and size > 1 and images % size == 1:
-        other = next((b for b in range(size - 1, 1, -1) if images % b != 1), None)
-        advice = [f"{key}.batch_size={other}"] if other else []
-        advice += [f"{key}.drop_last=True"] if images > size else []
-        raise UserError(
-            f"{key}: {images} images{each} in batches of {size} leave a last batch of one image, "
-            f"which batch norm cannot normalize by: {' or '.join(advice) or 'take more images'}"
         )
 
 
@@ -95,28 +84,58 @@ def normalizing(model: nn.Module) -> list[tuple[str, _BatchNorm]]:
     ]
 
 
-def refuse_single_values(model: nn.Module, key: str) -> None:
-    """Has the first training step say it where a batch norm gets one value for each channel.
+def refuse_single_values(model: nn.Module, loader: DataLoader[Any], key: str) -> None:
+    """Has the first training step say it where a batch norm gets one value for each channel of a
+    batch of one image: of any, or of the last one.
 
-    That is what one image is after pooling to a point; whether there is such a place only the
+    That is what an image is after pooling to a point; whether there is such a place only the
     network's forward pass shows.
 
     Args:
-        model: that is trained on batches of one image.
-        key: of the loader in the config.
+        model: that is trained.
+        loader: on its batches.
+        key: where the loader stands in the config.
     """
+    batches = _batches(loader)
+    sampler, size = (getattr(batches, name, None) for name in ("sampler", "batch_size"))
+    if size == 1:
+        where, first = f"{key}.batch_size=1", 1
+        advice = (
+            "set batch_size to at least 2 images a process, use SyncBN on several GPUs, or a "
+            "norm_cfg of type GN there"
+        )
+    elif isinstance(sampler, FINITE) and isinstance(batches, BatchSampler):
+        images, size = len(sampler), batches.batch_size
+        if batches.drop_last or images % size != 1:
+            return
+        each = " for each process" if get_world_size() > 1 else ""
+        where = f"{key}: {images} images{each} in batches of {size} leave a last batch of one image"
+        other = next((b for b in range(size - 1, 1, -1) if images % b != 1), None)
+        found = [f"{key}.batch_size={other}"] if other else []
+        found += [f"{key}.drop_last=True"] if images > size else []
+        advice = " or ".join(found) or "take more images"
+        # A resumed run may begin with it.
+        skipped = getattr(loader.batch_sampler, "skipped", 0)
+        first = size if (skipped + 1) % len(batches) else 1
+    else:
+        return
     for name, norm in normalizing(model):
-        _watch(name, norm, key)
+        _watch(name, norm, first, where, advice)
 
 
-def _watch(name: str, norm: _BatchNorm, key: str) -> None:
+def _batches(loader: DataLoader[Any]) -> Any:
+    """What makes a loader's batches; a resumed run's are a part of them."""
+    return getattr(loader.batch_sampler, "batches", loader.batch_sampler)
+
+
+def _watch(name: str, norm: _BatchNorm, images: int, where: str, advice: str) -> None:
     def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         handle.remove()
-        if module.training and inputs[0].numel() == inputs[0].shape[1]:
+        # One for each image of the first batch is one for a single image.
+        if module.training and inputs[0].numel() // inputs[0].shape[1] in (1, images):
             raise UserError(
-                f"{key}.batch_size=1: {name} gets one value for each channel, by which batch norm "
-                "cannot normalize: set batch_size to at least 2 images a process, use SyncBN on "
-                "several GPUs, or a norm_cfg of type GN there"
+                f"{where}: {name} gets one value for each channel, by which batch norm cannot "
+                f"normalize: {advice}"
             )
 
     handle = norm.register_forward_pre_hook(look)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from pinas_mm.data.batches import check_batches, normalizing, refuse_single_values
+from pinas_mm.data.batches import check_batches, refuse_single_values
 from pinas_mm.errors import UserError
 
 
@@ -19,10 +19,11 @@ def check_loaders(runner: Runner, splits: Sequence[str]) -> None:
         splits: of train, val and test.
 
     Raises:
-        UserError: a loader gives no batch, or batches that batch norm cannot normalize by.
+        UserError: a loader gives no batch; what batch norm cannot normalize by, the first training
+            step says.
     """
     for split in splits:
-        key, trains = f"{split}_dataloader", split == "train"
+        key = f"{split}_dataloader"
         try:
             # mmengine builds a loop, loader included, when it is first asked for.
             loader = getattr(getattr(runner, f"{split}_loop"), "dataloader", None)
@@ -36,6 +37,6 @@ def check_loaders(runner: Runner, splits: Sequence[str]) -> None:
             ) from error
         if not isinstance(loader, DataLoader):
             continue
-        check_batches(loader, key, normalizes=trains and bool(normalizing(runner.model)))
-        if trains and getattr(loader.batch_sampler, "batch_size", None) == 1:
-            refuse_single_values(runner.model, key)
+        check_batches(loader, key)
+        if split == "train":
+            refuse_single_values(runner.model, loader, key)

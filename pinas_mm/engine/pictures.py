@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dist import utils
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from numpy.typing import NDArray
@@ -46,7 +48,11 @@ class PicturesHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Finds out how the data set loads its images."""
-        self._look_at(runner.test_loop.dataloader.dataset)
+        dataset: Any = runner.test_loop.dataloader.dataset
+        self._look_at(dataset)
+        if hasattr(dataset, "metainfo"):
+            with _drawing():
+                runner.visualizer.dataset_meta = dataset.metainfo
 
     def before_val(self, runner: Runner) -> None:
         """The same, for a validation."""
@@ -65,7 +71,8 @@ class PicturesHook(Hook):
             return
         for sample in outputs or ():
             file = self._file(self.folder, _path(sample, "--show-dir"))
-            self._draw(runner.visualizer, sample, name=file.stem, out_file=str(file))
+            with _drawing():
+                self._draw(runner.visualizer, sample, name=file.stem, out_file=str(file))
 
     def after_val_iter(
         self,
@@ -81,12 +88,14 @@ class PicturesHook(Hook):
             self._drawn += 1
 
     def _look_at(self, dataset: Any) -> None:
-        while hasattr(dataset, "dataset"):  # A wrapper, as CachedDataset.
-            dataset = dataset.dataset
-        self._root = os.path.abspath(getattr(dataset, "data_root", None) or os.sep)
-        transforms = getattr(getattr(dataset, "pipeline", None), "transforms", [])
-        loaders = [t for t in transforms if isinstance(t, LoadImageFromFile)]
-        self._load = loaders[0] if loaders else LoadImage()
+        # Of each data root.
+        self._loaders: dict[str, Any] = {}
+        for part in _parts(dataset):
+            root = os.path.abspath(getattr(part, "data_root", None) or os.sep)
+            transforms = getattr(getattr(part, "pipeline", None), "transforms", [])
+            loaders = [t for t in transforms if isinstance(t, LoadImageFromFile)]
+            self._loaders.setdefault(root, loaders[0] if loaders else LoadImage())
+        self._root = os.path.commonpath(self._loaders)
 
     def _draw(self, visualizer: Any, sample: Any, **where: Any) -> None:
         draw = getattr(visualizer, "visualize_cls", None) or visualizer.add_datasample
@@ -100,10 +109,37 @@ class PicturesHook(Hook):
         """The image of a prediction, RGB."""
         # Its size says how it was turned when it was loaded for the network.
         height, width = sample.get("ori_shape") or (None, None)
-        loaded = self._load(dict(img_path=sample.img_path, height=height, width=width))["img"]
+        path = Path(os.path.abspath(sample.img_path))
+        roots = [root for root in self._loaders if path.is_relative_to(root)]
+        load = self._loaders[max(roots, key=len, default=next(iter(self._loaders)))]
+        loaded = load(dict(img_path=sample.img_path, height=height, width=width))["img"]
         image = np.atleast_3d(loaded).astype(np.uint8)
         image = image[..., 2::-1] if image.shape[2] >= 3 else image[..., [0, 0, 0]]
         return np.ascontiguousarray(image)
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    """The data sets that a wrapper, as CachedDataset, or a ConcatDataset is of."""
+    while hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    if not getattr(dataset, "datasets", None):
+        yield dataset
+        return
+    for part in dataset.datasets:
+        yield from _parts(part)
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Has a visualizer draw in each process, whose images are its own: mmengine's do in the first
+    one only.
+    """
+    asked = utils.is_main_process
+    utils.is_main_process = lambda group=None: True
+    try:
+        yield
+    finally:
+        utils.is_main_process = asked
 
 
 def _path(sample: Any, what: str) -> str:

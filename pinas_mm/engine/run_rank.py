@@ -18,7 +18,8 @@ from pinas_mm.analysis.results import Results, in_common, read_results
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import read_space
-from pinas_mm.files import check_output, write_json, write_output
+from pinas_mm.export.targets import check_outputs, write_figures
+from pinas_mm.files import write_output
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.record.reading import as_score, read_record
@@ -35,8 +36,8 @@ class RankSettings:
 
     Attributes:
         truth: table of stand-alone results.
-        scores: another table, a search's work dir or storage, a supernet's checkpoint, or
-            ``untrained``.
+        scores: another table, a search's work dir or storage, a supernet's checkpoint or its
+            http(s) address, or ``untrained``.
         metric, score: columns or metrics, with ``:min`` where less is better.
         cfg: config of the search space and, for a checkpoint, of its ``search``.
         study: name of the study in a storage.
@@ -67,13 +68,14 @@ def run_rank(settings: RankSettings) -> Ranking:
     Raises:
         UserError: anything that the user can mend.
     """
-    for path in filter(None, (settings.out, settings.picture)):
-        check_output(path)
+    kind = _kind(settings)
+    scores_file = Path(settings.scores) / RECORD if kind == "record" else settings.scores
+    config = settings.cfg.filename if settings.cfg else None
+    check_outputs((settings.out, settings.picture), (settings.truth, scores_file, config))
     space = read_space(settings.cfg)[0] if settings.cfg else None
     metric, score = (as_score(t) if t else None for t in (settings.metric, settings.score))
-    kind = _kind(settings)
     if kind == "record":
-        url = settings.scores if "://" in settings.scores else Path(settings.scores) / RECORD
+        url = settings.scores if "://" in settings.scores else scores_file
         searched, score, scores = read_record(url, settings.study, settings.score)
         if space not in (None, searched):
             raise UserError(
@@ -112,7 +114,7 @@ def run_rank(settings: RankSettings) -> Ranking:
             level=LEVEL,
             **ranking.to_dict(),
         )
-        write_json(settings.out, content)
+        write_figures(settings.out, content)
         print(plain(settings.out))
     if settings.picture:
         true = np.nanmean(seeds, axis=1)
@@ -124,13 +126,14 @@ def run_rank(settings: RankSettings) -> Ranking:
 def _kind(settings: RankSettings) -> str:
     """What the scores are."""
     path = Path(settings.scores)
-    if "://" in settings.scores or (path / RECORD).is_file():
+    download = settings.scores.startswith(("http://", "https://"))
+    if (not download and "://" in settings.scores) or (path / RECORD).is_file():
         return "record"
-    if path.is_dir() or path.suffix == ".pth" or settings.scores == UNTRAINED:
+    if download or path.is_dir() or path.suffix == ".pth" or settings.scores == UNTRAINED:
         if settings.cfg is None or not settings.cfg.get("search"):
             raise UserError(
-                f"{path} is a supernet's unless it has a {RECORD}: give --config, a config with "
-                "`search`, that says how to score its architectures"
+                f"{settings.scores} is a supernet's unless it has a {RECORD}: give --config, a "
+                "config with `search`, that says how to score its architectures"
             )
         return "supernet"
     return "table"

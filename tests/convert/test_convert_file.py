@@ -28,6 +28,13 @@ def refusal(source, target, **options):
     return str(caught.value)
 
 
+def test_a_source_may_be_an_address(server, tmp_path):
+    url, folder = server
+    torch.save({"state_dict": published.supernet("demo")}, folder / "release.pth")
+    convert_file(f"{url}/release.pth", tmp_path / "ours.pth")
+    assert read_checkpoint(tmp_path / "ours.pth")["meta"]["source"] == "release.pth"
+
+
 def test_written_file_is_read_safely_and_says_what_it_is(source, tmp_path):
     converted = convert_file(source, tmp_path / "new folder" / "ours.pth")
     written = read_checkpoint(tmp_path / "new folder" / "ours.pth")

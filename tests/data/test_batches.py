@@ -27,40 +27,70 @@ def loader(images: int, size: int, drop_last: bool = False, sampler=DefaultSampl
     [
         (4, 8, True, "4 images do not fill one batch of batch_size=8"),
         (4, 8, True, "set train.batch_size to at most 4, or train.drop_last=False"),
-        (9, 4, False, "9 images in batches of 4 leave a last batch of one image"),
-        (5, 4, False, "train.batch_size=3 or train.drop_last=True"),
-        (1, 4, False, "1 images in batches of 4 leave a last batch of one image"),
-        (1, 4, False, "by: take more images"),
-        (3, 2, False, "by: train.drop_last=True"),
         (0, 4, False, "the data set has no image left"),
     ],
 )
 def test_too_few_images(images, size, drop_last, words):
     with pytest.raises(UserError) as error:
-        check_batches(loader(images, size, drop_last), "train", normalizes=True)
+        check_batches(loader(images, size, drop_last), "train")
     assert words in str(error.value)
+
+
+def watched(data: DataLoader, pools: bool = True) -> nn.Module:
+    """A model whose training on a loader is watched: maps are normalized, then pooled to points."""
+    points = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3))
+    model = nn.Sequential(nn.BatchNorm2d(3), points if pools else nn.Identity())
+    refuse_single_values(model, data, "train")
+    return model
+
+
+LAST = "images in batches of {} leave a last batch of one image: 1.1 gets one value for each"
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "first", "words"),
+    [
+        (9, 4, 4, f"train: 9 {LAST}"),
+        (5, 4, 4, "cannot normalize: train.batch_size=3 or train.drop_last=True"),
+        (1, 4, 1, f"train: 1 {LAST}"),
+        (1, 4, 1, "cannot normalize: take more images"),
+        (3, 2, 2, "cannot normalize: train.drop_last=True"),
+        (3, 1, 1, "train.batch_size=1: 1.1 gets one value for each channel"),
+    ],
+)
+def test_a_batch_of_one_image_that_a_norm_gets_as_a_point(images, size, first, words):
+    model = watched(loader(images, size))
+    with pytest.raises(UserError) as error:
+        model(torch.ones(first, 3, 2, 2))
+    assert words.format(size) in str(error.value)
+    # Maps of several pixels are enough for a norm.
+    watched(loader(images, size), pools=False)(torch.ones(first, 3, 3, 3))
 
 
 @pytest.mark.parametrize(
     ("images", "size", "drop_last"), [(8, 8, True), (10, 4, False), (9, 4, True), (3, 1, False)]
 )
 def test_enough_images(images, size, drop_last):
-    check_batches(loader(images, size, drop_last), "train", normalizes=True)
+    data = loader(images, size, drop_last)
+    check_batches(data, "train")
+    if size > 1:
+        watched(data)(torch.ones(size, 3, 2, 2))
 
 
-def test_what_normalizes_nothing_may_end_in_one_image():
-    check_batches(loader(9, 4), "val")
-
-
-def test_what_is_left_of_a_resumed_runs_batches():
+@pytest.mark.parametrize(("iteration", "first"), [(1, 4), (2, 1)])
+def test_what_is_left_of_a_resumed_runs_batches(iteration, first):
     data = list(range(9))
-    rest = RemainingBatches(DefaultSampler(data), 4, iteration=1, epoch=0)
-    with pytest.raises(UserError, match="leave a last batch of one image"):
-        check_batches(DataLoader(data, batch_sampler=rest), "train", normalizes=True)
+    rest = RemainingBatches(DefaultSampler(data), 4, iteration, epoch=0)
+    rest = DataLoader(data, batch_sampler=rest)
+    with pytest.raises(UserError, match=r"leave a last batch of one image: 1\.1 gets"):
+        watched(rest)(torch.ones(first, 3, 2, 2))
+    # A last batch has as many pixels here as a whole one would have images.
+    watched(rest, pools=False)(torch.ones(first, 3, 2, 2))
 
 
 def test_samplers_whose_length_says_nothing():
-    check_batches(loader(3, 8, True, InfiniteSampler), "train", normalizes=True)
+    check_batches(loader(3, 8, True, InfiniteSampler), "train")
+    watched(loader(9, 8, sampler=InfiniteSampler))(torch.ones(8, 3, 2, 2))
     with pytest.raises(UserError, match="no image left"):
         check_batches(loader(0, 8, sampler=InfiniteSampler), "train")
 
@@ -68,7 +98,8 @@ def test_samplers_whose_length_says_nothing():
         def __iter__(self):
             return iter(range(9))
 
-    check_batches(DataLoader(Stream(), 4), "train", normalizes=True)
+    check_batches(DataLoader(Stream(), 4), "train")
+    watched(DataLoader(Stream(), 4))(torch.ones(4, 3, 2, 2))
 
 
 def test_calibration_needs_a_batch_of_two():
@@ -94,7 +125,6 @@ def test_norms_that_normalize():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"batch_size": 5}, "train_dataloader: 16 images in batches of 5 leave a last batch of"),
         ({"batch_size": 32, "drop_last": True}, "train_dataloader: 16 images do not fill one"),
         ({"dataset.indices": []}, "train_dataloader: its data set, or the calibration's, has no"),
     ],
@@ -148,23 +178,33 @@ def test_a_searchs_calibration_on_single_images(runner):
         build.build_evaluator(run.model, "ProbeScore", cfg.val_dataloader, single)
 
 
-def test_one_image_under_batch_norm(runner):
+@pytest.mark.parametrize(
+    ("size", "fault", "advice"),
+    [
+        (1, "train_dataloader.batch_size=1", "set batch_size to at least 2"),
+        (
+            5,
+            "train_dataloader: 16 images in batches of 5 leave a last batch of one image",
+            "train_dataloader.batch_size=4 or train_dataloader.drop_last=True",
+        ),
+    ],
+)
+def test_one_image_under_batch_norm(runner, size, fault, advice):
     """ResNeSt's attention pools each image to a point and normalizes that."""
-    run = runner("small_classifier.py", **{"train_dataloader.batch_size": 1})
+    loaded = {"train_dataloader.batch_size": size, "train_dataloader.drop_last": False}
+    run = runner("small_classifier.py", **loaded)
     with pytest.raises(UserError) as error:
         run.train()
     line = str(error.value)
-    assert line.startswith("train_dataloader.batch_size=1: backbone.layer1.0.conv2.bn1 gets one")
-    assert "set batch_size to at least 2" in line
+    assert line.startswith(f"{fault}: backbone.layer1.0.conv2.bn1 gets one value")
+    assert line.endswith(advice) or size == 1
+    assert advice in line
     assert run.iter == 0
 
 
-def test_one_image_where_no_norm_gets_a_single_value():
+@pytest.mark.parametrize(("images", "size"), [(3, 1), (5, 2)])
+def test_a_network_is_looked_at_once(images, size):
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    refuse_single_values(model, "train_dataloader")
-    with pytest.raises(UserError, match=r"train_dataloader\.batch_size=1: 1 gets one value"):
-        model(torch.ones(1, 3, 1, 1))
-    refuse_single_values(model, "train_dataloader")
-    model(torch.ones(1, 3, 2, 2))
-    # Looked at once.
+    refuse_single_values(model, loader(images, size), "train_dataloader")
+    model(torch.ones(size, 3, 2, 2))
     assert not any(module._forward_pre_hooks for module in model.modules())

@@ -118,6 +118,15 @@ def test_values_of_options(word, value):
 @pytest.mark.parametrize("arch", ["0123", "1e2", "312", "31-2"])
 def test_an_architecture_is_a_text(arch):
     assert options(f"model.backbone.arch={arch}\r") == {"model.backbone.arch": arch}
+    assert options(f"model.backbone.arch='{arch}'") == {"model.backbone.arch": arch}
+
+
+@pytest.mark.parametrize(
+    ("word", "arch"), [("[0, 1,2]", [0, 1, 2]), ("(0,1,2)", (0, 1, 2)), ("0,1,2", "0,1,2")]
+)
+def test_an_architecture_may_be_a_list(word, arch, space):
+    assert options(f"model.backbone.arch={word}") == {"model.backbone.arch": arch}
+    assert space.arch(arch) == (0, 1, 2)
 
 
 @pytest.mark.parametrize("word", ["key", "key=", "=3", "key=[1,2"])

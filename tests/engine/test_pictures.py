@@ -18,6 +18,7 @@ from mmpretrain.visualization import UniversalVisualizer
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
+from torch import distributed, multiprocessing
 
 from pinas_mm.data.loading import LoadImage
 from pinas_mm.engine import PicturesHook
@@ -50,12 +51,12 @@ VISUALIZERS = dict(
 def draw(tmp_path):
     """Draws images of a data root as a test of a library's config does; returns the pictures."""
 
-    def run(kind, paths, sizes, root=tmp_path, loader=None):
+    def run(kind, paths, sizes, root=tmp_path, loader=None, dataset=None):
         visualizer = VISUALIZERS[kind](name=next(NAMES))
         visualizer.alpha = 0  # Of mmseg's masks over the image.
         visualizer.dataset_meta = dict(classes=["a", "b"], palette=[[0, 0, 0]] * 2)
         pipeline = SimpleNamespace(transforms=[loader or LoadImage()])
-        dataset = SimpleNamespace(data_root=str(root), pipeline=pipeline)
+        dataset = dataset or SimpleNamespace(data_root=str(root), pipeline=pipeline)
         loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=SimpleNamespace(dataset=dataset)))
         runner = SimpleNamespace(test_loop=loop, visualizer=visualizer)
         folder = tmp_path / "pictures"
@@ -180,3 +181,53 @@ def test_some_of_each_validation_go_to_the_backends(tmp_path, kind):
 def test_a_number_below_zero_is_refused():
     with pytest.raises(UserError, match="validation is -1: give the number"):
         PicturesHook(validation=-1)
+
+
+def test_data_sets_of_several_roots_have_their_own_loaders(draw, tmp_path):
+    paths = [tmp_path / name / "1.png" for name in ("a", "b")]
+    parts = []
+    for path, kind in zip(paths, ("color", "grayscale"), strict=True):
+        path.parent.mkdir()
+        Image.fromarray(RED).save(path)
+        pipeline = SimpleNamespace(transforms=[LoadImage(color_type=kind)])
+        parts.append(SimpleNamespace(data_root=str(path.parent), pipeline=pipeline))
+    wrapped = SimpleNamespace(dataset=parts[1])
+    concatenated = SimpleNamespace(datasets=[parts[0], wrapped])
+    pictures = draw("mmdet", paths, [SIZE] * 2, dataset=concatenated)
+    assert list(pictures) == ["a/1.png.png", "b/1.png.png"]
+    colors = [picture[-1, -1].tolist() for picture in pictures.values()]
+    assert colors[0] == [0, 0, 200]
+    assert len(set(colors[1])) == 1
+
+
+def draw_own(rank, kind, folder):
+    """One of two processes, each with an image of its own."""
+    distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    visualizer = VISUALIZERS[kind](name="own", vis_backends=[Backend()])
+    pipeline = SimpleNamespace(transforms=[LoadImage()])
+    meta = dict(classes=["a", "b"], palette=[[0, 0, 0]] * 2)
+    dataset = SimpleNamespace(data_root=str(folder), pipeline=pipeline, metainfo=meta)
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    runner = SimpleNamespace(test_loop=loop, val_loop=loop, visualizer=visualizer, iter=0)
+    hook = PicturesHook(folder / "pictures", validation=1)
+    hook.before_test(runner)
+    samples = [predicted(kind, folder / f"{rank}.png", SIZE)]
+    hook.after_test_iter(runner, 0, None, samples)
+    hook.before_val(runner)
+    hook.after_val_iter(runner, 0, None, samples)
+    # Backends stay the first process's.
+    assert len(visualizer._vis_backends["Backend"].images) == (rank == 0)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", VISUALIZERS)
+def test_every_process_draws_its_own_images(tmp_path, kind):
+    for rank in range(2):
+        Image.fromarray(np.roll(RED, rank, axis=2)).save(tmp_path / f"{rank}.png")
+    multiprocessing.spawn(draw_own, args=(kind, tmp_path), nprocs=2)
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [file.name for file in pictures] == ["0.png.png", "1.png.png"]
+    for rank, file in enumerate(pictures):
+        assert cv2.imread(str(file))[-1, -1].argmax() == 2 - rank

@@ -14,11 +14,14 @@ from conftest import CONFIGS, NAMES, pinas_model
         ("small_supernet.py", ["--images", "many"], "argument --images: invalid int value"),
         ("small_supernet.py", ["--out", "/proc/no/shift.json"], "cannot be written"),
         ("small_supernet.py", ["--figure", "."], "is a folder: give a file name"),
+        ("small_supernet.py", ["--out", "a", "--figure", "./a"], "is to be written twice"),
+        ("small_supernet.py", ["--out", "{weights}"], "is to be read and written"),
         ("small_linear.py", [], "the checkpoint"),
         ("small_classifier.py", [], "the checkpoint"),
     ],
 )
-def test_bad_input_is_one_line(tool, tmp_path, config, arguments, fault):
+def test_bad_input_is_one_line(tool, monkeypatch, tmp_path, config, arguments, fault):
+    monkeypatch.chdir(tmp_path)
     weights = tmp_path / "supernet.pth"
     torch.save(dict(state_dict=pinas_model().state_dict()), weights)
     status, out, err = tool(
@@ -26,7 +29,7 @@ def test_bad_input_is_one_line(tool, tmp_path, config, arguments, fault):
         CONFIGS / config,
         weights,
         *("--work-dir", tmp_path / "work"),
-        *arguments,
+        *(str(argument).format(weights=weights) for argument in arguments),
         *("--cfg-options", f"experiment_name={next(NAMES)}"),
     )
     assert status == 2

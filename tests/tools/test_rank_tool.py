@@ -176,6 +176,12 @@ def archs_of(table: Path) -> list[str]:
         (["none.txt"], "none.txt is no table: give a file of"),
         (["none.csv"], "cannot read none.csv: No such file"),
         (["{flat}", "--config", ""], "config is empty"),
+        (["{flat}", "--picture", "{out}"], "{out} is to be written twice"),
+        (["{flat}", "--picture", "{flat}"], "{flat} is to be read and written"),
+        (["{flat}", "--picture", "{truth}"], "{truth} is to be read and written"),
+        (["{flat}", "--config", "{config}", "--picture", "{config}"], "is to be read and written"),
+        (["http://127.0.0.1:9/a.pth"], "http://127.0.0.1:9/a.pth is a supernet's unless"),
+        (["http://127.0.0.1:9/a.pth", "--config", "{config}"], "cannot download checkpoint"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(arguments, expected, ranked, truth, tmp_path):
@@ -187,6 +193,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, expected, ranke
         nan=dict.fromkeys(archs, float("nan")),
     )
     places = dict(truth=truth, folder=tmp_path, config=CONFIGS / "small_search.py")
+    places["out"] = tmp_path / "ranking.json"
     for name, rows in tables.items():
         places[name] = tmp_path / f"{name}.json"
         places[name].write_text(json.dumps(rows))

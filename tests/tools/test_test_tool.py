@@ -6,7 +6,7 @@ import math
 import cv2
 import pytest
 import torch
-from conftest import CONFIGS, NAMES, REPOSITORY, pinas_model
+from conftest import CONFIGS, NAMES, REPOSITORY, pinas_model, save_model
 from mmengine.config import Config
 from shrink import random_weights, shrink
 
@@ -114,3 +114,33 @@ def test_a_supernet_is_tested_with_no_validation_configured(tool, tmp_path):
     assert status == 0, err
     # All paths agree at the start: each of the 8 images is found along every other path.
     assert json.loads(out.read_text())["retrieval/top1"] > 100 / 8
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "config.py"])
+def test_what_is_read_is_not_written_over(tool, tmp_path, name):
+    (tmp_path / "config.py").write_text(f"_base_ = ['{CONFIGS / 'small_classifier.py'}']")
+    save_model("small_classifier.py", tmp_path / "weights.pth")
+    before = (tmp_path / name).read_bytes()
+    # A work dir is its last checkpoint.
+    for weights in (tmp_path / "weights.pth", tmp_path):
+        arguments = tmp_path / "config.py", weights, "--work-dir", tmp_path / "work"
+        status, _, err = tool("test.py", *arguments, "--out", tmp_path / name)
+        assert status == 2
+        assert f"{name} is to be read and written: give another name" in err.splitlines()[-1]
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_metrics_that_are_tensors_are_written_as_lists(tool, tmp_path):
+    save_model("small_classifier.py", tmp_path / "weights.pth")
+    out = tmp_path / "metrics.json"
+    status, _, err = tool(
+        "test.py",
+        CONFIGS / "small_classifier.py",
+        tmp_path / "weights.pth",
+        *("--work-dir", tmp_path / "work", "--out", out, "--cfg-options"),
+        *(f"experiment_name={next(NAMES)}", "test_evaluator.type=ConfusionMatrix"),
+    )
+    assert status == 0, err
+    matrix = torch.tensor(json.loads(out.read_text())["confusion_matrix/result"])
+    assert matrix.shape == (10, 10)
+    assert matrix.sum() == 8  # the digits' validation images

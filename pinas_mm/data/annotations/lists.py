@@ -204,8 +204,12 @@ class ImageLists(Annotations):
             with opened(path, what):
                 pass
         except UserError as error:
-            if not (os.path.isfile(path) and (self.use.skips_broken or not self._opens)):
+            if not os.path.isfile(path):
                 yield str(error)
+            elif self._opens and not self.use.skips_broken:
+                hint = "with ignore_empty=True in the pipeline's pinas_mm.LoadImage"
+                skips = f"; or skip such files {hint}" if self.use.transforms("LoadImage") else ""
+                yield f"{error}{skips}"
 
 
 def _is_number(text: str) -> bool:
