@@ -75,10 +75,11 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
     supernet = args.supernet or (found.checkpoint if found else None)
     if not supernet:
         raise UserError("which supernet? Give --supernet, a checkpoint or a work dir")
-    searched = found.space if found and not config else None
-    network: dict[str, Any] = dict(space=searched)
+    network: dict[str, Any] = dict(space=None)
     if config or calibration:
-        network = read_network(config or calibration, searched)
+        network = read_network(config or calibration)
+    if found and not config:
+        network |= found.network
     arch = found.arch if found else args.arch
     if args.model_out:
         if found:

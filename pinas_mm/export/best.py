@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from pinas_mm.errors import UserError
 from pinas_mm.export.config_text import GONE, changes
-from pinas_mm.export.subnet import read_space
+from pinas_mm.export.subnet import read_space, without_pools
 from pinas_mm.files import file_sha256
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
@@ -63,6 +63,15 @@ class Found:
                 f"{', '.join(key for key, _ in found)}: give its options again"
                 + (f", --cfg-options {options}" if options else "")
             )
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the search's architectures are built by, as arguments of
+        :func:`~pinas_mm.export.subnet.subnet_of`.
+        """
+        strides, dilations = (self.source.get(name) for name in ("strides", "dilations"))
+        space, strides = without_pools(self.space, strides, dilations)
+        return dict(space=space, strides=strides, dilations=dilations)
 
     @property
     def image_size(self) -> list[int] | None:

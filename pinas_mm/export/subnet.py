@@ -88,18 +88,17 @@ def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:
     return SearchSpace.build(plain(space)), unsynchronized(network.get("norm_cfg"))
 
 
-def read_network(cfg: Config, space: SearchSpace | None = None) -> dict[str, Any]:
+def read_network(cfg: Config) -> dict[str, Any]:
     """What a config's stand-alone networks are built by, as arguments of :func:`subnet_of`.
 
     Args:
         cfg: of the supernet, or of a model with it.
-        space: what is taken for the config's.
 
     Raises:
         UserError: as :func:`read_space`'s; strides or dilations do not fit the space.
     """
-    own, norm_cfg = read_space(cfg)
-    network, space = network_config(cfg), space or own
+    space, norm_cfg = read_space(cfg)
+    network = network_config(cfg)
     strides, dilations = (plain(network.get(name)) for name in ("strides", "dilations"))
     if type_name(network) == SUPERNET:
         space, strides = without_pools(space, strides, dilations)

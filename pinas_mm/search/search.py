@@ -172,6 +172,7 @@ class Search:
             self._sha256,
             self._facts,
             self.config,
+            {name: getattr(self.evaluator.backbone, name) for name in ("strides", "dilations")},
         )
 
     def _num_classes(self, model: Any) -> int:

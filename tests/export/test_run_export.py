@@ -1,9 +1,12 @@
 """Cutting out by the tool: what is calibrated, counted and written is the config's own network."""
 
+import dataclasses
+
 import pytest
 import torch
 from conftest import CONFIGS
 from deployed import run_torchscript
+from made_findings import made_findings
 
 from pinas_mm.engine.config import read_config
 from pinas_mm.export.statistics import checked_loader
@@ -13,6 +16,7 @@ from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.models.cost import count_costs
 from pinas_mm.registry import MODELS
 from pinas_mm.search.evaluation.build import load_calibration
+from pinas_mm.search.report.report import write_report
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,15 @@ def test_strides_and_dilations_are_the_supernet_s(tool, supernet, checkpoint, tm
     assert status == 0, errors
     found = run_torchscript(tmp_path / "a.pt", images[0])["stage2"]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_a_search_says_strides_and_dilations(tool, supernet, checkpoint, tmp_path):
+    placed, space = dict(strides=(1, 2), dilations=(1, 4)), supernet.space
+    found = dataclasses.replace(made_findings(space, [0.5], "score"), checkpoint=str(checkpoint))
+    write_report(found, tmp_path, placed=placed)
+    arch, out = found.best(1)[0].arch, tmp_path / "subnet.pth"
+    status, printed, errors = tool("export.py", "--best", tmp_path, "--out", out, "--size", 32)
+    assert status == 0, errors
+    counted = count_costs(PiNASSupernet(space, **placed), 32)
+    assert f"backbone: {counted.cost(arch)}" in printed
+    assert torch.load(out, weights_only=True)["meta"]["dilations"] == [1, 4]

@@ -172,11 +172,6 @@ def test_network_of_a_config(space):
         cfg = Config(dict(model=dict(backbone=dict(settings, type=f"pinas_mm.{kind}"))))
         common = dict(norm_cfg=None, strides=strides, dilations=[2, 1])
         assert read_network(cfg) == dict(common, space=wanted)
-    # The space of a search, whatever the config's is.
-    cfg = Config(dict(model=dict(backbone=dict(type="pinas_mm.PiNASSupernet"))))
-    assert read_network(cfg, space) == dict(
-        space=space, norm_cfg=None, strides=None, dilations=None
-    )
 
 
 @pytest.mark.parametrize("options", [{}, dict(strides=(1, 2), dilations=(2, 1))])

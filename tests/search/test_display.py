@@ -4,6 +4,7 @@ import dataclasses
 import io
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 from made_findings import made_findings
@@ -31,6 +32,7 @@ class Found(Search):
         )
         self.work_dir, self.space, self.values, self.cost_table = work_dir, space, [], None
         self._sha256, self._facts, self.config, self.failed = "", {}, None, 0
+        self.evaluator = SimpleNamespace(backbone=SimpleNamespace(strides=None, dilations=None))
 
     def findings(self, patience=None):
         found = made_findings(self.space, self.values, "score")

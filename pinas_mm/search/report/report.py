@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pinas_mm.files import write_atomically
@@ -26,6 +26,7 @@ def write_report(
     sha256: str = "",
     facts: Mapping[str, str] | None = None,
     config: str | Path | None = None,
+    placed: Mapping[str, Sequence[int] | None] | None = None,
 ) -> None:
     """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
 
@@ -41,6 +42,7 @@ def write_report(
             file again, here or in a copy of the folders.
         facts: what else the page shall say of the search, by headings.
         config: file of the config that the search ran with, for the page's commands.
+        placed: ``strides`` and ``dilations`` of the supernet, where it has its own.
 
     Raises:
         OSError: a file cannot be written.
@@ -59,6 +61,7 @@ def write_report(
     page = render_page(findings, folder, pictures, facts or {}, config)
     write_atomically(folder / "search.html", page.encode())
     content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
+    content |= {name: list(value) for name, value in (placed or {}).items() if value is not None}
     if cost_table is not None and cost_table.image_size is not None:
         content["image_size"] = list(cost_table.image_size)
     text = json.dumps(content, indent=2, allow_nan=False)
