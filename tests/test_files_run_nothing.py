@@ -5,8 +5,11 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from pinas_mm import get_backbone
+from pinas_mm.engine.preflight import check_run
+from pinas_mm.engine.resume import prepare
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.registry import check_known
@@ -72,6 +75,23 @@ def test_candidates(space, tmp_path, own, cfg):
     other = space.to_dict() | dict(candidates=candidates)
     with pytest.raises(UserError, match="is unknown, and nothing is imported for it"):
         get_backbone(pretrained=written(tmp_path, space, space=other))
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("fact", ["norm_cfg", "space"])
+def test_runs_that_leave_the_network_to_a_file(space, tmp_path, own, fact):
+    stranger = dict(type="own_of_a_stranger.Norm")
+    said = dict(norm_cfg=stranger, space={**space.to_dict(), "candidates": [stranger]})
+    meta = dict(arch="13-2", space=space.to_dict()) | {fact: said[fact]}
+    backbone = dict(type="pinas_mm.PiNASBackbone")
+    cfg = Config(dict(model=dict(backbone=backbone), resume=False))
+
+    def begun():
+        prepare(cfg, dict(meta=meta), trains=False)
+        check_run(cfg, trains=False)
+
+    with pytest.raises(UserError, match=r"the checkpoint: type own_of_a_stranger\.Norm is unknown"):
+        begun()
     assert not own.exists()
 
 

@@ -59,5 +59,7 @@ def test_a_module_of_one_s_own_may_name_a_class_as_a_library_does(tmp_path, monk
     "name", ["mmengine.Config", "mmengine.utils.mkdir_or_exist", "timeit.main"]
 )
 def test_what_a_file_says_is_not_imported_for_that(name):
+    sys.modules.pop("timeit", None)
     with pytest.raises(UserError, match="is unknown, and nothing is imported for it"):
         check_known(dict(type=name), "it")
+    assert "timeit" not in sys.modules

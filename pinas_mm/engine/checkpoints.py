@@ -45,10 +45,18 @@ class Place:
 
     def files(self) -> list[Path]:
         """Those that are there, of whichever training."""
-        texts = (glob.escape(text) + "*" * (field is not None) for text, field, *_ in _parsed(self))
-        name = "".join(texts)
-        names = name, f"best_*_{name.replace('/', '_')}"
-        return [path for name in names for path in sorted(self.folder.glob(name))]
+        parts = [(text, field is not None) for text, field, *_ in _parsed(self)]
+        name = "".join(glob.escape(text) + "*" * numbered for text, numbered in parts)
+        digits = "".join(re.escape(text) + r"\d+" * numbered for text, numbered in parts)
+        return [
+            path
+            for found, one in (
+                (name, digits),
+                (f"best_*_{_flat(name)}", f"best_.+_{_flat(digits)}"),
+            )
+            for path in sorted(self.folder.glob(found))
+            if path.is_file() and re.fullmatch(one, path.relative_to(self.folder).as_posix())
+        ]
 
     def replaces(self, file: Path) -> bool:
         """Whether this training may write over a file."""
@@ -56,7 +64,7 @@ class Place:
         names = [self.template.format(step) for step in steps if 0 < step <= self.last]
         best = self.best and file.name.startswith("best_") and _same(file.parent, self.folder)
         return any(_same(self.folder / name, file) for name in names) or (
-            best and file.name.endswith(tuple(f"_{name.replace('/', '_')}" for name in names))
+            best and file.name.endswith(tuple(f"_{_flat(name)}" for name in names))
         )
 
 
@@ -134,7 +142,7 @@ def _place(key: str, hook: Mapping[str, Any], cfg: Config) -> Place:
     place = Place(key, folder, template, bool(hook.get("save_best")), last)
     try:
         place.template.format(1)
-        named = sum(field is not None for _, field, *_ in _parsed(place))
+        named = len({field for _, field, *_ in _parsed(place) if field is not None})
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         named = 0
     if named != 1:
@@ -143,6 +151,11 @@ def _place(key: str, hook: Mapping[str, Any], cfg: Config) -> Place:
             "or iteration"
         )
     return place
+
+
+def _flat(name: str) -> str:
+    """Of a best one, as mmengine names it."""
+    return name.replace("/", "_")
 
 
 def _parsed(place: Place) -> list[tuple[str, str | None, str | None, str | None]]:

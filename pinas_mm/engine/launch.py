@@ -54,10 +54,11 @@ def use_auto_scale_lr(cfg: Config) -> None:
 def use_resume(cfg: Config, resume: str) -> None:
     """Goes on from a checkpoint, or from the work dir's last good one (``auto``) if any."""
     last = last_of(cfg) if resume == "auto" else find_checkpoint(resume)
-    cfg.load_from = str(last) if last else None
     # With nothing to go on from, mmengine would look for something by itself.
     cfg.resume = last is not None
-    if not last:
+    if last:
+        cfg.load_from = str(last)
+    else:
         _notice(f"nothing to resume in {cfg.work_dir}: starting from the beginning")
 
 

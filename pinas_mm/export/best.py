@@ -66,10 +66,12 @@ class Found:
 
     @property
     def network(self) -> dict[str, Any]:
-        """What the search's architectures are built by, as arguments of
+        """What the search's architectures are built by, as far as the file says it: arguments of
         :func:`~pinas_mm.export.subnet.subnet_of`.
         """
-        strides, dilations = (self.source.get(name) for name in ("strides", "dilations"))
+        if "strides" not in self.source:
+            return dict(space=self.space)
+        strides, dilations = self.source["strides"], self.source["dilations"]
         space, strides = without_pools(self.space, strides, dilations)
         return dict(space=space, strides=strides, dilations=dilations)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmpretrain.models import ImageClassifier
@@ -25,6 +26,8 @@ from pinas_mm.weights.initializers import PREFIX, load_backbone
 from pinas_mm.weights.subnet import in_channels, is_supernet
 
 INPUT = "images"
+# What a network may have otherwise than the space that its weights are of.
+PLACED = ("strides", "dilations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +97,15 @@ class Deployable:
         whole = not isinstance(module, PiNASBackbone)
         backbone: Any = module.backbone if whole else module
         load_backbone(backbone, inner, source, meta)
+        for name in PLACED:
+            own = getattr(backbone, name)
+            if meta.get(name) and meta[name] != (own and list(own)):
+                taken = "its space's" if own is None else list(own)
+                print_log(
+                    f"{source} was cut with {name} {meta[name]}; the config's network has {taken}, "
+                    "which are taken",
+                    "current",
+                )
         if whole:
             check_fits(module, state, source)
             module.load_state_dict(state)
@@ -114,7 +126,7 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
         )
     space = SearchSpace.build(meta["space"])
     channels = meta.get("in_channels") or in_channels(state, space)
-    known: dict[str, Any] = {name: meta.get(name) for name in ("strides", "dilations", "norm_cfg")}
+    known: dict[str, Any] = {name: meta.get(name) for name in (*PLACED, "norm_cfg")}
     return PiNASBackbone(meta["arch"], space, channels, **known)
 
 

@@ -16,7 +16,7 @@ from pinas_mm.files import file_sha256, write_output
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.operations.norms import check_same_norm, unsynchronized
-from pinas_mm.registry import MODELS, dicts, plain, type_name
+from pinas_mm.registry import MODELS, check_known, dicts, plain, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
@@ -58,12 +58,17 @@ def take_facts(cfg: Config, meta: Mapping[str, Any]) -> None:
     Args:
         cfg: changed in place.
         meta: the checkpoint's.
+
+    Raises:
+        UserError: it names a type that is not known here: nothing is imported for a file.
     """
     network = network_config(cfg)
     left_to_a_file = network.get("arch") is None or network.get("space") is None
     if type_name(network) == BACKBONE and left_to_a_file:
         known = {name: meta[name] for name in FACTS if meta.get(name) is not None}
-        network.update({name: known[name] for name in known if network.get(name) is None})
+        taken = {name: known[name] for name in known if network.get(name) is None}
+        check_known(taken, "the network of the checkpoint")
+        network.update(taken)
 
 
 def read_space(cfg: Config) -> tuple[SearchSpace, dict[str, Any] | None]:

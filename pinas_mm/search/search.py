@@ -17,7 +17,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256
 from pinas_mm.models.cost import count_costs
 from pinas_mm.models.following import network_in
-from pinas_mm.models.network import BUILT_BY
+from pinas_mm.models.network import BUILT_BY, CHANNELS_LAST
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
@@ -261,8 +261,12 @@ def _of_model(model: Any) -> dict[str, Any]:
         for name, part in model.data_preprocessor.named_modules()
         if not name.startswith("batch_augments")
     )
+    network = {name: _plain(getattr(model.backbone, name)) for name in BUILT_BY}
+    if network["memory_format"] == CHANNELS_LAST:
+        # As in records of before it could be another.
+        del network["memory_format"]
     return dict(
-        network={name: _plain(getattr(model.backbone, name)) for name in BUILT_BY},
+        network=network,
         preprocessor={name or "itself": _said_by(part) for name, part in parts},
         test_cfg=_plain(getattr(getattr(model, "model", model), "test_cfg", None)),
     )

@@ -245,6 +245,17 @@ def test_folders_whose_labels_nothing_compares(splits):
     fresh = copy.deepcopy(config)
     fresh.model.head = dict(type="TheirOwn")
     check_data_sets(fresh, ["train", "val"])
+    # Calibration reads none.
+    fresh = copy.deepcopy(config)
+    fresh.val_dataloader.dataset.with_label = False
+    fresh.val_cfg = dict(calibration_dataloader=config.val_dataloader)
+    check_data_sets(fresh, ["train", "val"])
+    # Other classes altogether are for comparing images.
+    fresh = copy.deepcopy(config)
+    for name in "xy":
+        shutil.copytree(root / "train" / "a", root / "unseen" / name)
+    fresh.val_dataloader.dataset.data_prefix = "unseen"
+    check_data_sets(fresh, ["train", "val"])
     # They may make other labels of them.
     fresh = copy.deepcopy(config)
     fresh.val_dataloader.dataset.pipeline.insert(1, dict(type="LabelOfParity"))

@@ -194,7 +194,7 @@ def test_binary_masks_of_0_and_255(read, tmp_path):
     assert "the values 255 alone, all of which are ignored" in refusal(config)
 
 
-def test_a_sample_does_not_speak_for_all_maps(read, tmp_path, monkeypatch):
+def test_a_sample_does_not_speak_for_all_maps(read, tmp_path, monkeypatch, printed):
     config = copy.deepcopy(read["cityscapes"])
     root = shutil.copytree(config.train_dataloader.dataset.data_root, tmp_path / "data")
     config.train_dataloader.dataset.data_root = str(root)
@@ -210,6 +210,9 @@ def test_a_sample_does_not_speak_for_all_maps(read, tmp_path, monkeypatch):
         assert (look.looked, look.faults) == (4 if whole else 2, [])
     change(paths[1], lambda labels: np.where(labels == 1, 0, 255).astype(np.uint8))
     check_data_sets(config, ["train"])
+    # It is said, since it is likely.
+    assert "of 4, 2 were looked at: " in (said := printed())
+    assert "the values 0 and 255 alone" in said
     (look,) = looks(config, ["train"], whole=True)
     assert "the values 0 and 255 alone" in look.faults[0]
 

@@ -90,6 +90,18 @@ def test_resuming_goes_on_from_out_dir(train, tmp_path):
     assert not list(kept.glob(".*.tmp"))
 
 
+@pytest.mark.parametrize("template", ["{}", "{}.pth", "{0}_of_{0}.pth"])
+def test_a_checkpoints_name_has_a_number(config, tmp_path, template):
+    work = tmp_path / "work"
+    (work / "vis_data").mkdir(parents=True)
+    (work / "winner.pth").touch()
+    cfg = config(dict(filename_tmpl=template))
+    check_run(cfg, trains=True)
+    (work / template.format(3)).touch()
+    with pytest.raises(UserError, match="of a training already"):
+        check_run(cfg, trains=True)
+
+
 def test_what_is_no_checkpoint_of_the_training_is_not_resumed(config, tmp_path):
     (tmp_path / "work").mkdir()
     torch.save({"state_dict": {}}, tmp_path / "work" / "winner.pth")
@@ -163,7 +175,9 @@ def test_an_out_dir_that_cannot_be_written(config, tmp_path):
         check_run(config(dict(out_dir="{}/kept")), trains=True)
 
 
-@pytest.mark.parametrize("template", ["last.pth", "{}_{}.pth", "{epoch}.pth", "{", 5])
+@pytest.mark.parametrize(
+    "template", ["last.pth", "{}_{}.pth", "{0}_{1}.pth", "{epoch}.pth", "{", 5]
+)
 def test_a_name_without_one_place_for_the_step(config, template):
     said = r"default_hooks\.checkpoint\.filename_tmpl is .*: give a file name with one \{\}"
     with pytest.raises(UserError, match=said):

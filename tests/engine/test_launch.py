@@ -113,7 +113,8 @@ def test_resuming_without_a_checkpoint_starts_anew(tmp_path):
     launch.use_resume(config, "auto")
     # mmengine would look for one by itself.
     assert not config.resume
-    assert config.load_from is None
+    # What a requeued job begins with is what it began with.
+    assert config.load_from == "elsewhere.pth"
 
 
 @pytest.mark.parametrize(

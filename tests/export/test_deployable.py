@@ -87,6 +87,17 @@ def test_what_the_config_leaves_to_a_file_the_checkpoint_says(
     assert_same(deployable, classifier if whole else classifier.backbone, images)
 
 
+@pytest.mark.parametrize("own", [None, [2, 4]])
+def test_dilations_that_weights_were_cut_with_are_told(
+    classifier_config, classifier, weights, printed, own
+):
+    torch.save({"state_dict": classifier.state_dict(), "meta": dict(dilations=[2, 4])}, weights)
+    classifier_config.model.backbone.dilations = own
+    deployable = Deployable.read(weights, classifier_config, backbone_only=True)
+    assert deployable.module.dilations == own
+    assert ("was cut with dilations [2, 4]" in printed()) == (own is None)
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_backbone_of_a_config(classifier_config, classifier, weights, images, bare):
     if bare:

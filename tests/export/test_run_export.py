@@ -9,6 +9,7 @@ from deployed import run_torchscript
 from made_findings import made_findings
 
 from pinas_mm.engine.config import read_config
+from pinas_mm.export.best import read_best
 from pinas_mm.export.statistics import checked_loader
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
@@ -68,3 +69,6 @@ def test_a_search_says_strides_and_dilations(tool, supernet, checkpoint, tmp_pat
     counted = count_costs(PiNASSupernet(space, **placed), 32)
     assert f"backbone: {counted.cost(arch)}" in printed
     assert torch.load(out, weights_only=True)["meta"]["dilations"] == [1, 4]
+    # One that says nothing of them leaves them to a config.
+    write_report(found, tmp_path)
+    assert read_best(tmp_path).network == dict(space=space)

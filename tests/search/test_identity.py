@@ -52,6 +52,12 @@ def test_which_images_are_drawn_is_kept():
     assert _of_images({}) == {}
 
 
+def test_the_usual_memory_format_is_not_kept_as_before_it_could_be_another():
+    usual, other = pinas_model(), pinas_model(**{"backbone.memory_format": "contiguous_format"})
+    assert "memory_format" not in _of_model(usual)["network"]
+    assert _of_model(other)["network"]["memory_format"] == "contiguous_format"
+
+
 def test_of_a_pretraining_model_what_no_weight_says_is_kept():
     said = _of_model(pinas_model())
     assert json.loads(json.dumps(said)) == json.loads(json.dumps(_of_model(pinas_model())))

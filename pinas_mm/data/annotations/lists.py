@@ -70,14 +70,16 @@ class ImageLists(Annotations):
 
     def against(self, trained: Iterable[Annotations]) -> Iterator[str]:
         """Whether folders number the classes as those that are trained on do."""
-        own = self._numbered()
+        # What is calibrated with has no use for labels.
+        own = None if self.use.key.endswith("calibration_dataloader") else self._numbered()
         if not own:
             return
         others = (other._numbered() for other in trained if isinstance(other, ImageLists))
         root, found, names = own
         trained_root, wanted, trained_names = next(filter(None, others), own)
-        # Of other folders metainfo may say that they are the same classes.
-        if found != wanted and names != trained_names:
+        # Of other folders metainfo may say that they are the same classes; what has no folder in
+        # common is to have other classes, as in retrieval.
+        if found != wanted and names != trained_names and {*found} & {*wanted}:
             lacking = sorted({*wanted} - {*found})
             more = sorted({*found} - {*wanted})
             differ = [f"lacks the folders {listed(lacking)}"] if lacking else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.fileio import LocalBackend
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS, DefaultScope
 
 from pinas_mm.data.annotations.base import Annotations, NotBuiltError, Use, class_of, spread
@@ -118,6 +120,11 @@ def _look(
         faults += found.faults(index)
     if len(indices) == len(found):
         faults += found.in_sum()
+    else:
+        # The rest may have what is lacking here.
+        for text in found.in_sum():
+            text = f"of {len(found)}, {len(indices)} were looked at: {text}"
+            print_log(text, "current", logging.WARNING)
     return Look(found.use.key, found.counts(), len(indices), faults)
 
 

@@ -31,7 +31,11 @@ class Evaluations:
 
     def __init__(self, budget: Budget, objectives: tuple[Objective, ...]) -> None:
         self._budget, self._objectives = budget, objectives
-        self._forget(None)
+        self._start: float | None
+        self._settled: Settled
+        self._evaluated: list[Evaluated]
+        self._states: Counter[TrialState]
+        self._forget()
 
     def findings(
         self,
@@ -47,15 +51,16 @@ class Evaluations:
             left_out: numbers of those that cannot be used.
             sampler, checkpoint: for the report.
         """
-        complete = (trial for trial in trials if trial.state == TrialState.COMPLETE)
-        start = min((_times(trial)[0] for trial in complete), default=None)
-        if start != self._start:
-            # Seconds count from the first start, of a trial that may take the longest.
-            self._forget(start)
         anew, fresh, rest = self._settled.split(trials)
-        if anew:
-            self._evaluated.clear()
-            self._states.clear()
+        started = min(map(_began, _complete([*fresh, *rest])), default=None)
+        # Seconds count from the first start, of a trial that may take the longest.
+        later = self._start is not None and started is not None and started < self._start
+        if anew or later:
+            self._forget()
+            _, fresh, rest = self._settled.split(trials)
+            started = min(map(_began, _complete(trials)), default=None)
+        if self._start is None:
+            self._start = started
         self._evaluated += self._within(fresh)
         self._states += _counted(fresh, left_out)
         evaluated = [*self._evaluated, *self._within(rest)]
@@ -73,14 +78,13 @@ class Evaluations:
             checkpoint=checkpoint,
         )
 
-    def _forget(self, start: float | None) -> None:
-        self._start, self._settled = start, Settled()
-        self._evaluated: list[Evaluated] = []
-        self._states: Counter[TrialState] = Counter()
+    def _forget(self) -> None:
+        self._start, self._settled = None, Settled()
+        self._evaluated, self._states = [], Counter()
 
     def _within(self, trials: Sequence[FrozenTrial]) -> list[Evaluated]:
         """Those of the trials that are complete and within the budget."""
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        complete = _complete(trials)
         archs = [arch_of(trial, self._budget.space) for trial in complete]
         shape = len(archs), self._budget.space.num_blocks
         within = self._budget.feasible(np.array(archs).reshape(shape))
@@ -91,7 +95,7 @@ class Evaluations:
                 values=tuple(trial.values),
                 metrics=trial.user_attrs["metrics"],
                 costs=trial.user_attrs["costs"],
-                seconds=_times(trial)[1] - cast(float, self._start),
+                seconds=_ended(trial) - cast(float, self._start),
             )
             for trial, arch, fits in zip(complete, archs, within, strict=True)
             if fits
@@ -102,11 +106,17 @@ def _counted(trials: Sequence[FrozenTrial], left_out: Collection[int]) -> Counte
     return Counter(trial.state for trial in trials if trial.number not in left_out)
 
 
-def _times(trial: FrozenTrial) -> tuple[float, float]:
-    """When a complete trial began and ended, in seconds since 1970.
+def _complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
-    Of one that another program wrote by Optuna's times, which do not say their zone: this one's.
-    """
-    ends = trial.datetime_start, trial.datetime_complete
-    began, ended = trial.user_attrs.get("times") or (cast(datetime, t).timestamp() for t in ends)
-    return began, ended
+
+# Of a trial that another program wrote by Optuna's times, which do not say their zone: this one's.
+def _began(trial: FrozenTrial) -> float:
+    """When a complete trial began, in seconds since 1970."""
+    times = trial.user_attrs.get("times")
+    return times[0] if times else cast(datetime, trial.datetime_start).timestamp()
+
+
+def _ended(trial: FrozenTrial) -> float:
+    times = trial.user_attrs.get("times")
+    return times[1] if times else cast(datetime, trial.datetime_complete).timestamp()

@@ -22,6 +22,8 @@ from pinas_mm.search.record.lock import created_once, sqlite_file
 
 # Seconds that a SQLite connection waits for another process's write.
 SQLITE_TIMEOUT = 120
+# Where a SQLite file says whether its writes go to a log beside it.
+LOGS = slice(18, 20)
 # What Optuna says of a trial or study that was there before.
 NOT_FOUND = "Record does not exist"
 
@@ -178,8 +180,11 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:
-    # Where nobody has it open to write there is no log, and SQLite would make one beside it.
-    alone = not Path(f"{file}-wal").exists()
+    # Where nobody has it open to write there is no log, and SQLite would make one beside it. A
+    # database without logs may have a journal, by which what is half written is undone.
+    with file.open("rb") as content:
+        logs = content.read(LOGS.stop)[LOGS] == b"\x02\x02"
+    alone = logs and not Path(f"{file}-wal").exists()
     address = f"{file.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.connect(address, SQLITE_TIMEOUT, check_same_thread=False, uri=True)
 

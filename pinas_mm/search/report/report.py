@@ -42,7 +42,7 @@ def write_report(
             file again, here or in a copy of the folders.
         facts: what else the page shall say of the search, by headings.
         config: file of the config that the search ran with, for the page's commands.
-        placed: ``strides`` and ``dilations`` of the supernet, where it has its own.
+        placed: ``strides`` and ``dilations`` of the supernet.
 
     Raises:
         OSError: a file cannot be written.
@@ -61,7 +61,7 @@ def write_report(
     page = render_page(findings, folder, pictures, facts or {}, config)
     write_atomically(folder / "search.html", page.encode())
     content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
-    content |= {name: list(value) for name, value in (placed or {}).items() if value is not None}
+    content |= {name: value and list(value) for name, value in (placed or {}).items()}
     if cost_table is not None and cost_table.image_size is not None:
         content["image_size"] = list(cost_table.image_size)
     text = json.dumps(content, indent=2, allow_nan=False)

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,29 @@ def test_names_of_files_may_have_any_characters_and_a_search_may_be_at_work(sear
     shutil.copy(file, folder)
     assert len(read_record(folder / file.name)[2].values) == len(archs)
     assert [path.name for path in folder.iterdir()] == [file.name]
+
+
+def test_what_was_half_written_is_not_read(searched, tmp_path):
+    file, _, record = searched
+    record._storage.remove_session()
+    record._storage.engine.dispose()
+    # As on file systems that have no log; killed within a transaction that reached the file.
+    script = (
+        "import os, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('PRAGMA journal_mode=DELETE')\n"
+        "c.execute('PRAGMA cache_size=1')\n"
+        "c.execute('BEGIN')\n"
+        "c.execute('UPDATE trial_values SET value = 99')\n"
+        "c.execute('CREATE TABLE more (x)')\n"
+        "c.executemany('INSERT INTO more VALUES (?)', [('x' * 1000,)] * 500)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
+    assert file.with_name("search.db-journal").stat().st_size
+    # Undoing it takes write access, which reading does not have; what is wrong is not read.
+    with pytest.raises(UserError, match="cannot be reached or written"):
+        read_record(file)
 
 
 def test_costs_as_scores_are_better_where_more():
