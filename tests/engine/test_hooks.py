@@ -33,8 +33,9 @@ def test_checkpoints_load_without_pickle_and_bring_the_log_back(runner, tmp_path
 
 def test_a_checkpoint_of_another_space_is_refused_by_the_runner(runner, tmp_path):
     runner().train()
-    path = str(tmp_path / "work" / "epoch_1.pth")
-    other = runner(**{"load_from": path, "model.backbone.space.stem_widths": (8, 8, 8)})
+    path, work_dir = str(tmp_path / "work" / "epoch_1.pth"), str(tmp_path / "other")
+    space = {"model.backbone.space.stem_widths": (8, 8, 8)}
+    other = runner(load_from=path, work_dir=work_dir, **space)
     with pytest.raises(UserError, match="of another shape"):
         other.load_or_resume()
 
