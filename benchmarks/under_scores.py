@@ -7,11 +7,12 @@ scores the truly worse counts as the better scored, as in ``pinas_mm.analysis.ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from landscapes import Landscape
+from page import markdown
 from rich.table import Table
 
 TOP = 10
@@ -50,6 +51,26 @@ def found(truth: Landscape, scores: Landscape, runs: Sequence[np.ndarray]) -> di
         for name, accuracies in zip(PICKS, picked.T, strict=True)
     }
     return made | {"rank by score": _quartiles(ranks(by_score, all_scores))}
+
+
+def compared(figures: Mapping[str, Any], after: Sequence[str] = ("50", "150")) -> str:
+    """Medians of true accuracies, the top-scored and the best of the ten top-scored, as Markdown.
+
+    Args:
+        figures: that ``search_efficiency.py --scores`` has written.
+        after: so many evaluations.
+    """
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        return [f"{row[name]['quartiles'][1]:.2f}" for name in PICKS[:2]]
+
+    rows = [
+        [name.removesuffix("Sampler"), *(c for n in after for c in cells(row["after"][n]))]
+        for name, row in figures["samplers"].items()
+    ]
+    rows.append(["all are scored", *cells(figures["all scored"]) * len(after)])
+    heads = [f"{pick}, after {number}" for number in after for pick in PICKS[:2]]
+    return markdown(["sampler", *heads], rows)
 
 
 def ceilings(truth: Landscape, scores: Landscape) -> dict[str, Any]:

@@ -32,8 +32,9 @@ from evidence import (
     shifts,
 )
 from matplotlib.figure import Figure
-from page import markdown, rewritten
+from page import markdown, rewritten, source
 from scipy.stats import kendalltau
+from under_scores import compared
 
 from pinas_mm.analysis.ranking import RESAMPLES, rank
 from pinas_mm.engine.faults import one_line_errors
@@ -42,6 +43,8 @@ from pinas_mm.files import write_atomically, write_output
 from pinas_mm.search.report.figures import to_png
 from pinas_mm.search.report.figures.style import BEST, MUTED, POINT, heading, panels, styled
 
+# Of searches in another's table, which a run of the benchmark does not make anew.
+UNDER_SCORES = Path(__file__).resolve().parents[2] / "docs" / "search_under_scores.json"
 TITLES = {contender.name: contender.title for contender in CONTENDERS} | {ZERO_COST: "untrained"}
 KINDS = {
     "probe1 accuracy/top1": "probe",
@@ -91,6 +94,7 @@ class Page:
             shifts=self._shifts(),
             noise=self._noise(),
             ranking=self._brief(),
+            under_scores=self._under_scores(),
         )
 
     def figures(self) -> dict[str, Figure]:
@@ -105,6 +109,11 @@ class Page:
             if one.contender == contender and one.score.endswith(BY_LABELS):
                 return one
         raise UserError(f"the results have no {BY_LABELS} of {contender}")
+
+    @staticmethod
+    def _under_scores() -> str:
+        results = json.loads(UNDER_SCORES.read_text())
+        return f"{compared(results['figures'])}\n\n{source(results)}"
 
     def _benchmark(self) -> str:
         truth, table = self.truth, self.results["table"]
