@@ -128,21 +128,24 @@ class Record:
             used up: see :meth:`finished`.
         """
         claims: list[Claim] = []
+        # The last one, which an interruption at the end of its transaction must not lose.
+        entered: list[Claim] = []
         try:
             with self.beating(claims):
                 while len(claims) < number:
-                    entered = self._access.locked(functools.partial(self._enter, bool(claims)))
-                    if entered is None:
+                    enter = functools.partial(self._enter, entered, bool(claims))
+                    left = self._access.locked(enter)
+                    if left is None:
                         break
-                    trial, left = entered
-                    claims.append(Claim(trial, None))
-                    claims[-1].arch = self._choose(trial, left)
+                    claims += entered
+                    entered.clear()
+                    claims[-1].arch = self._choose(claims[-1].trial, left)
                     if claims[-1].arch is None:
                         claims.pop()
                     elif left.next_died:
                         break
         except BaseException:
-            self.release(claims)
+            self.release([*claims, *entered])
             raise
         self._name_faults()
         return claims
@@ -280,13 +283,18 @@ class Record:
         faulty = self._storage.faults.keys()
         return self._evaluations.findings(trials, faulty, sampler, checkpoint)
 
-    def _enter(self, others: bool) -> tuple[Trial, Left] | None:
-        """The next trial of the queue, or a new one, and what was left; the lock must be held.
+    def _enter(self, entered: list[Claim], others: bool) -> Left | None:
+        """Takes the next trial of the queue, or a new one; the lock must be held.
 
         Args:
+            entered: becomes the one claim.
             others: whether this process has claimed some, to which none is added that a worker
                 died with.
+
+        Returns:
+            What was left; None where there is nothing to take.
         """
+        entered.clear()
         self._recover()
         left = self._leavings.of(self._trials())
         if not left.has_one() or (others and left.next_died):
@@ -298,8 +306,9 @@ class Record:
             self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         else:
             trial_id = self.study._storage.create_new_trial(self.study._study_id)
+        entered.append(Claim(Trial(self.study, trial_id), None))
         self._storage.record_heartbeat(trial_id)
-        return Trial(self.study, trial_id), left
+        return left
 
     def _choose(self, trial: Trial, left: Left) -> Arch | None:
         """A trial's architecture, the sampler's where it has none yet.

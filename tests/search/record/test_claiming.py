@@ -108,7 +108,7 @@ def test_who_is_stopped_while_it_thinks_gives_all_back(open_record, sqlite, faul
 def test_who_dies_while_it_thinks_is_given_its_time(open_record, sqlite):
     record, other = open_record(sqlite, grace=2), open_record(sqlite, grace=2)
     # As a process leaves it that is killed meanwhile.
-    record._access.locked(lambda: record._enter(others=False))
+    record._access.locked(lambda: record._enter([], others=False))
     (claim,) = other.claim(1)
     assert claim.trial.number == 1
     with other.beating([claim]):

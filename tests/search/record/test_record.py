@@ -70,6 +70,25 @@ def test_released_claims_are_claimed_again_first(open_record, sqlite):
     assert len(record.study.trials) == 4
 
 
+def test_what_is_entered_when_interrupted_is_put_back(open_record, sqlite, monkeypatch):
+    record = open_record(sqlite)
+    locked, calls = record._access.locked, []
+
+    def interrupted(work, **options):
+        # Ctrl-C within a transaction is put off to its end.
+        found = locked(work, **options)
+        calls.append(work)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(record._access, "locked", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        record.claim(4)
+    # Of two one had its architecture.
+    assert [trial.state.name for trial in record.study.trials] == ["WAITING"] * 2
+
+
 def test_trial_without_heartbeat_is_taken_over_and_its_late_result_dropped(open_record, sqlite):
     slow, quick = open_record(sqlite, grace=2), open_record(sqlite, grace=2)
     claim = slow.claim(1)[0]
