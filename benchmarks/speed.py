@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""Makes the tables of the pages on speed from the benchmarks' committed results.
+"""Makes tables and figure of the pages on speed from the benchmarks' committed results.
 
     python benchmarks/speed.py docs/speed.md README.md
 
-In docs/ lie train_step.json (and of another machine train_step_epyc.json), growth.json,
-evaluate.json, backbone.json, growth_search.json and gradient_exchange.json, as the benchmarks of
-these names write them.
+In docs/ lie train_step.json (and of another machine train_step_epyc.json, of the demo's supernet
+train_step_demo.json), growth.json, evaluate.json (and evaluate_epyc.json), backbone.json,
+growth_search.json and gradient_exchange.json, as the benchmarks of these names write them;
+demo-full.json, and bfloat16_probe.json with the command that gave it. The figure lies beside the
+first page, as speed_growth.png.
 """
 
 import argparse
@@ -18,12 +20,18 @@ from typing import Any
 
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[:2]]
 
+import numpy as np
+from matplotlib.figure import Figure
 from page import markdown, rewritten, source
 
 from pinas_mm.engine.faults import one_line_errors
-from pinas_mm.files import write_atomically
+from pinas_mm.files import write_atomically, write_output
+from pinas_mm.search.report.figures import to_png
+from pinas_mm.search.report.figures.network import COLORS
+from pinas_mm.search.report.figures.style import MUTED, heading, panels, styled
 
 Results = Mapping[str, Any]
+GROWN = dict(bred="architectures, bred by evolution", random="architectures, random")
 RESULTS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -37,23 +45,31 @@ def tables(folder: Path) -> dict[str, str]:
         step=step(read("train_step")),
         shares=shares(read("train_step")),
         step_epyc=step(read("train_step_epyc")),
+        shares_epyc=shares(read("train_step_epyc")),
+        step_demo=step(read("train_step_demo")),
+        bfloat16_probe=bfloat16_probe(read("demo-full"), read("bfloat16_probe")),
         growth=growth(read("growth")),
         evaluate=evaluate(read("evaluate")),
+        evaluate_epyc=evaluate(read("evaluate_epyc")),
         backbone=backbone(read("backbone")),
         trials=trials(read("growth_search")),
         workers=workers(read("growth_search")),
         exchange=exchange(read("gradient_exchange")),
         ratios=ratios(
             [read("train_step"), read("train_step_epyc")],
-            *(read(name) for name in ("evaluate", "backbone", "growth")),
+            [read("evaluate"), read("evaluate_epyc")],
+            *(read(name) for name in ("backbone", "growth")),
             *(read(name) for name in ("growth_search", "gradient_exchange")),
         ),
     )
     sources = dict(
         step="train_step",
         step_epyc="train_step_epyc",
+        step_demo="train_step_demo",
+        bfloat16_probe="bfloat16_probe",
         growth="growth",
         evaluate="evaluate",
+        evaluate_epyc="evaluate_epyc",
         backbone="backbone",
         trials="growth_search",
         exchange="gradient_exchange",
@@ -95,15 +111,63 @@ def _step_name(row: Results) -> str:
     return f"{row['model']}, {row['pixels']} px, batch {row['batch']}, {row['precision']}"
 
 
+def bfloat16_probe(demo: Results, probed: Results) -> str:
+    """The probe of a supernet after a training in each precision, seed by seed."""
+    sides = {
+        "float32": {seed: row["trained"] for seed, row in demo["seeds"].items()},
+        "bfloat16": probed["seeds"],
+    }
+    rows = []
+    for name, seeds in sides.items():
+        values = [row["probe"] for row in seeds.values()]
+        cells = [*values, statistics.mean(values)]
+        rows.append([name, *(f"{value:.1f}" for value in cells)])
+    return markdown(["training in", *(f"seed {seed}" for seed in probed["seeds"]), "mean"], rows)
+
+
 def growth(results: Results) -> str:
     """Milliseconds of a step, or an evaluation, against one quantity at a time."""
-    names = dict(bred="architectures, bred by evolution", random="architectures, random")
     rows = []
     for quantity, row in results["rows"].items():
         pairs = zip(row["sizes"], row["seconds"], strict=True)
-        times = ", ".join(f"{size}: {1e3 * seconds['min']:.1f}" for size, seconds in pairs)
-        rows.append([names.get(quantity, quantity), times, f"{row['exponent']:.3f}"])
-    return markdown(["quantity", "ms, minima", "exponent"], rows)
+        times = ", ".join(
+            f"{size}: {1e3 * t['min']:.1f} ({1e3 * t['median']:.1f})" for size, t in pairs
+        )
+        rows.append([GROWN.get(quantity, quantity), times, f"{row['exponent']:.3f}"])
+    return markdown(["quantity", "ms, minima (medians)", "exponent"], rows)
+
+
+@styled
+def growth_figure(results: Results) -> Figure:
+    """How seconds grow with each quantity, over those of its smallest size."""
+    figure, (axis,) = panels(1, 4.2)
+    for (name, row), color in zip(results["rows"].items(), COLORS, strict=False):
+        seconds = np.array([t["min"] for t in row["seconds"]])
+        sizes = np.divide(row["sizes"], row["sizes"][0])
+        label = f"{GROWN.get(name, name)} ({row['exponent']:.2f})"
+        axis.plot(sizes, seconds / seconds[0], "o-", color=color, label=label, markersize=4)
+    largest = axis.get_xlim()[1]
+    axis.plot([1, largest], [1, largest], color=MUTED, linestyle=":", label="in proportion")
+    axis.set(xscale="log", yscale="log", xlabel="times the smallest size", ylabel="times as long")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter("{x:g}")
+    heading(axis, "time", "minima, over the smallest size's; in brackets the exponent")
+    axis.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def times_better(rows: Iterable[Results], ours: str) -> list[float]:
+    """Of the default supernet's plain float32 steps over ours of a precision, size by size."""
+    found = {
+        (row["pixels"], row["batch"], row["precision"]): row
+        for row in rows
+        if row["model"] == "default"
+    }
+    return [
+        row["plain"]["seconds"]["min"] / found[pixels, batch, ours]["ours"]["seconds"]["min"]
+        for (pixels, batch, precision), row in found.items()
+        if precision == "float32" and (pixels, batch, ours) in found
+    ]
 
 
 def evaluate(results: Results) -> str:
@@ -178,7 +242,7 @@ def exchange(results: Results) -> str:
 
 def ratios(
     steps: list[Results],
-    evaluation: Results,
+    evaluations: list[Results],
     inference: Results,
     growing: Results,
     search: Results,
@@ -201,9 +265,14 @@ def ratios(
             if found:
                 what = f"a step of the default supernet, {precision}", "the same, written plainly"
                 made.append([*what, span(found), "train_step", results])
-    faster = [row["ratio"]["min"] for row in evaluation["rows"]]
-    what = "scores of 200 architectures", "each loaded and scored by itself"
-    made.append([*what, span(faster), "evaluate", evaluation])
+        if found := times_better(results["rows"], "bfloat16"):
+            what = "a step of the default supernet, bfloat16", "the plain one in float32"
+            made.append([*what, span(found), "train_step", results])
+    for results in evaluations:
+        for row in results["rows"]:
+            what = f"scores of {row['archs']} architectures, {row['row']}, {row['pixels']} px"
+            against = "each loaded and scored by itself"
+            made.append([what, against, span([row["ratio"]["min"]]), "evaluate", results])
     for dtype in ("float32", "bfloat16"):
         found = [
             ratio
@@ -239,8 +308,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pages", type=Path, nargs="+", help="Markdown files to write tables into")
-    made = tables(RESULTS)
-    for page in parser.parse_args().pages:
+    made, pages = tables(RESULTS), parser.parse_args().pages
+    figure = growth_figure(json.loads((RESULTS / "growth.json").read_text()))
+    write_output(str(pages[0].with_name("speed_growth.png")), to_png(figure))
+    for page in pages:
         write_atomically(page, rewritten(page.read_text(), made).encode())
 
 
