@@ -36,7 +36,7 @@ from pinas_mm.export.subnet import network_config
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 
-pytest_plugins = ["browser", "records", "supernet_files"]
+pytest_plugins = ["browser", "latencies", "records", "supernet_files"]
 
 if sys.version_info >= (3, 11):
     import tomllib
