@@ -59,6 +59,15 @@ named() {
     cat "$@"
   fi
 }
+# Else pip says so in the middle, in one of many lines. Not refused: a torch for CPUs takes 5 GB less.
+room() { df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }'; }
+unpacks=${TMPDIR:-/tmp}
+if ! "$venv/bin/python" -c 'import torch' 2>/dev/null &&
+  { [ "$(room "$venv")" -lt 11 ] || [ "$(room "$unpacks")" -lt 3 ]; }; then
+  say "little room: with a torch for CUDA, which PyPI's is, the stack takes 8 GB in $venv (free:" \
+    "$(room "$venv") GB), and pip 3 GB more in $unpacks while it unpacks (free: $(room "$unpacks") GB)"
+fi
+
 lists=$(mktemp -d)
 trap 'rm -rf "$lists"' EXIT
 named requirements/mmcv.txt >"$lists/mmcv.txt"

@@ -31,6 +31,26 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path, stack, python, said):
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("free", "told"), [(2 * 2**20, True), (200 * 2**20, False)])
+def test_a_full_disk_is_told_before_gigabytes_are_fetched(tmp_path, free, told):
+    (tmp_path / "df").write_text(f"#!/bin/sh\necho head\necho disk 0 0 {free} 99% /\n")
+    (tmp_path / "df").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", REPOSITORY / "tools" / "install.sh", tmp_path / "venv"],
+        # Nothing can be fetched: the installation ends at its first package.
+        env={**os.environ, "PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "torch<2.9" in done.stderr
+    assert ("little room" in done.stdout) == told
+    assert not told or "(free: 2 GB), and pip 3 GB more" in done.stdout
+
+
 def test_an_environment_of_another_clone_is_installed_anew(tmp_path):
     # Its package is the other clone's, whose code would be run in silence.
     clones = [tmp_path / name for name in ("one", "other")]
