@@ -14,11 +14,40 @@ from pinas_mm.demo.jobs import REPOSITORY, Job
 from pinas_mm.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
-PROBE = "probe"
 # Where a config names the supernet to start from.
 SOURCE = "model.model.backbone.init_cfg.checkpoint"
-# Seeds of the second probe of one supernet: what a probe's noise is.
-SECOND = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a supernet scores architectures.
+
+    Attributes:
+        name: for results.
+        probe: config of a linear classifier that is trained on the frozen supernet and scores by
+            its accuracy; None is the score of the supernet's own config.
+        options: of that config.
+        seed: added to the supernet's for the probe's.
+        runs: of how many of the contest's seeds, the first ones; None is all.
+    """
+
+    name: str
+    probe: str | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    runs: int | None = None
+
+
+OWN, PROBE = Way("own"), Way("probe1", "probe")
+# Of one supernet a second probe too: what a probe's noise is.
+AGAIN = Way("probe2", "probe", seed=1000, runs=1)
+CONSENSUS = "benchmarks.ranking.consensus.ConsensusScore"
+# What else may score a supernet that is trained without labels.
+OTHERS = (
+    *(Way(f"partners{n}", options={"search.score.partners": n}) for n in (1, 100)),
+    Way("consensus", options={"search.score.type": CONSENSUS, "search.score.partners": 100}),
+    Way("stages1", "probe_stages"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,35 +57,39 @@ class Contender:
     Attributes:
         name: of its config.
         title: for tables.
-        labelled: whether it is trained with labels; its own head scores then, else a probe does,
-            and the score without labels.
+        ways: how it scores; where it is trained with labels by its own head alone, else without
+            labels and by a probe.
         after: name of the contender whose supernet it starts from, or None.
         runs: how many of the contest's seeds, the first ones; None is all.
     """
 
     name: str
     title: str
-    labelled: bool = False
+    ways: tuple[Way, ...] = (OWN, PROBE)
     after: str | None = None
     runs: int | None = None
 
 
 CONTENDERS = (
-    Contender("pinas", "Pi-NAS"),
+    Contender("pinas", "Pi-NAS", ways=(OWN, PROBE, AGAIN)),
     Contender("pinas_no_cross", "without cross-path learning"),
     Contender("pinas_no_teacher", "without mean teacher"),
     Contender("pinas_no_negatives", "without negatives"),
-    Contender("spos", "SPOS", labelled=True),
-    Contender("spos_long", "SPOS, four times as long", labelled=True),
-    Contender("fairnas", "FairNAS", labelled=True),
-    Contender("sandwich", "sandwich rule", labelled=True),
-    # Experiments on what makes the difference: length, labels, where labels start from, and what is
-    # asked of the paths. The longest of all runs once.
+    Contender("spos", "SPOS", ways=(OWN,)),
+    Contender("spos_long", "SPOS, four times as long", ways=(OWN,)),
+    Contender("fairnas", "FairNAS", ways=(OWN,)),
+    Contender("sandwich", "sandwich rule", ways=(OWN,)),
+    # Experiments on what makes the difference: length, labels, where labels start from, what is
+    # asked of the paths, other scores, temperatures and partners. Some run once.
     Contender("pinas_long", "Pi-NAS, four times as long", runs=1),
-    Contender("spos_few", "SPOS, a label for one image in 20", labelled=True),
-    Contender("spos_short", "SPOS, half as long", labelled=True),
-    Contender("pinas_labels", "Pi-NAS, then the half of SPOS", labelled=True, after="pinas"),
-    Contender("spos_rotations", "SPOS, four turns for labels", labelled=True),
+    Contender("spos_few", "SPOS, a label for one image in 20", ways=(OWN,)),
+    Contender("spos_short", "SPOS, half as long", ways=(OWN,)),
+    Contender("pinas_labels", "Pi-NAS, then the half of SPOS", ways=(OWN,), after="pinas"),
+    Contender("spos_rotations", "SPOS, four turns for labels", ways=(OWN,)),
+    Contender("pinas_again", "Pi-NAS, trained again", ways=(OWN, PROBE, *OTHERS)),
+    Contender("pinas_cold", "Pi-NAS, temperature 0.1", runs=1),
+    Contender("pinas_warm", "Pi-NAS, temperature 0.5", runs=1),
+    Contender("pinas_paths", "Pi-NAS, four paths a step", runs=1),
 )
 # Scores of untrained networks, and the config whose model and images they take.
 ZERO_COST = "zero_cost"
@@ -140,8 +173,8 @@ class Contest:
                 found.setdefault(name, {})[str(seed)] = made
         return found
 
-    def _seeds(self, contender: Contender) -> Sequence[int]:
-        return self.seeds[: contender.runs]
+    def _seeds(self, one: Contender | Way) -> Sequence[int]:
+        return self.seeds[: one.runs]
 
     def _of(self, name: str, seed: int) -> Path:
         return self.folder / f"{name}_{seed}"
@@ -168,20 +201,17 @@ class Contest:
         jobs = [
             self._training(note, contender.name, supernet, seed, start),
             self._shifts(note, contender.name, folder),
-            self._scoring(note, contender.name, str(supernet.resolve()), folder, "own"),
         ]
-        if not contender.labelled:
-            # Of one supernet a second probe too.
-            again = contender.name == CONTENDERS[0].name and seed == self.seeds[0]
-            for number, probe_seed in enumerate([seed, SECOND + seed][: 1 + again], 1):
-                probe = folder / f"probe{number}"
-                source = {SOURCE: supernet.resolve()}
-                jobs += [
-                    self._training(f"probe of {note}", PROBE, probe, probe_seed, source),
-                    self._scoring(
-                        f"probe of {note}", PROBE, str(probe.resolve()), folder, f"probe{number}"
-                    ),
-                ]
+        for way in contender.ways:
+            if seed not in self._seeds(way):
+                continue
+            config, source, of = contender.name, supernet, f"{way.name} of {note}"
+            if way.probe:
+                config, source = way.probe, folder / way.name
+                frozen = {SOURCE: supernet.resolve()}
+                jobs.append(self._training(of, config, source, way.seed + seed, frozen))
+            found = str(source.resolve())
+            jobs.append(self._scoring(of, config, found, folder, way.name, way.options))
         return jobs
 
     def _training(

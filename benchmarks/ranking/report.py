@@ -140,22 +140,20 @@ class Page:
 
     def _longer(self) -> list[tuple[str, str]]:
         """What more steps change, of the architectures that were trained again, where any were."""
-        table = self.results["table"]
-        if "longer" not in table:
-            return []
-        means = []
-        longer = table["longer"]["rows"]
-        archs = dict.fromkeys(row["arch"] for row in longer)
-        for rows in (table["rows"], longer):
-            means.append(
+        table, shown = self.results["table"], []
+        for longer in table.get("longer", ()):
+            archs = dict.fromkeys(row["arch"] for row in longer["rows"])
+            means = [
                 [np.mean([r["accuracy"] for r in rows if r["arch"] == arch]) for arch in archs]
-            )
-        gains = np.subtract(*reversed(means))
-        name = f"{len(archs)} architectures with {table['longer']['steps']:,} steps"
-        return [
-            (f"{name}: they gain", f"{gains.min():.1f} to {gains.max():.1f} points"),
-            (f"{name}: Kendall tau with the table", f"{kendalltau(*means).statistic:.3f}"),
-        ]
+                for rows in (table["rows"], longer["rows"])
+            ]
+            gains = np.subtract(*reversed(means))
+            name = f"{len(archs)} architectures with {longer['steps']:,} steps"
+            shown += [
+                (f"{name}: they gain", f"{gains.min():.1f} to {gains.max():.1f} points"),
+                (f"{name}: Kendall tau with the table", f"{kendalltau(*means).statistic:.3f}"),
+            ]
+        return shown
 
     def _contenders(self) -> str:
         header = ("supernet", "scored by", "Kendall tau", "not recalibrated", "costs held fixed")

@@ -8,9 +8,9 @@
 
 Architectures are trained alone from scratch, contenders train supernets, and every architecture is
 scored by every supernet; then ``benchmarks/ranking/report.py`` makes tables and figures. The third
-command adds the contenders that earlier results lack. What is done in ``--work-dir`` is not done
-again: a run that was killed goes on. All cores are kept busy. ``--reduced`` does the same on a few
-architectures with next to no training, to see that all works.
+command adds the contenders and longer trainings that earlier results lack. What is done in
+``--work-dir`` is not done again: a run that was killed goes on. All cores are kept busy.
+``--reduced`` does the same on a few architectures with next to no training, to see that all works.
 """
 
 import argparse
@@ -46,8 +46,9 @@ class Scale:
         archs: of the table.
         seeds: of the architectures alone.
         steps: of an architecture's training.
-        longer: architectures that are trained again, :data:`LONGER` times as long, to see whether
-            the table still gains.
+        longer: how many times as long some architectures are trained again, to see whether the
+            table still gains.
+        retrained: how many of them.
         images: of each split.
         supernets: seeds of the supernets.
         contenders: how many, the first ones.
@@ -58,7 +59,8 @@ class Scale:
     archs: int = 160
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 1600
-    longer: int = 10
+    longer: tuple[int, ...] = (3, 9)
+    retrained: int = 10
     images: tuple[tuple[str, int], ...] = tuple(SPLITS.items())
     supernets: tuple[int, ...] = (0, 1, 2)
     contenders: tuple[str, ...] = tuple(contender.name for contender in CONTENDERS)
@@ -67,13 +69,13 @@ class Scale:
     shift_pairs: int = 16
 
 
-LONGER = 3
 FULL = Scale()
 REDUCED = Scale(
     archs=12,
     seeds=(0, 1),
     steps=60,
-    longer=3,
+    longer=(3,),
+    retrained=3,
     images=(("train", 640), ("val", 200), ("test", 300)),
     supernets=(0,),
     contenders=("pinas", "spos", "pinas_labels"),
@@ -102,7 +104,8 @@ def parse_args() -> argparse.Namespace:
     earlier.add_argument(
         "--results",
         type=Path,
-        help="an earlier run's whole results; the contenders that they lack are added",
+        help="an earlier run's whole results; the contenders and longer trainings that they lack "
+        "are added",
     )
     parser.add_argument("--out", type=Path, help="JSON; default: results.json in the work dir")
     return parser.parse_args()
@@ -129,8 +132,6 @@ def make_table(scale: Scale, work_dir: Path, images: Path, given: Path | None) -
         given: an earlier run's table, whose architectures are not trained again; None for none.
     """
     file = work_dir / "alone.json"
-    if file.is_file():
-        return file
     usual = Table(
         space=space(),
         archs=spread_over_cost(space(), scale.archs),
@@ -139,21 +140,23 @@ def make_table(scale: Scale, work_dir: Path, images: Path, given: Path | None) -
         images=images,
         folder=work_dir / "alone",
     )
-    if given:
-        content = json.loads(given.read_text())
+    if file.is_file() or given:
+        content = json.loads((file if file.is_file() else given).read_text())
     else:
         content = dict(command=_command(), machine=machine(), **usual.make())
         content |= dict(recipe=dataclasses.asdict(usual.recipe))
-    if "longer" not in content:
-        longer = dataclasses.replace(
-            usual,
-            archs=spread_over_accuracy(space(), content["rows"], scale.longer),
-            recipe=recipe(LONGER * scale.steps),
-            folder=work_dir / "longer",
-        )
-        trained = dict(command=_command(), machine=machine(), **longer.make())
-        content |= dict(longer=dict(steps=longer.recipe.steps, **trained))
-    write_json(file, content)
+    longer = {made["steps"]: made for made in content.get("longer", ())}
+    for steps in (times * scale.steps for times in scale.longer):
+        if steps not in longer:
+            table = dataclasses.replace(
+                usual,
+                archs=spread_over_accuracy(space(), content["rows"], scale.retrained),
+                recipe=recipe(steps),
+                folder=work_dir / f"alone_{steps}",
+            )
+            trained = dict(command=_command(), machine=machine(), **table.make())
+            longer[steps] = dict(steps=steps, **trained)
+    write_json(file, content | dict(longer=list(longer.values())))
     return file
 
 
@@ -174,13 +177,12 @@ def main() -> None:
     if args.table:
         read_results(args.table, "accuracy", space())
     images = write_images(work_dir / "images", dict(scale.images))
+    given = args.table
     if earlier:
-        table = work_dir / "earlier.json"
-        write_json(table, earlier["table"])
-    elif args.alone or not args.table:
-        table = make_table(scale, work_dir, images, args.table)
-    else:
-        table = args.table
+        given = work_dir / "earlier.json"
+        write_json(given, earlier["table"])
+    # Supernets need no more of a table than it has.
+    table = given if args.table and not args.alone else make_table(scale, work_dir, images, given)
     if args.alone:
         write_json(out, json.loads(table.read_text()))
         print(out)
@@ -222,11 +224,11 @@ def read_earlier(file: Path) -> dict[str, Any]:
 def joined(
     earlier: Mapping[str, Any], table: Mapping[str, Any], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A run's results, or an earlier run's with those of the contenders that it lacked.
+    """A run's results, or an earlier run's with what it lacked.
 
     Args:
         earlier: results, or nothing.
-        table: of the architectures alone.
+        table: of the architectures alone, the earlier ones among them.
         found: by contender.
     """
     made = dict(command=_command(), machine=machine())
@@ -235,7 +237,8 @@ def joined(
     everything = earlier["contest"] | found
     names = [name for name in (*(c.name for c in CONTENDERS), ZERO_COST) if name in everything]
     added = earlier.get("added", {}) | dict.fromkeys(found, made)
-    return earlier | dict(contest={name: everything[name] for name in names}, added=added)
+    contest = {name: everything[name] for name in names}
+    return earlier | dict(table=table, contest=contest, added=added)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The ranking benchmark: architectures alone in groups, what follows, and all of it once."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -21,7 +22,7 @@ from digits import write_images
 from evidence import Truth, candidate_ranks, difference, measured, noise, scored
 from images import Images
 from report import Page, rewritten
-from run import LONGER, Scale, joined, make_table, read_earlier, recipe, space
+from run import Scale, joined, make_table, read_earlier, recipe, space
 from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.data.annotations import check_data_sets
@@ -99,16 +100,23 @@ def test_longer_trainings_are_added_to_a_table_that_has_none(folder, tmp_path):
     rows = [dict(arch=a, seed=0, accuracy=v) for a, v in zip(ARCHS[:2], (50.0, 60.0), strict=True)]
     given = tmp_path / "alone.json"
     given.write_text(json.dumps(dict(command="earlier", rows=rows)))
-    scale = Scale(steps=1, seeds=(0,), longer=2)
+    scale = Scale(steps=1, seeds=(0,), longer=(2,), retrained=2)
     file = make_table(scale, tmp_path / "work", folder, given)
     found = json.loads(file.read_text())
     assert (found["command"], found["rows"]) == ("earlier", rows)
-    assert found["longer"]["steps"] == LONGER
-    assert [row["arch"] for row in found["longer"]["rows"]] == ARCHS[:2]
+    (longer,) = found["longer"]
+    assert longer["steps"] == 2
+    assert [row["arch"] for row in longer["rows"]] == ARCHS[:2]
     # What has them is left as it is.
     again = make_table(scale, tmp_path / "again", folder, file)
     assert json.loads(again.read_text()) == found
-    assert not (tmp_path / "again" / "longer").exists()
+    assert not (tmp_path / "again" / "alone_2").exists()
+    # Still longer ones come to those that there are.
+    more = make_table(dataclasses.replace(scale, longer=(2, 3)), tmp_path / "work", folder, None)
+    more = json.loads(more.read_text())["longer"]
+    assert more[0] == longer
+    assert [one["steps"] for one in more] == [2, 3]
+    assert not (tmp_path / "work" / "alone").exists()
 
 
 def test_splits_share_no_digit_and_a_folder_is_written_once(folder, tmp_path):
@@ -172,7 +180,7 @@ def made_results(archs=60):
         pinas_no_negatives={str(s): run(99.0, s) for s in range(3)},
     )
     longer = [row | dict(accuracy=row["accuracy"] + 1) for row in rows[:30]]
-    table = dict(rows=rows, recipe=dict(steps=10), longer=dict(steps=30, rows=longer))
+    table = dict(rows=rows, recipe=dict(steps=10), longer=[dict(steps=30, rows=longer)])
     return dict(table=table, contest=contest)
 
 
@@ -256,7 +264,7 @@ def test_the_whole_of_it_on_a_sample(tmp_path):
     archs = {row["arch"] for row in results["table"]["rows"]}
     assert len(archs) == 12
     assert len(results["table"]["rows"]) == 24
-    longer = results["table"]["longer"]
+    (longer,) = results["table"]["longer"]
     assert longer["steps"] == 180
     assert len({row["arch"] for row in longer["rows"]} & archs) == 3
     for runs in results["contest"].values():
@@ -272,7 +280,8 @@ def test_the_whole_of_it_on_a_sample(tmp_path):
 
 def test_contenders_are_added_to_results_that_lack_them():
     earlier = dict(command="earlier", machine={}, table={}, contest=dict(zero_cost=1, pinas=2))
-    made = joined(earlier, {}, dict(spos=3))
+    made = joined(earlier, dict(longer=[]), dict(spos=3))
+    assert made["table"] == dict(longer=[])
     assert list(made["contest"].items()) == [("pinas", 2), ("spos", 3), ("zero_cost", 1)]
     assert made["command"] == "earlier"
     assert set(made["added"]) == {"spos"}

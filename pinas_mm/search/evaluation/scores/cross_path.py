@@ -194,7 +194,7 @@ class CrossPathScore(FeatureScore):
     def metrics(self, tally: _Tally) -> dict[str, float]:
         """Score and retrieval."""
         score = -float(tally.loss) / tally.images
-        retrieval = 100 * int(tally.hits) / (tally.images * self.partners)
+        retrieval = 100 * int(tally.hits) / (tally.images * len(cast(torch.Tensor, self._keys)))
         return dict(zip(self.names, (score, retrieval), strict=True))
 
     def _loss(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,2 @@
+# Pi-NAS once more, to be scored in more ways.
+_base_ = ["pinas.py"]
