@@ -126,33 +126,46 @@ def bfloat16_probe(demo: Results, probed: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Milliseconds of a step, or an evaluation, against one quantity at a time."""
+    """Milliseconds and memory of a step, or an evaluation, against one quantity at a time."""
     rows = []
     for quantity, row in results["rows"].items():
-        pairs = zip(row["sizes"], row["seconds"], strict=True)
-        times = ", ".join(
-            f"{size}: {1e3 * t['min']:.1f} ({1e3 * t['median']:.1f})" for size, t in pairs
+        times = (f"{1e3 * t['min']:.1f} ({1e3 * t['median']:.1f})" for t in row["seconds"])
+        held = (f"{held / 2**20:.0f}" for held in row["peak_bytes"])
+        lists = (
+            ", ".join(f"{size}: {value}" for size, value in zip(row["sizes"], values, strict=True))
+            for values in (times, held)
         )
-        rows.append([GROWN.get(quantity, quantity), times, f"{row['exponent']:.3f}"])
-    return markdown(["quantity", "ms, minima (medians)", "exponent"], rows)
+        rows.append([GROWN.get(quantity, quantity), *lists, f"{row['exponent']:.3f}"])
+    header = ["quantity", "ms, minima (medians)", "MiB of the process at most"]
+    return markdown([*header, "exponent of the time"], rows)
 
 
 @styled
 def growth_figure(results: Results) -> Figure:
-    """How seconds grow with each quantity, over those of its smallest size."""
-    figure, (axis,) = panels(1, 4.2)
+    """How seconds and memory grow with each quantity, over those of its smallest size."""
+    figure, axes = panels(2, 4.2)
     for (name, row), color in zip(results["rows"].items(), COLORS, strict=False):
-        seconds = np.array([t["min"] for t in row["seconds"]])
         sizes = np.divide(row["sizes"], row["sizes"][0])
         label = f"{GROWN.get(name, name)} ({row['exponent']:.2f})"
-        axis.plot(sizes, seconds / seconds[0], "o-", color=color, label=label, markersize=4)
-    largest = axis.get_xlim()[1]
-    axis.plot([1, largest], [1, largest], color=MUTED, linestyle=":", label="in proportion")
-    axis.set(xscale="log", yscale="log", xlabel="times the smallest size", ylabel="times as long")
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter("{x:g}")
-    heading(axis, "time", "minima, over the smallest size's; in brackets the exponent")
-    axis.legend(fontsize=8, loc="upper left")
+        for axis, values in zip(
+            axes, ([t["min"] for t in row["seconds"]], row["peak_bytes"]), strict=True
+        ):
+            grown = np.divide(values, values[0])
+            axis.plot(sizes, grown, "o-", color=color, label=label, markersize=4)
+    for axis, title, said, times in zip(
+        axes,
+        ("time", "memory"),
+        ("minima, over the smallest size's; in brackets the exponent", "of the process at most"),
+        ("times as long", "times as much"),
+        strict=True,
+    ):
+        largest = axis.get_xlim()[1]
+        axis.plot([1, largest], [1, largest], color=MUTED, linestyle=":", label="in proportion")
+        axis.set(xscale="log", yscale="log", xlabel="times the smallest size", ylabel=times)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter("{x:g}")
+        heading(axis, title, said)
+    axes[0].legend(fontsize=8, loc="upper left")
     return figure
 
 

@@ -50,6 +50,10 @@ KINDS = {
     "probe1 accuracy/top1": "probe",
     "own accuracy/top1": "trained head",
     "own cross_path/score": "without labels",
+    "partners1 cross_path/score": "without labels, 1 partner for 10",
+    "partners100 cross_path/score": "without labels, 100 partners",
+    "consensus cross_path/score": "without labels, consensus of 100",
+    "stages1 accuracy/top1": "probe of all stages",
 }
 SHIFTS = {
     "feature/cosine": "feature shift (cosine)",
