@@ -41,7 +41,7 @@ class Way:
 OWN, PROBE = Way("own"), Way("probe1", "probe")
 # Of one supernet a second probe too: what a probe's noise is.
 AGAIN = Way("probe2", "probe", seed=1000, runs=1)
-CONSENSUS = "benchmarks.ranking.consensus.ConsensusScore"
+CONSENSUS = "ConsensusScore"
 # What else may score a supernet that is trained without labels.
 OTHERS = (
     *(Way(f"partners{n}", options={"search.score.partners": n}) for n in (1, 100)),

@@ -44,7 +44,7 @@ def _wishes(model: nn.Module, number: int) -> Iterator[tuple[str, list[int], lis
         yield "neck", list(wanted), list(range(max(number, len(wanted))))
     elif isinstance(wanted, int):
         yield "neck", [wanted], last
-    if neck is not None and any(True for _ in neck.parameters()):
+    if neck is not None and not _keeps_channels(neck):
         return
     wanted = getattr(getattr(model, "head", None), "in_channels", None)
     if isinstance(wanted, int):
@@ -59,6 +59,15 @@ def _wishes(model: nn.Module, number: int) -> Iterator[tuple[str, list[int], lis
         for place, head in enumerate(heads if several else [heads]):
             key = f"{name}[{place}]" if several else name
             yield from _of_segmentation_head(key, head, number)
+
+
+def _keeps_channels(neck: nn.Module) -> bool:
+    """Whether it is known to return what it gets, pooled; one without weights may join maps."""
+    if any(True for _ in neck.parameters()):
+        return False
+    from mmpretrain.models.necks import GlobalAveragePooling
+
+    return isinstance(neck, GlobalAveragePooling)
 
 
 def _of_segmentation_head(

@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 import torch
+from mmengine.registry import MODELS
 from single_paths import image_classifier, single_path
 from whole_models import detector, mask_rcnn, segmentor
 
@@ -34,6 +35,24 @@ def test_those_that_fit_are_taken(space):
     }
     for change in (several, summed, {"decode_head.in_index": -1}):
         single_path(changed(segmentor(space), change), torch.float32)
+
+
+class Beside(torch.nn.Module):
+    """A neck without weights that joins all maps' means: another number of channels."""
+
+    def forward(self, feats):
+        return (torch.cat([feat.mean(dim=(2, 3)) for feat in feats], dim=1),)
+
+
+def test_a_neck_of_ones_own_without_weights_may_change_the_channels(space):
+    MODELS.register_module(module=Beside, force=True)
+    config = image_classifier(space)
+    change = {"backbone.out_indices": (0, 1), "neck": dict(type="Beside")}
+    change["head.in_channels"] = sum(space.out_channels)
+    model = single_path(changed(config, change), torch.float32)
+    images = torch.zeros(2, 3, 16, 16)
+    (joined,) = model.model.neck(model.model.backbone(images, space.arch("01-2")))
+    assert joined.shape == (2, sum(space.out_channels))
 
 
 def heads(*in_channels):
