@@ -17,7 +17,7 @@ TESTS = $(RUN) -m pytest -n $(shell nproc) --dist worksteal
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
 	@echo "                STACK=classic: torch 2.1, STACK=forks: the onedl packages, for all commands"
-	@echo "make demo       train, search and transfer a small supernet on real images (SEED=$(SEED))"
+	@echo "make demo       train, search and transfer a small supernet on handwritten digits (SEED=$(SEED))"
 	@echo "make demo-full  the same with a supernet of more steps, three seeds, the transfer from random weights too"
 	@echo "make demo-task  search supernets in a detector and a segmentor by their own metrics (SEED=$(SEED))"
 	@echo "make docs       the documentation, into site/"
@@ -25,7 +25,7 @@ help:
 	@echo "make test-slow  the slow ones"
 	@echo "make test-all   all tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
-	@echo "make coverage   make test; fails where it takes less than 90 % of lines and branches"
+	@echo "make coverage   make test; fails where it runs less than 90 % of lines and branches"
 	@echo "make lint       ruff"
 	@echo "make types      mypy, strict"
 

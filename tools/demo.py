@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows the method on real images: a small supernet, its search, and the winner's transfer."""
+"""Shows the method on handwritten digits: a small supernet, its search, the winner's transfer."""
 
 import argparse
 import sys
