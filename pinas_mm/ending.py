@@ -12,6 +12,8 @@ from types import TracebackType
 
 from pinas_mm.errors import UserError
 
+# Set to 1 in the environment, it shows tracebacks in place of lines.
+DEBUG = "PINAS_DEBUG"
 # Seconds in which a launcher notices that rank 0 has ended, and ends the others.
 PATIENCE = 10
 INTERRUPTED = 130
@@ -89,7 +91,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         _say("nothing was begun")
         sys.stdout.flush()
         os._exit(INTERRUPTED)
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and os.environ.get(DEBUG) != "1":
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(2)
     sys.__excepthook__(kind, error, trace)

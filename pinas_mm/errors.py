@@ -1,5 +1,21 @@
 """The one exception that means: the user can fix this, and the message says how."""
 
+from __future__ import annotations
+
+import site
+import sysconfig
+import traceback
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+# Where code lives that a user has not written.
+LIBRARIES = (
+    *(Path(folder).resolve() for folder in site.getsitepackages()),
+    Path(sysconfig.get_path("stdlib")).resolve(),
+    PACKAGE,
+    PACKAGE.parent / "tools",
+)
+
 
 class UserError(ValueError):
     """Bad input: the text says what was given, what is allowed and what to do.
@@ -8,3 +24,14 @@ class UserError(ValueError):
     registries, PyTorch's data workers) re-raise exceptions as ``type(error)(text)``, so it takes
     one string.
     """
+
+
+def user_line(error: BaseException) -> str:
+    """Where in the user's own code an exception was raised: file, line and function; empty where it
+    was not.
+    """
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        if file.is_file() and not any(file.resolve().is_relative_to(at) for at in LIBRARIES):
+            return f"in {file}:{line}, {frame.f_code.co_name}"
+    return ""

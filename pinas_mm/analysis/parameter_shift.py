@@ -14,6 +14,7 @@ from pinas_mm.analysis.feature_shift import one_minus_cosine
 from pinas_mm.analysis.unchanged import seed_all
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.choice_block import ChoiceBlock
+from pinas_mm.models.samples import own_samples
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch, SearchSpace
 from pinas_mm.space.paths import FairPaths
@@ -133,6 +134,8 @@ def loss_along(
         batch: as the data preprocessor gives it.
         paths: as many as its steps take where it couples them.
     """
+    # The batch is for the next path too.
+    batch = own_samples(batch)
     if model.couples_paths:
         losses = model.loss(**batch, paths=paths)
     else:

@@ -124,13 +124,13 @@ def rank(
             or truth or scores that are the same for all, which ranks nothing.
     """
     seeds = np.asarray(truth, dtype=float)
-    seeds = seeds.reshape(len(seeds), -1)
     scored = np.asarray(scores, dtype=float)
     if len(seeds) != len(scored) or len(scored) < LEAST:
         raise UserError(
             f"{len(seeds)} true values and {len(scored)} scores: a ranking needs both of the same "
             f"{LEAST} or more architectures"
         )
+    seeds = seeds.reshape(len(seeds), -1)
     true = _mean_of_seeds(seeds)
     held = {name: np.asarray(values, dtype=float) for name, values in (costs or {}).items()}
     for name, values in {"true value": true, "score": scored, **held}.items():

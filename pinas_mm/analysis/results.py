@@ -7,7 +7,8 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Results:
         texts: how each architecture is written there, by its key; see :func:`arch_key`.
         values: by key and seed; the seed is empty where the table has none.
         costs: ``params`` and ``macs`` by key, where the table has them for all.
+        left_out: how architectures are written that have no finite number.
     """
 
     source: str
@@ -41,6 +43,28 @@ class Results:
     texts: dict[str, str]
     values: dict[str, dict[str, float]]
     costs: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of_numbers(
+        cls,
+        source: str,
+        metric: str,
+        found: Mapping[str, Sequence[float]],
+        costs: dict[str, dict[str, float]],
+    ) -> Results:
+        """What was computed: the mean of an architecture's finite numbers, as samplers have it.
+
+        Args:
+            found: by text form; an architecture without a finite number is left out.
+        """
+        values = {}
+        for text, several in found.items():
+            finite = [number for number in several if math.isfinite(number)]
+            if finite:
+                values[text] = {"": float(np.mean(finite))}
+        left_out = tuple(text for text in found if text not in values)
+        return cls(source, metric, {text: text for text in values}, values, costs, left_out)
 
     def matrix(self, keys: Iterable[str]) -> NDArray[Any]:
         """Shape (keys, seeds), NaN where an architecture lacks a seed."""
@@ -58,7 +82,7 @@ def arch_key(value: Any, space: SearchSpace | None = None) -> str:
             text, and knows ``301-32`` and ``30132`` for the same.
 
     Raises:
-        UserError: it is neither, or not of the space.
+        UserError: it is neither, is empty, is not of the space, or has an index outside 0 to 35.
     """
     if isinstance(value, list):
         # All that YAML gives is text.
@@ -66,10 +90,20 @@ def arch_key(value: Any, space: SearchSpace | None = None) -> str:
     if space is not None:
         return str(space.arch(value))
     if isinstance(value, list):
-        value = "".join(SYMBOLS[i] if i in range(len(SYMBOLS)) else str(i) for i in value)
+        for position, choice in enumerate(value):
+            integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
+            if not integral or not 0 <= choice < len(SYMBOLS):
+                raise UserError(
+                    f"architecture {value} has {choice!r} at block {position}: allowed are whole "
+                    f"numbers from 0 to {len(SYMBOLS) - 1}"
+                )
+        value = "".join(SYMBOLS[choice] for choice in value)
     elif not isinstance(value, str):
         raise UserError(f"architecture {value!r} is no text: write it in quotation marks")
-    return "".join(char for char in value if char not in SEPARATORS)
+    key = "".join(char for char in value if char not in SEPARATORS)
+    if not key:
+        raise UserError(f"architecture {value!r} names no candidate: give one for every block")
+    return key
 
 
 def read_results(
@@ -102,7 +136,7 @@ def read_results(
         raise UserError(f"cannot read {path}: {reason}") from error
     try:
         rows = list(reader(text)) if text.strip() else []
-    except (ValueError, csv.Error, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, csv.Error, yaml.YAMLError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     if not rows:
         raise UserError(f"{path} is empty: a table has a row for each architecture")
@@ -240,6 +274,11 @@ class _Yaml(_Loader):  # type: ignore[misc]  # Of two, which PyYAML's build tell
         pairs = [
             (self.construct_object(k, True), self.construct_object(v, True)) for k, v in node.value
         ]
+        for (key, _), (written, _) in zip(pairs, node.value, strict=True):
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key} is a key, which must be a text, as 012", written.start_mark
+                )
         return _once(pairs)
 
 

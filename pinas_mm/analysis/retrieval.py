@@ -13,7 +13,7 @@ from pinas_mm.algorithms.heads import embedding_spread
 from pinas_mm.algorithms.pinas import PiNAS
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.long_work import LongWork
-from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.batch_norm import Statistics, modes_kept
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
@@ -72,12 +72,7 @@ def _embedded(network: Network, batches: Sequence[torch.Tensor], arch: Arch) -> 
     def run(images: torch.Tensor) -> torch.Tensor:
         return embed(*network, images, arch)
 
-    modes = {m: m.training for m in module.modules()}
-    try:
-        with Statistics(module, run, batches).applied(), torch.no_grad():
-            module.eval()
-            own = torch.cat([run(images) for images in batches]).float().cpu()
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
+    with modes_kept(module), Statistics(module, run, batches).applied(), torch.no_grad():
+        module.eval()
+        own = torch.cat([run(images) for images in batches]).float().cpu()
     return torch.cat(all_gather_object(own))

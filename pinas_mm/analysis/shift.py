@@ -148,7 +148,7 @@ def check_amounts(pairs: int, seed: int, images: int = FEWEST_IMAGES) -> None:
 def places(backbone: PiNASSupernet) -> tuple[str, ...]:
     """Names of what is measured: the blocks that run, and the output."""
     specs = backbone.specs[: backbone.num_running]
-    return (*(f"layer{spec.stage + 1}.{spec.index}" for spec in specs), "output")
+    return (*(spec.name for spec in specs), "output")
 
 
 def prepared(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from pinas_mm.models.batch_norm import modes_kept
 
 
 @contextlib.contextmanager
@@ -22,8 +24,6 @@ def unchanged(model: nn.Module) -> Iterator[Callable[[], None]]:
     held = [(o, name, t) for o in owners for name, t in o.items() if t is not None]
     values = {tensor: tensor.detach().clone() for _, _, tensor in held}
     gradients = [(p, p.grad) for p in model.parameters()]
-    modes = {m: m.training for m in model.modules()}
-    python, numpy = random.getstate(), np.random.get_state()
     devices = {tensor.device for tensor in values if tensor.is_cuda}
 
     @torch.no_grad()
@@ -34,14 +34,26 @@ def unchanged(model: nn.Module) -> Iterator[Callable[[], None]]:
             tensor.copy_(value)
 
     try:
-        with torch.random.fork_rng(devices=list(devices)):
+        with modes_kept(model), random_numbers_kept(devices):
             yield restore
     finally:
         restore()
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        for module, mode in modes.items():
-            module.training = mode
+
+
+@contextlib.contextmanager
+def random_numbers_kept(devices: Iterable[int | torch.device] = ()) -> Iterator[None]:
+    """Afterwards Python's, NumPy's and PyTorch's random numbers go on where they stood.
+
+    Args:
+        devices: the GPUs of whose random numbers the same is true.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
         random.setstate(python)
         np.random.set_state(numpy)
 

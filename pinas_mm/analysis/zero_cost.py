@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.batch_norm import batch_norms, untracked_statistics
+from pinas_mm.models.batch_norm import batch_statistics, modes_kept
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 # Their outputs are above 0 exactly where their inputs are.
@@ -105,7 +105,7 @@ def naswot(network: nn.Module, images: torch.Tensor) -> float:
         if isinstance(module, RELU_LIKE)
     ]
     try:
-        with _batch_statistics_alone(network), torch.no_grad():
+        with batch_statistics(network):
             network(images)
     finally:
         for handle in handles:
@@ -149,7 +149,6 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
     Nothing is written into a tensor: others stand in its place meanwhile. Yields the parameters.
     """
     modules = list(network.modules())
-    modes = [(m, m.training) for m in modules]
     owners = [owner for m in modules for owner in (m._parameters, m._buffers)]
     held = [(owner, dict(owner)) for owner in owners]
     norms = [m for m in modules if isinstance(m, NORMS)]
@@ -157,7 +156,6 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
     parameters: dict[torch.Tensor, torch.Tensor] = {}
     try:
         for module in modules:
-            module.training = False
             for name, parameter in module._parameters.items():
                 # A norm's are not used.
                 if parameter is not None and not isinstance(module, NORMS):
@@ -170,7 +168,10 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
                     module._buffers[name] = buffer.double()
         for norm in norms:
             norm.__dict__["forward"] = _same
-        yield list(parameters.values())
+        with modes_kept(network):
+            for module in modules:
+                module.training = False
+            yield list(parameters.values())
     finally:
         for norm, forward in forwards:
             norm.__dict__.pop("forward", None)
@@ -178,26 +179,7 @@ def _magnitudes(network: nn.Module) -> Iterator[list[torch.Tensor]]:
                 norm.__dict__["forward"] = forward
         for owner, tensors in held:
             cast(dict[str, Any], owner).update(tensors)
-        for module, mode in modes:
-            module.training = mode
 
 
 def _same(x: torch.Tensor) -> torch.Tensor:
     return x
-
-
-@contextlib.contextmanager
-def _batch_statistics_alone(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, but for batch norms, which use their batch and do not count it."""
-    modes = [(m, m.training) for m in network.modules()]
-    norms = batch_norms(network)
-    try:
-        for module, _ in modes:
-            module.training = False
-        for norm in norms:
-            norm.training = True
-        with untracked_statistics(network):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -1,5 +1,1 @@
-"""What the console commands and ``tools/`` run: each parses its options before it loads anything.
-
-``--help`` and a look at the options take no PyTorch: a command imports what it works with after
-it has parsed its command line.
-"""
+"""What the console commands and ``tools/`` run: options are parsed before PyTorch is loaded."""

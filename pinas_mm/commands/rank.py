@@ -30,7 +30,11 @@ def parse_args() -> argparse.Namespace:
         "its http(s) address or work dir, or 'untrained' for one without training (default: the "
         "table itself, of which --score names a column)",
     )
-    parser.add_argument("--metric", help="column of the truth, as loss:min where less is better")
+    parser.add_argument(
+        "--metric",
+        help="column of the truth, as loss:min where less is better (default: as the objective of "
+        "this name says, of the search or of --config, else more is better)",
+    )
     parser.add_argument("--score", help="column or metric of the scores, the same way")
     parser.add_argument(
         "--config",

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from pinas_mm import ending
 from pinas_mm.commands.command import command
 from pinas_mm.commands.options import RunParser, add_run_options, load_config
 
@@ -51,8 +52,5 @@ def main() -> None:
     cfg = load_config(args)
     given = {name: getattr(args, f"search_{name}") for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    try:
+    with ending.interruptible(f"what is finished is in {cfg.work_dir}; the same command goes on"):
         run_search(cfg, args.checkpoint, given, sys.argv, args.worker)
-    except KeyboardInterrupt:
-        print(f"interrupted: what is finished is in {cfg.work_dir}; the same command goes on")
-        raise SystemExit(130) from None

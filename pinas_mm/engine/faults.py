@@ -8,12 +8,9 @@ import inspect
 import logging
 import os
 import re
-import site
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
 
@@ -25,27 +22,18 @@ from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
 from torch import nn
 
-from pinas_mm.ending import let_rank_0_speak
-from pinas_mm.errors import UserError
+from pinas_mm.ending import DEBUG, let_rank_0_speak
+from pinas_mm.errors import UserError, user_line
 from pinas_mm.registry import HOOKS, parts, registered
 from pinas_mm.stack import extra_hint
 
-DEBUG = "PINAS_DEBUG"
 LONGEST = 400
-PACKAGE = Path(__file__).resolve().parents[1]
 UNKNOWN = re.compile(r"(\S+) is not in the [\w:. ]+?(?= registry)")
 # Where mmengine builds, under which names a registry is at hand there, and which setting a method
 # of its runner is for that is not handed a part of the config.
 BUILDERS = ("mmengine.registry.", "mmengine.runner.runner", "pinas_mm.registry")
 REGISTRIES = ("registry", "self")
 BUILDS = {"set_randomness": "randomness", "setup_env": "env_cfg", "build_logger": "log_level"}
-# Where code lives that a user has not written.
-LIBRARIES = (
-    *(Path(folder).resolve() for folder in site.getsitepackages()),
-    Path(sysconfig.get_path("stdlib")).resolve(),
-    PACKAGE,
-    PACKAGE.parent / "tools",
-)
 
 
 @HOOKS.register_module()
@@ -87,7 +75,10 @@ def fail(error: Exception) -> NoReturn:
     if os.environ.get(DEBUG) == "1":
         raise error
     text = explain(error)
-    if not isinstance(error, UserError):
+    if isinstance(error, UserError):
+        if error.__cause__:  # Which may be a bug in what the user brought.
+            _log(error)
+    else:
         if _has_stepped(error):
             raise error
         log = _log(error)
@@ -117,7 +108,7 @@ def explain(error: BaseException) -> str:
         text = f"{text[:LONGEST]} ..."
     key, config = _config_part(error)
     hint = _hint(error) or ("" if unknown else _unregistered(config))
-    said = [key or _module(error), text + hint, _user_line(error)]
+    said = [key or _module(error), text + hint, user_line(error)]
     return ": ".join(part for part in said if part)
 
 
@@ -237,12 +228,3 @@ def _names(registry: Any) -> Iterator[str]:
         one = todo.pop()
         todo.extend(one.children.values())
         yield from one.module_dict
-
-
-def _user_line(error: BaseException) -> str:
-    """Where in the user's own code it was raised, if there."""
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        file = Path(frame.f_code.co_filename)
-        if file.is_file() and not any(file.resolve().is_relative_to(at) for at in LIBRARIES):
-            return f"in {file}:{line}, {frame.f_code.co_name}"
-    return ""

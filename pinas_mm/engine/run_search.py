@@ -24,18 +24,20 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import calibration_loader, changed_loader, is_whole
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
-from pinas_mm.models.network import loader_type
+from pinas_mm.models.initial_weights import loader_type
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import dicts
 from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display, add_pictures
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import ArchScore
+from pinas_mm.search.record.reading import as_score
 from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.report.text import plain
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
 from pinas_mm.search.workers import handed_images, helpers, stoppable
+from pinas_mm.space.arch import read_archs
 from pinas_mm.weights.checkpoint import UNTRAINED
 
 
@@ -110,18 +112,18 @@ def run_search(
 
 
 def evaluate(
-    cfg: Config, checkpoint: str, archs: Sequence[Any], wanted: Objective | None = None
+    cfg: Config, checkpoint: str, archs: Sequence[Any], metric: str | None = None
 ) -> tuple[Evaluator, Objective, list[dict[str, float]]]:
     """Scores architectures as a search of a config would.
 
     Args:
         cfg, checkpoint: as for :func:`run_search`.
-        archs: in any form that :meth:`SearchSpace.arch` reads.
-        wanted: a metric that the score must give; None is the search's first objective that is no
-            cost.
+        archs: in any form that :meth:`SearchSpace.arch` reads; one alone will do.
+        metric: one that the score must give, as :func:`as_score` reads it; None is the search's
+            first objective that is no cost.
 
     Returns:
-        The evaluator; what is wanted; the metrics of each architecture.
+        The evaluator; the metric with its direction; all metrics of each architecture.
 
     Raises:
         UserError: anything that the user can mend.
@@ -129,8 +131,11 @@ def evaluate(
     settings, runner = _prepared(cfg, checkpoint, {}, 0)
     model = unwrapped(runner.model)
     settings.check(model)
-    wanted = wanted or next(o for o in settings.objectives if o.name not in cost_names())
-    archs = [model.backbone.space.arch(arch) for arch in archs]
+    if metric:
+        wanted = as_score(metric, settings.objectives)
+    else:
+        wanted = next(o for o in settings.objectives if o.name not in cost_names())
+    archs = read_archs(archs, model.backbone.space)
     evaluator = settings.evaluator(model)
     metrics: list[dict[str, float]] = []
     check_given(wanted.name, dict.fromkeys(evaluator.names, 0.0))

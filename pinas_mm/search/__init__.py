@@ -1,4 +1,4 @@
-"""Searching a supernet: evaluator, samplers, record, report. Called, it searches one."""
+"""Searching a supernet: evaluator, samplers, record, report; called, it searches one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically
 from pinas_mm.search.display import Display
 from pinas_mm.search.report.shown import ShownFindings
@@ -49,11 +48,7 @@ def search(
     cfg = getattr(model, "cfg", None) or Config()
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     parsed = SearchSettings.parse({**(cfg.get("search") or {}), **settings})
-    if parsed.workers > 1:
-        raise UserError(
-            f"workers is {parsed.workers}: from Python one process searches; tools/search.py "
-            "starts several, also on a record that this one has begun"
-        )
+    parsed.check_alone("from Python one process searches, which others can join")
     parsed.check_data()
     folder = Path(work_dir)
     check_writable(folder, "work_dir")
@@ -69,9 +64,16 @@ def _keep_config(cfg: Config, settings: Mapping[str, Any], folder: Path) -> Path
     """Leaves the config in the folder, as a tool's run does, for an export from there."""
     if "model" not in cfg:
         return None
-    # A score can be an object, which no text stands for.
-    texts = {k: v for k, v in settings.items() if isinstance(v, (str, int, float, dict, list))}
+    # A loader can have a data set itself, a score a class, which no text stands for.
+    texts = {name: value for name, value in settings.items() if _is_text(value)}
     kept = Config({**cfg.to_dict(), "search": {**(cfg.get("search") or {}), **texts}})
     file = folder / (Path(cfg.filename).name if cfg.filename else "config.py")
     write_atomically(file, kept.pretty_text.encode())
     return file
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a config's text can say it."""
+    if isinstance(value, (Mapping, list, tuple)):
+        return all(map(_is_text, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, (str, int, float, type(None)))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from torch import nn
 
 from pinas_mm.algorithms.single_path import SinglePath
+from pinas_mm.data.roots import USUAL, VARIABLE
 from pinas_mm.errors import UserError
 from pinas_mm.files import file_sha256
 from pinas_mm.models.cost import count_costs
 from pinas_mm.models.following import network_in
 from pinas_mm.models.network import BUILT_BY, CHANNELS_LAST
+from pinas_mm.registry import dicts
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
 from pinas_mm.search.budget.objective import LATENCY, cost_names
@@ -228,7 +232,7 @@ class Search:
         """What makes evaluations comparable; budget, sampler and number of trials may differ."""
         settings = self.settings
         objective = any(objective.name == "latency" for objective in self.objectives)
-        return dict(
+        identity = dict(
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),
             model=_of_model(model),
@@ -243,6 +247,15 @@ class Search:
             latency=self._latency if objective else None,
             seed=settings.seed,
         )
+        # All of it, also what a score was given: a record that cannot take it counts as damaged.
+        return _plain(identity, _roots(settings.dataloader, settings.calibration_dataloader))
+
+
+def _roots(*dataloaders: Mapping[str, Any]) -> list[str]:
+    """Folders that data sets lie in on this machine, the innermost first."""
+    said = [part.get("data_root") for loader in dataloaders for part in dicts(loader)]
+    roots = {str(root).rstrip("/") for root in (*said, os.environ.get(VARIABLE, USUAL)) if root}
+    return sorted(roots, key=len, reverse=True)
 
 
 def _of_images(dataloader: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,15 +301,24 @@ def _said_by(part: nn.Module) -> dict[str, Any]:
     return {name: _plain(value) for name, value in sorted((attributes | unsaved).items())}
 
 
-def _plain(value: Any) -> Any:
-    """As JSON can have it, the same in all processes and on all machines."""
+def _plain(value: Any, roots: Sequence[str] = ()) -> Any:
+    """As JSON can have it, the same in all processes and on all machines.
+
+    Args:
+        roots: folders that paths are told from, see :func:`_roots`.
+    """
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items() if key != "data_root"}
+        rest = {key: inner for key, inner in value.items() if key != "data_root"}
+        return {str(_plain(key)): _plain(inner, roots) for key, inner in rest.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, (str, int, float, bool, type(None))):
+        return [_plain(inner, roots) for inner in value]
+    if isinstance(value, (str, Path)):
+        text = os.fspath(value)
+        root = next((root for root in roots if text.startswith(f"{root}/")), None)
+        return text if root is None else text[len(root) + 1 :]
+    if isinstance(value, (int, float, bool, type(None))):
         return value
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
         return value.tolist()
     if hasattr(value, "__qualname__"):
         # A class or a function, as new configs have them for types.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from torch import nn
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
 from pinas_mm.machine import usable_cores
+from pinas_mm.models.batch_norm import CALIBRATION_BATCHES
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective, cost_names, parse_objectives
 from pinas_mm.search.evaluation.build import build_evaluator, build_score
 from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
 from pinas_mm.search.evaluation.images import Batches
-from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class SearchSettings:
 
     Args:
         score: the score: ``pinas_mm.ProbeScore``, ``CrossPathScore``, ``PredictScore``; without any
-            training ``SynFlowScore``, ``NASWOTScore``, ``GradNormScore``, ``CostScore``.
+            training ``SynFlowScore``, ``NASWOTScore``, ``GradNormScore``, ``CostScore``. In a
+            config its name, or its config, whose ``type`` may be a class.
         dataloader: config of a loader of the images to score on.
         calibration_dataloader: config of a loader of training images for batch-norm statistics;
             empty for scores that measure architectures by themselves, as the zero-cost ones.
@@ -92,13 +95,13 @@ class SearchSettings:
     calibration_dataloader: dict[str, Any]
     images: int | None = None
     keep_images: bool | None = None
-    calibration_batches: int = 49
+    calibration_batches: int = CALIBRATION_BATCHES
     objectives: tuple[Objective, ...] = (Objective("accuracy/top1", "maximize"),)
     constraints: tuple[Constraint, ...] = ()
     trials: int = 1000
     sampler: str | dict[str, Any] = "pinas_mm.PredictorSampler"
     batch: int = 8
-    memory: int = 2 * 1024**3
+    memory: int = MEMORY
     pruner: optuna.pruners.BasePruner | None = None
     latency: dict[str, Any] | None = None
     image_size: int | tuple[int, int] | None = None
@@ -146,14 +149,19 @@ class SearchSettings:
         if missing:
             raise UserError(f"search needs {', '.join(missing)}: see configs/pinas_search.py")
         settings = cls(**read, score_config=options_of(config["score"]))
+        settings._check_ranges()
+        return settings
+
+    def _check_ranges(self) -> None:
+        """Refuses values that have the right type, but not with each other or on this machine."""
         for name in COUNTS:
-            value = getattr(settings, name)
+            value = getattr(self, name)
             least = 0 if name in MAY_BE_ZERO else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(
                     f"search.{name} is {value!r}: it must be a number of at least {least}"
                 )
-        size = settings.image_size or 1
+        size = self.image_size or 1
         sides = [size] * 2 if isinstance(size, int) else size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
             raise UserError(
@@ -162,27 +170,26 @@ class SearchSettings:
             )
         most = MOST_WORKERS * max(usable_cores(), torch.cuda.device_count())
         for name, limit in (("workers", most), ("batch", MOST_BATCH)):
-            if getattr(settings, name) > limit:
+            if getattr(self, name) > limit:
                 raise UserError(
-                    f"search.{name} is {getattr(settings, name)}: at most {limit} on this machine"
+                    f"search.{name} is {getattr(self, name)}: at most {limit} on this machine"
                 )
-        if not settings.study.isprintable() or not 0 < len(settings.study) <= MOST_NAME:
+        if not self.study.isprintable() or not 0 < len(self.study) <= MOST_NAME:
             raise UserError(
-                f"search.study is {settings.study!r}: a name of 1 to {MOST_NAME} letters, without "
+                f"search.study is {self.study!r}: a name of 1 to {MOST_NAME} letters, without "
                 "line breaks and control characters"
             )
-        if settings.grace <= settings.heartbeat:
+        if self.grace <= self.heartbeat:
             raise UserError(
-                f"search.grace is {settings.grace} s, heartbeat {settings.heartbeat} s: a living "
+                f"search.grace is {self.grace} s, heartbeat {self.heartbeat} s: a living "
                 "worker would count as dead; make grace a few times heartbeat"
             )
-        if not isinstance(settings.seed, int) or settings.seed < 0:
-            raise UserError(f"search.seed is {settings.seed!r}: it must be a number of at least 0")
-        if all(objective.name in cost_names() for objective in settings.objectives):
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"search.seed is {self.seed!r}: it must be a number of at least 0")
+        if all(objective.name in cost_names() for objective in self.objectives):
             raise UserError("the objectives are costs alone, which need no search: add a metric")
-        if settings.pruner is not None and len(settings.objectives) > 1:
+        if self.pruner is not None and len(self.objectives) > 1:
             raise UserError("pruning compares one metric: give one objective, or no pruner")
-        return settings
 
     def check(self, model: nn.Module) -> None:
         """Checks what needs the model, but no image and no measurement.
@@ -238,6 +245,19 @@ class SearchSettings:
         self.check_objectives(evaluator.names)
         return evaluator
 
+    def check_alone(self, who: str) -> None:
+        """Raises :class:`UserError` where workers are asked for, which the command alone starts.
+
+        Args:
+            who: what searches instead, for the message.
+        """
+        for name, asked in (("workers", self.workers > 1), ("keep_workers", self.keep_workers)):
+            if asked:
+                raise UserError(
+                    f"search.{name} is {getattr(self, name)}: {who}; leave it out, or search by "
+                    "tools/search.py, which starts several"
+                )
+
     def check_data(self) -> None:
         """Raises :class:`UserError` where images to score or to calibrate on are missing."""
         for name in ("dataloader", "calibration_dataloader"):
@@ -264,15 +284,28 @@ def _pruner(config: str | Mapping[str, Any] | None) -> optuna.pruners.BasePruner
     known = sorted(n for n in optuna.pruners.__all__ if n.endswith("Pruner") and n != "BasePruner")
     if name not in known:
         raise UserError(f"pruner {name} is unknown: Optuna has {', '.join(known)}")
+    if name == "WilcoxonPruner":
+        raise UserError(
+            "pruner WilcoxonPruner compares values of single batches, but a search tells pruners "
+            "the metrics of all images so far: take MedianPruner or another"
+        )
+    inner = options.get("wrapped_pruner")
+    if isinstance(inner, (str, Mapping)):
+        # As PatientPruner has one: it takes a config as well, and fails when it is asked.
+        options["wrapped_pruner"] = _pruner(inner)
+    elif inner is not None and not isinstance(inner, optuna.pruners.BasePruner):
+        raise UserError(f"pruner {name} has {inner!r} for wrapped_pruner: give a pruner's config")
     try:
-        return getattr(optuna.pruners, name)(**options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return getattr(optuna.pruners, name)(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f"pruner {name} does not take {options}: {error}") from None
 
 
 # What a config may have for settings that are no counts.
 KINDS: dict[str, tuple[type, ...]] = dict(
-    score=(str, Mapping, Score),
+    score=(str, Mapping),
     dataloader=(Mapping,),
     calibration_dataloader=(Mapping,),
     objectives=(str, list, tuple),

@@ -10,13 +10,19 @@ from typing import Any, cast
 
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 
+from pinas_mm.errors import UserError
 from pinas_mm.search.budget.objective import check_given
-from pinas_mm.search.evaluation.evaluator import Evaluator
-from pinas_mm.search.record.record import Claim, Record
+from pinas_mm.search.evaluation.evaluator import Evaluator, ShareError
+from pinas_mm.search.record.claiming import Claim
+from pinas_mm.search.record.record import Record
+from pinas_mm.search.record.recovery import MAX_ATTEMPTS
 from pinas_mm.space import Arch
 
 # Seconds between two looks whether another worker's trial has been given up.
 POLL = 1.0
+# Evaluations in a row that may raise: as many as two odd architectures after each other take. With
+# more it is the worker that is broken, and would fail one good architecture after the other.
+MOST_RAISED = 2 * MAX_ATTEMPTS
 
 
 def work(
@@ -30,7 +36,8 @@ def work(
     """Works until the search is finished.
 
     In a distributed run all ranks call it; rank 0 alone has the record, and the ranks take
-    different architectures of each batch.
+    different architectures of each batch. One architecture whose evaluation raises does not end
+    the search: see :meth:`Record.raised`.
 
     Args:
         record: the search's record; None on other ranks than 0.
@@ -40,8 +47,14 @@ def work(
             share of the batch in work that is done, 0 to 1.
         should_stop: asked before each batch.
         prunes: whether the record's pruner is asked after each batch of images.
+
+    Raises:
+        UserError: an objective is not among the metrics, or the database refuses or is away.
+        Exception: what an evaluation raised before any architecture was complete, what many raised
+            in a row, or what one rank raised where it had to work with the others.
     """
     batch *= get_world_size()
+    raised = 0
     while True:
         claims, over = (
             _next(cast(Record, record), batch, should_stop) if is_main_process() else ([], False)
@@ -64,10 +77,24 @@ def work(
                     for index in sorted(range(len(claims)), key=lambda i: not _whole(metrics[i])):
                         pruned = pruning is not None and index in pruning.dropped
                         record.finish(claims[index], metrics[index], pruned)
-        except BaseException:
-            if record is not None:
-                record.release(claims)
-            raise
+            raised = 0
+        except BaseException as error:
+            raised += 1
+            if not _goes_on(record, claims, error, raised):
+                raise
+
+
+def _goes_on(record: Record | None, claims: list[Claim], error: BaseException, raised: int) -> bool:
+    """Puts claims back after an error; whether the search goes on, the same on all ranks."""
+    # What one rank alone raises the others do not know: they wait for it elsewhere.
+    together = get_world_size() == 1 or isinstance(error, ShareError)
+    if not isinstance(error, Exception) or isinstance(error, UserError) or not together:
+        if record is not None:
+            record.release(claims)
+        return False
+    holder = [record is not None and record.raised(claims, error) and raised <= MOST_RAISED]
+    broadcast_object_list(holder)
+    return holder[0]
 
 
 def _whole(metrics: Mapping[str, float]) -> bool:
@@ -110,7 +137,10 @@ class _Pruning:
         for index, (claim, metrics) in enumerate(zip(self._claims, partial, strict=True)):
             if index not in self.dropped:
                 check_given(self._objective, metrics)
-                if self._record.report(claim, metrics[self._objective], done):
+                value = metrics[self._objective]
+                # Pruners call one that is no number hopeless, and it would count as evaluated. It
+                # may have a number after more images; where it has none, it failed.
+                if math.isfinite(value) and self._record.report(claim, value, done):
                     hopeless.add(index)
         self.dropped |= hopeless
         return hopeless

@@ -146,6 +146,7 @@ def test_intervals_are_the_seeds_and_reach_json():
 @pytest.mark.parametrize(
     ("truth", "scores", "costs", "expected"),
     [
+        ([], [], {}, "0 true values and 0 scores: a ranking needs both of the same 3"),
         ([1, 2], [1, 2], {}, "2 true values and 2 scores: a ranking needs both of the same 3"),
         ([1, 2, 3], [1, 2, 3, 4], {}, "3 true values and 4 scores"),
         ([1, 1, 1], [1, 2, 3], {}, "the true value is the same for all"),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pinas_mm.analysis.results import in_common, read_results
+from pinas_mm.analysis.results import Results, in_common, read_results
 from pinas_mm.errors import UserError
 
 # Of the small space, 00-0 to 33-3: three architectures, two seeds.
@@ -100,6 +100,21 @@ BAD = {
     "nested.json": ({"01-2": {"top1": [1]}}, r"top1 is \[1\], no finite number"),
     "no name.csv": ("arch,top1\n,5", "line 2: there is no architecture"),
     "number.json": ([dict(arch=12, top1=1)], "architecture 12 "),
+    "negative.json": (
+        [dict(arch="012", top1=1), dict(arch=[0, -1, 2], top1=1)],
+        r"row 2: architecture \[0, -1, 2\] has -1 at block 1: allowed are whole numbers from 0 to",
+    ),
+    "negative.yml": ("- {arch: [0, -1, 2], top1: 1}\n", "row 1: .* has '-1' at block 1"),
+    "large.json": ([dict(arch=[36, 0], top1=1)], "row 1: .* has 36 at block 0"),
+    "truths.json": ([dict(arch=[True, False], top1=1)], "row 1: .* has True at block 0"),
+    "truths.yml": ("- {arch: [true, false], top1: 1}\n", "row 1: .* has 'true' at block 0"),
+    "fractions.json": ([dict(arch=[1.0, 0.0], top1=1)], "row 1: .* has 1.0 at block 0"),
+    "by stage.json": ([dict(arch=[[0, 1], [2]], top1=1)], r"row 1: .* has \[0, 1\] at block 0"),
+    "nobody.csv": ("arch,top1\n01-2,5\n-,5", "line 3: architecture '-' names no candidate"),
+    "nobody.json": ([dict(arch=[], top1=1)], "row 1: architecture '' names no candidate"),
+    "list.yml": ("012: 1\n[3, 1, 0]: 2\n", r"\['3', '1', '0'\] is a key.* line 2, column 1"),
+    "dict.yml": ("? {a: 1}\n: 2\n", "is a key, which must be a text.* line 1"),
+    "deep.json": ("[" * 10**5, "recursion"),
     "twice.csv": (
         "arch,top1\n01-2,5\n310,6\n01-2,5",
         "line 4: architecture 01-2 is in line 2 too: leave one out; of several seeds a column seed",
@@ -154,6 +169,14 @@ def test_bytes_and_missing_files(tmp_path):
     path = written(tmp_path, "a.csv", "arch,top1\n01-2,5")
     with pytest.raises(UserError, match="has no column top5: it has top1"):
         read_results(path, "top5")
+
+
+def test_numbers_that_are_computed_several_times_or_are_none():
+    found = {"012": [1.0, 2.0], "310": [np.nan], "222": [np.inf, 5.0], "333": [7.0]}
+    made = Results.of_numbers("search.db", "loss", found, {})
+    assert made.values == {"012": {"": 1.5}, "222": {"": 5.0}, "333": {"": 7.0}}
+    assert made.left_out == ("310",)
+    assert list(made.texts) == list(made.values)
 
 
 def test_in_common(tmp_path):

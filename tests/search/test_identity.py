@@ -3,6 +3,7 @@
 import functools
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import pinas_model
@@ -11,7 +12,7 @@ from mmengine.registry import init_default_scope
 from single_paths import single_path
 from whole_models import detector
 
-from pinas_mm.search.search import _of_images, _of_model
+from pinas_mm.search.search import _of_images, _of_model, _plain, _roots
 
 
 class Plain:
@@ -31,6 +32,7 @@ def collate(batch):
         (functools.partial(collate, 1), "functools.partial(<function collate>, 1)"),
         ((1, (2.5, None)), [1, [2.5, None]]),
         ({"data_root": "/here", "split": "val"}, {"split": "val"}),
+        ({Plain: np.float32(0.5), 1: np.arange(2)}, {f"{__name__}.Plain": 0.5, "1": [0, 1]}),
     ],
 )
 def test_nothing_of_this_process_or_machine_is_kept(value, kept):
@@ -38,6 +40,31 @@ def test_nothing_of_this_process_or_machine_is_kept(value, kept):
     found = _of_images(loader)
     assert found == dict(dataset=dict(x=kept), batch_size=2, shuffle=False)
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("below", ["coco", "coco/"])
+@pytest.mark.parametrize("variable", [True, False], ids=["below PINAS_DATA", "elsewhere"])
+def test_a_path_is_told_from_the_folder_of_its_data(below, variable, monkeypatch):
+    def said(folder):
+        monkeypatch.delenv("PINAS_DATA", raising=False)
+        if variable:
+            monkeypatch.setenv("PINAS_DATA", folder)
+        # As PINAS_DATA without the set's own folder: nothing but the images lies below that.
+        loader = dict(dataset=dict(type="Part", dataset=dict(data_root=f"{folder}/{below}")))
+        found = dict(
+            metrics=[dict(ann_file=f"{folder}/coco/annotations/val.json", metric="coco")],
+            other=f"{folder}/lists/some.txt",
+        )
+        return _plain(found, _roots(loader, {}))
+
+    there = said("/mnt/b")
+    assert there["metrics"] == [dict(ann_file="annotations/val.json", metric="coco")]
+    if variable:
+        # Also where the folder is the usual one, which a config names from where it runs.
+        monkeypatch.delenv("PINAS_DATA")
+        assert said("/data/a") == there == said("data")
+    else:
+        assert said("/data/a") != there
 
 
 def test_which_images_are_drawn_is_kept():

@@ -15,6 +15,7 @@ from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.models.cost import count_costs
 from pinas_mm.registry import MODELS
+from pinas_mm.search.evaluation.scores import CostScore
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
 
@@ -76,6 +77,27 @@ def test_where_a_number_of_classes_is_given_the_backbone_counts(space, tmp_path)
     assert "of the backbone with 7 classes at" in (tmp_path / "search.html").read_text()
 
 
+class Told(CostScore):
+    """A score that is told a file, and a metric by its class."""
+
+    def __init__(self, ann_file, metrics):
+        self.told = ann_file, metrics
+
+
+def test_a_score_of_classes_goes_on_and_another_one_is_refused(space, tmp_path):
+    def search(trials, **changes):
+        score = dict(type=Told, ann_file="a.json", metrics=dict(type=Detections)) | changes
+        options = dict(score=score, objectives=["zero_cost/macs:min"], trials=trials)
+        return detector_search(space, tmp_path, **options)[0]
+
+    first = search(2).run()
+    more = search(4).run()
+    assert len(more.evaluated) == 4
+    assert more.evaluated[:2] == first.evaluated
+    with pytest.raises(UserError, match=r"score\.metrics\.type was .*Detections and is now .*Told"):
+        search(4, metrics=dict(type=Told))
+
+
 def test_records_of_classifiers_go_on(digits, monkeypatch, tmp_path):
     monkeypatch.setenv("PINAS_DATA", str(digits))
     cfg = Config.fromfile(CONFIGS / "small_search.py")
@@ -86,3 +108,22 @@ def test_records_of_classifiers_go_on(digits, monkeypatch, tmp_path):
     assert search._identity(model)["costs"] == dict(image_size=None, num_classes=10)
     expected = count_costs(model.backbone, search.evaluator.image_size, 10)
     assert search.cost_table["params"].fixed == expected["params"].fixed
+
+
+def test_machines_whose_images_lie_elsewhere_have_one_search(digits, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").symlink_to(digits)
+    model = MODELS.build(Config.fromfile(CONFIGS / "small_search.py").model)
+
+    def said(folder, name="a.json"):
+        monkeypatch.setenv("PINAS_DATA", str(folder))
+        cfg = Config.fromfile(CONFIGS / "small_search.py")
+        cfg.search.score = dict(type=Told, ann_file=f"{folder}/imagenet/{name}", metrics=[])
+        cfg.search.objectives = ["zero_cost/macs"]
+        settings = SearchSettings.parse(cfg.search.to_dict() | search_loaders(cfg))
+        return Search(model, settings, tmp_path)._identity(model)
+
+    here = said(digits)
+    assert here["score"]["ann_file"] == "a.json"
+    assert said(tmp_path / "elsewhere") == here
+    with pytest.raises(UserError, match=r"score\.ann_file was a\.json and is now b\.json"):
+        said(digits, "b.json")

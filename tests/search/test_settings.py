@@ -1,5 +1,6 @@
 """The search dict of a config."""
 
+import optuna
 import pytest
 from conftest import REPOSITORY
 from mmengine.config import Config
@@ -7,7 +8,7 @@ from mmengine.config import Config
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint
-from pinas_mm.search.evaluation.scores import Score
+from pinas_mm.search.evaluation.scores import CostScore, Score
 from pinas_mm.search.settings import SearchSettings
 
 NEEDED = dict(score=dict(type="pinas_mm.ProbeScore"), dataloader={}, calibration_dataloader={})
@@ -46,6 +47,8 @@ def test_one_constraint_may_be_text():
         ({"study": 3}, "search.study is 3: allowed is text"),
         ({"storage": 3}, "search.storage is 3: allowed is text or None"),
         ({"score": None}, "search.score is None: allowed is text or a dict"),
+        # Of what it was made the record could not say.
+        ({"score": CostScore()}, "search.score is .*CostScore object.*: allowed is text or a dict"),
         ({"dataloader": None}, "search.dataloader is None: allowed is a dict"),
         ({"calibration_dataloader": "x"}, "search.calibration_dataloader is 'x'"),
         ({"objectives": 3}, "search.objectives is 3"),
@@ -55,6 +58,19 @@ def test_one_constraint_may_be_text():
         ({"sampler": 3}, "search.sampler is 3"),
         ({"memory": [1]}, r"search.memory is \[1\]"),
         ({"pruner": 2.5}, "search.pruner is 2.5"),
+        ({"pruner": "WilcoxonPruner"}, "WilcoxonPruner compares values of single batches"),
+        (
+            {"pruner": dict(type="PatientPruner", wrapped_pruner="WilcoxonPruner", patience=1)},
+            "WilcoxonPruner compares values of single batches",
+        ),
+        (
+            {"pruner": dict(type="PatientPruner", wrapped_pruner=3, patience=1)},
+            "pruner PatientPruner has 3 for wrapped_pruner",
+        ),
+        (
+            {"pruner": dict(type="PatientPruner", wrapped_pruner=dict(type="No"), patience=1)},
+            "pruner No is unknown",
+        ),
         ({"latency": 3}, "search.latency is 3: allowed is a dict or None"),
         ({"images": 2.5}, "search.images is 2.5: allowed is a whole number or None"),
         ({"image_size": (16, 16, 16)}, "search.image_size is .*height and width"),
@@ -67,6 +83,33 @@ def test_one_constraint_may_be_text():
 def test_refusals(change, message):
     with pytest.raises(UserError, match=message):
         SearchSettings.parse(NEEDED | change)
+
+
+@pytest.mark.parametrize(
+    "inner", ["MedianPruner", dict(type="PercentilePruner", percentile=10.0), None]
+)
+def test_a_pruner_in_a_pruner_is_built(inner):
+    config = dict(type="PatientPruner", wrapped_pruner=inner, patience=1)
+    settings = SearchSettings.parse(NEEDED | {"pruner": config})
+    study = optuna.create_study(pruner=settings.pruner)
+    # As many as the median wants before it decides.
+    for value in (0.5, 0.5, 0.5, 0.5, 0.5, 0.9):
+        trial = study.ask()
+        for step in range(1, 5):
+            trial.report(value + step / 100, step)
+        study.tell(trial, value)
+    # The last is worse than all and does not improve.
+    assert study.pruner.prune(study, study.trials[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"workers": 2}, "workers is 2"), ({"keep_workers": True}, "keep_workers is True")],
+)
+def test_who_starts_no_workers_refuses_them(change, named):
+    SearchSettings.parse(NEEDED).check_alone("here one searches")
+    with pytest.raises(UserError, match=rf"search\.{named}: here one searches; leave it out, or"):
+        SearchSettings.parse(NEEDED | change).check_alone("here one searches")
 
 
 def test_missing_settings_are_named():

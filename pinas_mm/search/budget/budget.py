@@ -22,6 +22,10 @@ LISTED = 65_536
 FEW_DRAWS, MANY_DRAWS = 4_096, 262_144
 
 
+class SpaceExhausted(Exception):  # noqa: N818
+    """Every architecture within the budget is in the record: the search has come to its end."""
+
+
 class Budget:
     """The part of a search space whose architectures keep to constraints on their costs.
 

@@ -300,7 +300,12 @@ def setting_of(
     form: str,
     dtype: str,
 ) -> dict[str, Any]:
-    """All that a table depends on, as JSON gives it back."""
+    """All that a table depends on, as JSON gives it back; of :func:`measure_latency`'s arguments.
+
+    Raises:
+        UserError: a number is out of range, there is no such form, precision or memory format,
+            ``norm_cfg`` is no dict with a type, or the model has not exactly one network of ours.
+    """
     size = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     threads = process_threads() if num_threads is None else num_threads
     numbers: dict[str, Any] = dict(

@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.models.batch_norm import CALIBRATION_BATCHES
 from pinas_mm.registry import SCORES, built
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.images import Batches, load_batches
-from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
 
 
@@ -30,8 +31,8 @@ def build_evaluator(
     dataloader: Mapping[str, Any],
     calibration_dataloader: Mapping[str, Any],
     images: int | None = None,
-    calibration_batches: int = 49,
-    memory: int | str = "1G",
+    calibration_batches: int = CALIBRATION_BATCHES,
+    memory: int | str = MEMORY,
     seed: int = 0,
     keep_images: bool | None = None,
     loaded: Mapping[str, Batches] | None = None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import numbers
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.logging import print_log
@@ -16,15 +18,20 @@ from torch import nn
 from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.search.evaluation.images import Batches
-from pinas_mm.search.evaluation.memory import parse_bytes
+from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
 from pinas_mm.search.evaluation.prefixes import WalkCount
 from pinas_mm.search.evaluation.scores.base import ArchScore, FeatureScore, Score
 from pinas_mm.search.evaluation.shared import SharedBatches, share
 from pinas_mm.search.evaluation.subnets import Subnets, borrowed
 from pinas_mm.space import Arch
+from pinas_mm.space.arch import read_archs
 
 # (images scored, images in all, metrics so far) -> indices of architectures to drop.
 OnBatch = Callable[[int, int, list[dict[str, float]]], Collection[int]]
+
+
+class ShareError(RuntimeError):
+    """What one rank raised over its share of the architectures, raised by all ranks."""
 
 
 class Evaluator:
@@ -68,7 +75,7 @@ class Evaluator:
         score: Score,
         calibration: Batches | Sequence[dict[str, Any]] | None,
         images: Batches | Sequence[dict[str, Any]],
-        memory: int | str = "1G",
+        memory: int | str = MEMORY,
     ) -> None:
         self.memory = parse_bytes(memory)
         score.bind(model)
@@ -134,7 +141,7 @@ class Evaluator:
         with borrowed(self._model):
             self._begin()
             if isinstance(self.score, ArchScore):
-                return tuple(self.score.measure(first))
+                return tuple(_numbers(self.score, self.score.measure(first)))
             batch = Batches.of([next(iter(self._images))])
             subnets = self._subnets([first], recalibrate=False)
             (metrics,) = self._scored(subnets, batch, 1, None, _Steps(1, None))
@@ -149,7 +156,8 @@ class Evaluator:
         """Scores architectures.
 
         Args:
-            archs: in any form that :meth:`SearchSpace.arch` reads; equal ones are allowed.
+            archs: in any form that :meth:`SearchSpace.arch` reads; equal ones are allowed, and one
+                alone.
             on_batch: called after each batch of images with the number of images scored, their
                 number in all, and all metrics so far; returns the indices of architectures to
                 drop. Theirs are then the metrics of the images they saw.
@@ -162,8 +170,9 @@ class Evaluator:
         Raises:
             UserError: an architecture is not one of the space; ``on_batch`` in a distributed run,
                 or for a score that measures at once.
+            ShareError: in a distributed run, a rank's share raised; no rank waits for it.
         """
-        archs = [self.backbone.space.arch(arch) for arch in archs]
+        archs = read_archs(archs, self.backbone.space)
         by_itself = isinstance(self.score, ArchScore)
         if by_itself and on_batch is not None:
             raise UserError(unprunable(self.score))
@@ -177,10 +186,22 @@ class Evaluator:
         # Neighbours in this order have the longest prefixes in common.
         order = sorted(range(len(archs)), key=archs.__getitem__)
         share = _share(order, get_rank(), get_world_size())
-        own = self._evaluate([archs[index] for index in share], None, progress)
+        own: dict[int, dict[str, float]] = {}
+        fault = None
+        try:
+            evaluated = self._evaluate([archs[index] for index in share], None, progress)
+            own = dict(zip(share, evaluated, strict=True))
+        except UserError:
+            raise
+        except Exception as error:
+            fault = error
+        said = fault and f"rank {get_rank()}: {type(fault).__name__}: {fault}"
         found: dict[int, dict[str, float]] = {}
-        for part in all_gather_object(dict(zip(share, own, strict=True))):
+        for part, other in all_gather_object((own, said)):
+            said = said or other
             found |= part
+        if said:
+            raise ShareError(said) from fault
         return [found[index] for index in range(len(archs))]
 
     def _evaluate(
@@ -229,7 +250,7 @@ class Evaluator:
     ) -> list[dict[str, float]]:
         found, steps = [], _Steps(len(archs), progress)
         for arch in archs:
-            found.append(self.score.measure(arch))
+            found.append(_numbers(self.score, self.score.measure(arch)))
             steps.done()
         return found
 
@@ -256,13 +277,36 @@ class Evaluator:
             done += len(inputs)
             steps.done()
             if on_batch is not None:
-                partial = [self.score.metrics(tally) for tally in tallies]
+                partial = [_numbers(self.score, self.score.metrics(tally)) for tally in tallies]
                 dropped = on_batch(done, sum(images.sizes), partial)
                 if dropped:
                     subnets.drop(dropped)
                 if not subnets.tree.archs:
                     break
-        return [self.score.metrics(tally) for tally in tallies]
+        return [_numbers(self.score, self.score.metrics(tally)) for tally in tallies]
+
+
+def _numbers(score: Score, metrics: Any) -> dict[str, float]:
+    """What a score gives as Python's numbers, which records and JSON take.
+
+    Raises:
+        UserError: it is no dict of numbers by name.
+    """
+    given = f"{type(score).__name__}.{'measure' if isinstance(score, ArchScore) else 'metrics'}"
+    if not isinstance(metrics, Mapping):
+        raise UserError(f"{given} gives a {type(metrics).__name__}: return a dict, number by name")
+    found = {}
+    for name, value in metrics.items():
+        arrays = (torch.Tensor, np.ndarray, np.generic)
+        number = value.item() if isinstance(value, arrays) and not value.ndim else value
+        if not isinstance(name, str) or not isinstance(number, numbers.Real):
+            what = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+            raise UserError(
+                f"{given}: {name} is a {type(value).__name__}{what}: return one number for each "
+                "metric, under a name that is text"
+            )
+        found[name] = float(number)
+    return found
 
 
 def unprunable(score: ArchScore) -> str:

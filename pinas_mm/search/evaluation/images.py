@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import math
@@ -17,6 +16,8 @@ from mmengine.registry import DATA_SAMPLERS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from pinas_mm.analysis.unchanged import random_numbers_kept
+from pinas_mm.data.views import several_crops
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
 from pinas_mm.registry import DATASETS, registered
@@ -98,7 +99,7 @@ def load_batches(
     sampler = config.pop("sampler", None) or {}
     for name in ("batch_sampler", "num_batch_per_epoch", "worker_init_fn"):
         config.pop(name, None)
-    with _own_randomness():
+    with random_numbers_kept():
         dataset = _Seeded(config.pop("dataset"), seed)
     if not len(dataset):
         raise UserError("the data set has no images: see the config's dataset")
@@ -114,10 +115,10 @@ def load_batches(
     config |= dict(dataset=dataset, sampler=choice, drop_last=False, persistent_workers=False)
 
     def read() -> Iterator[dict[str, Any]]:
-        with _own_randomness():
+        with random_numbers_kept():
             batches = iter(Runner.build_dataloader(dict(config), seed=seed))
         while True:
-            with _own_randomness():
+            with random_numbers_kept():
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -136,9 +137,8 @@ def shuffles(sampler: Mapping[str, Any]) -> bool:
     """Whether a sampler's config shuffles: mmengine's do unless they are told not to."""
     if "shuffle" in sampler or "type" not in sampler:
         return bool(sampler.get("shuffle", False))
-    kind = sampler["type"]
     scope = getattr(DefaultScope.get_current_instance(), "scope_name", None)
-    cls = kind if inspect.isclass(kind) else registered(str(kind), scope, DATA_SAMPLERS)
+    cls = registered(sampler["type"], scope, DATA_SAMPLERS)
     known = inspect.signature(cls).parameters if cls is not None else {}
     return "shuffle" in known and known["shuffle"].default is True
 
@@ -176,11 +176,7 @@ def _nbytes(value: Any) -> int:
 def num_images(batch: Mapping[str, Any]) -> int:
     """Images of a collated batch, in all of mmengine's forms, with several crops of each too."""
     inputs = batch["inputs"]
-    first = inputs[0]
-    crops = isinstance(inputs, (list, tuple)) and (
-        isinstance(first, (list, tuple)) or first.ndim == 4
-    )
-    return len(first if crops else inputs)
+    return len(inputs[0] if several_crops(inputs) else inputs)
 
 
 class _Seeded(Dataset[Any]):
@@ -212,14 +208,3 @@ class _Seeded(Dataset[Any]):
                 "transform, as PackDetInputs"
             )
         return sample
-
-
-@contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.default_generator.set_state(states[2])

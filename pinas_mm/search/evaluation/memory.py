@@ -7,6 +7,8 @@ import re
 
 from pinas_mm.errors import UserError
 
+# For activations and images, in bytes, where nothing else is said.
+MEMORY = 2 * 1024**3
 UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 

@@ -94,8 +94,17 @@ class PrefixTree:
     def without(self, archs: Iterable[int]) -> PrefixTree:
         """A tree without some architectures; its nodes keep their numbers."""
         dropped = set(archs)
+        copies: dict[Node | None, Node] = {}
+        for node in self.nodes():
+            left = [index for index in node.archs if index not in dropped]
+            above = copies.get(node.parent)
+            copies[node] = Node(node.number, node.depth, node.choice, above, archs=left)
+        # Each before its parent, which only those join that something is left of.
+        for copy in reversed(copies.values()):
+            if copy.parent is not None and (copy.archs or copy.children):
+                copy.parent.children.insert(0, copy)
         tree = PrefixTree([])
-        tree.root = _pruned(self.root, None, dropped) or tree.root
+        tree.root = copies[self.root]
         return tree
 
     def walk(
@@ -224,11 +233,3 @@ def _restore(
         if again in waiting:
             kept.offer(again, activation)
     return activation
-
-
-def _pruned(node: Node, parent: Node | None, dropped: set[int]) -> Node | None:
-    archs = [index for index in node.archs if index not in dropped]
-    copy = Node(node.number, node.depth, node.choice, parent, archs=archs)
-    children = (_pruned(child, copy, dropped) for child in node.children)
-    copy.children = [child for child in children if child is not None]
-    return copy if copy.archs or copy.children else None

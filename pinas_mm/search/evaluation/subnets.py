@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pinas_mm.models.batch_norm import batch_norms
+from pinas_mm.models.batch_norm import batch_norms, modes_kept
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.search.evaluation.prefixes import Node, PrefixTree, WalkCount
 from pinas_mm.space import Arch
@@ -29,20 +29,19 @@ def borrowed(module: nn.Module) -> Iterator[None]:
     overwritten. Synchronized batch norms use the statistics of their own process here, since ranks
     run different subnets.
     """
-    modes = [(m, m.training) for m in module.modules()]
     norms = [
         (n, n.momentum, n.running_mean, n.running_var, n.num_batches_tracked)
         for n in batch_norms(module)
     ]
     synchronized = [norm for norm, *_ in norms if isinstance(norm, nn.SyncBatchNorm)]
     try:
-        for m, _ in modes:
-            m.training = False
         for norm, *_ in norms:
             norm.num_batches_tracked = None
         for norm in synchronized:
             norm.__dict__["forward"] = types.MethodType(_BatchNorm.forward, norm)
-        with torch.no_grad():
+        with modes_kept(module), torch.no_grad():
+            for m in module.modules():
+                m.training = False
             yield
     finally:
         for norm in synchronized:
@@ -50,8 +49,6 @@ def borrowed(module: nn.Module) -> Iterator[None]:
         for norm, momentum, mean, var, batches in norms:
             norm.momentum, norm.num_batches_tracked = momentum, batches
             norm.running_mean, norm.running_var = mean, var
-        for m, mode in modes:
-            m.training = mode
 
 
 class Subnets:
@@ -245,7 +242,11 @@ class Subnets:
 
 def _path(node: Node | None) -> list[Node]:
     """A node and those above it, the root first."""
-    return [] if node is None else [*_path(node.parent), node]
+    path = []
+    while node is not None:
+        path.append(node)
+        node = node.parent
+    return path[::-1]
 
 
 def _nbytes(maps: Maps) -> int:

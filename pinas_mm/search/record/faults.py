@@ -70,6 +70,8 @@ class CheckedStorage(RDBStorage):
     def silent_trials(self, study_id: int) -> list[tuple[int, bool]]:
         """The running trials without a sign of life for the grace period: their ids, and whether
         there ever was one.
+
+        One of a time to come, from before the clock was set back, is none.
         """
         with _create_scoped_session(self.scoped_session) as session:
             beats = read_heartbeats(session, study_id)
@@ -77,7 +79,7 @@ class CheckedStorage(RDBStorage):
         return [
             (trial_id, beat is not None)
             for trial_id, beat, now in beats
-            if beat is None or now.replace(tzinfo=None) - beat > patience
+            if beat is None or abs(now.replace(tzinfo=None) - beat) > patience
         ]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:

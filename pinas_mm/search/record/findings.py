@@ -5,12 +5,14 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.space import Arch, SearchSpace
@@ -66,9 +68,18 @@ class Findings:
         With one objective by its value, of equals the earlier trial first. With several the
         Pareto front first (each of its members beaten by nobody in everything), then the front of
         what is left, and so on; within a front by the first objective.
+
+        Args:
+            number: how many at most; None is all.
+
+        Raises:
+            UserError: ``number`` is no whole number of at least 0.
         """
+        whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+        if number is not None and (not whole or number < 0):
+            raise UserError(f"best({number!r}): give a whole number of at least 0, or None for all")
         gains = self._gains()
-        fronts = pareto_fronts(gains)
+        fronts = pareto_fronts(gains, math.inf if number is None else number)
         trials = np.array([e.trial for e in self.evaluated])
         order = np.lexsort((trials, -gains[:, 0], fronts))
         return [self.evaluated[i] for i in order[:number]]
@@ -77,7 +88,7 @@ class Findings:
         """The Pareto front, by the first objective; with one objective the best alone."""
         if len(self.objectives) == 1:
             return self.best(1)
-        return self.best(int((pareto_fronts(self._gains()) == 0).sum()))
+        return self.best(int((pareto_fronts(self._gains(), 1) == 0).sum()))
 
     def to_dict(self, number: int = 10) -> dict[str, Any]:
         """``best.json``: plain Python types, architectures in text form.
@@ -110,12 +121,16 @@ class Findings:
         return values.reshape(-1, len(signs)) * signs
 
 
-def pareto_fronts(gains: NDArray[Any] | Sequence[Sequence[float]]) -> NDArray[Any]:
+def pareto_fronts(
+    gains: NDArray[Any] | Sequence[Sequence[float]], number: float = math.inf
+) -> NDArray[Any]:
     """Which front each row is on: 0 is beaten by no row, 1 only by rows of 0, and so on.
 
     Args:
         gains: shape (n, objectives), more is better. A row beats another that it equals nowhere
             less and somewhere more.
+        number: how many rows of the first fronts are asked for. Fronts that these do not reach into
+            may be told as one, to be done with sooner.
 
     Returns:
         Whole numbers, shape (n,).
@@ -127,7 +142,7 @@ def pareto_fronts(gains: NDArray[Any] | Sequence[Sequence[float]]) -> NDArray[An
         return np.unique(-gains[:, 0], return_inverse=True)[1]
     # Equal rows are on the same front; whoever beats a row stands before it in this order.
     rows, places = np.unique(-gains, axis=0, return_inverse=True)
-    ranked = (_of_two if gains.shape[1] == 2 else _of_many)(-rows)
+    ranked = _of_two(-rows) if gains.shape[1] == 2 else _of_many(-rows, number)
     return ranked[places.ravel()]
 
 
@@ -144,10 +159,33 @@ def _of_two(gains: NDArray[Any]) -> NDArray[Any]:
     return ranked
 
 
-def _of_many(gains: NDArray[Any]) -> NDArray[Any]:
-    """The same of any number of columns, by looking at all rows before each."""
+def _of_many(gains: NDArray[Any], number: float) -> NDArray[Any]:
+    """The same of any number of columns: a row is on the first front that has no member that beats
+    it, found by bisection, since who is beaten on a front is beaten on all before it (Zhang et al.
+    2015). A front is done with once those before it have `number` rows.
+    """
     ranked = np.zeros(len(gains), dtype=int)
-    for row in range(1, len(gains)):
-        beaten_by = (gains[:row] >= gains[row]).all(axis=1)
-        ranked[row] = ranked[:row][beaten_by].max(initial=-1) + 1
+    # In falling order the first column saves no row; of the others' values, those of a member that
+    # another member has or passes say nothing more.
+    fronts: list[NDArray[Any]] = []
+    sizes: list[int] = []
+    known = 0
+    for row, values in enumerate(gains[:, 1:, None]):
+        front = bisect.bisect_left(
+            fronts, True, key=lambda members: not (members >= values).all(axis=0).any()
+        )
+        ranked[row] = front
+        if front < len(fronts):
+            kept = fronts[front][:, (fronts[front] > values).any(axis=0)]
+            fronts[front] = np.hstack([kept, values])
+            sizes[front] += 1
+        elif known < number:
+            fronts.append(values)
+            sizes.append(1)
+        else:
+            continue
+        known += 1
+        if known - sizes[-1] >= number:
+            known -= sizes.pop()
+            fronts.pop()
     return ranked

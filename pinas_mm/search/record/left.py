@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.record.encoding import arch_of
-from pinas_mm.search.record.recovery import died_with
+from pinas_mm.search.record.recovery import attempts_at, died_with
 from pinas_mm.search.record.settled import Settled
 from pinas_mm.space import Arch
 
@@ -22,8 +22,10 @@ class Left:
 
     Attributes:
         budget: the record's.
-        waiting: the trials in the queue, in its order.
-        next_died: whether a worker died with the first of them.
+        waiting: the trials in the queue, in its order: those last whose evaluation came to nothing
+            most often.
+        outside: how many trials wait besides for others, outside the budget here.
+        next_died: whether the first of them is to be evaluated alone.
         wanted: trials to start besides.
         seen: architectures in the record.
         held: those of them that have not failed.
@@ -33,6 +35,7 @@ class Left:
 
     budget: Budget
     waiting: tuple[FrozenTrial, ...]
+    outside: int
     next_died: bool
     wanted: int
     seen: frozenset[Arch]
@@ -53,17 +56,27 @@ class Leavings:
     Args:
         budget: the record's.
         trials: architectures to finish in all.
+
+    Attributes:
+        outside: numbers of trials that are outside the budget here. While they wait for a machine
+            whose budget they meet, others take their places.
     """
 
     def __init__(self, budget: Budget, trials: int) -> None:
         self._budget, self._trials = budget, trials
+        self.outside: set[int] = set()
         self._settled = Settled()
         self._seen: set[Arch] = set()
         self._held: set[Arch] = set()
         self._number = 0
 
-    def of(self, trials: Sequence[FrozenTrial]) -> Left:
-        """What is left of a record with these trials, in the order of their numbers."""
+    def of(self, trials: Sequence[FrozenTrial], strangers: Collection[int] = ()) -> Left:
+        """What is left of a record.
+
+        Args:
+            trials: all of it, in the order of their numbers.
+            strangers: numbers of running trials that are not waited for; others take their places.
+        """
         anew, fresh, rest = self._settled.split(trials)
         if anew:
             self._seen, self._held, self._number = set(), set(), 0
@@ -71,17 +84,23 @@ class Leavings:
         seen, held = set(self._seen), set(self._held)
         number = self._number + self._add(rest, seen, held)
         space = self._budget.space
-        waiting = tuple(trial for trial in rest if trial.state == TrialState.WAITING)
+        passed = {TrialState.WAITING: self.outside, TrialState.RUNNING: strangers}
+        ours = [trial for trial in rest if trial.number not in passed.get(trial.state, ())]
+        number -= len(rest) - len(ours)
+        waiting = tuple(
+            sorted((trial for trial in ours if trial.state == TrialState.WAITING), key=attempts_at)
+        )
         return Left(
             budget=self._budget,
             waiting=waiting,
+            outside=sum(t.state == TrialState.WAITING and t.number in self.outside for t in rest),
             next_died=bool(waiting) and died_with(waiting[0], space),
             wanted=self._trials - number,
             seen=frozenset(seen),
             held=frozenset(held),
-            running=sum(trial.state == TrialState.RUNNING for trial in rest),
+            running=sum(trial.state == TrialState.RUNNING for trial in ours),
             choosing=sum(
-                not trial.state.is_finished() and arch_of(trial, space) is None for trial in rest
+                not trial.state.is_finished() and arch_of(trial, space) is None for trial in ours
             ),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -20,16 +20,17 @@ from pinas_mm.space import SearchSpace
 
 def read_record(
     url: str | Path, study: str = "search", metric: str | None = None
-) -> tuple[SearchSpace, Objective, Results]:
+) -> tuple[SearchSpace, Objective, Results, tuple[Objective, ...]]:
     """The space of a search, and a metric of all architectures that it has evaluated.
 
     Args:
         url: path of a SQLite file, or a database URL.
         study: name of the search in it.
-        metric: or cost, with ``:min`` where less is better; None is the first objective.
+        metric: or cost, as :func:`as_score` reads it; None is the first objective.
 
     Returns:
-        The space; the metric with its direction; its values, with the costs of each architecture.
+        The space; the metric with its direction; its values, of an architecture that was evaluated
+        several times the mean, with the costs of each; the objectives.
 
     Raises:
         UserError: there is no such record, study or metric, or it is damaged.
@@ -47,10 +48,13 @@ def read_record(
         space = SearchSpace.build(identity["space"])
         storage.check(space, len(found.directions))
         trials = found.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        name = identity["objectives"][0].rpartition(" ")[0]
-        first = Objective(name, found.directions[0].name.lower())
-    wanted = first if metric is None or metric == first.name else as_score(metric)
-    results = Results(str(url), wanted.name, {}, {})
+        objectives = tuple(
+            Objective(text.rpartition(" ")[0], direction.name.lower())
+            for text, direction in zip(identity["objectives"], found.directions, strict=True)
+        )
+    wanted = objectives[0] if metric is None else as_score(metric, objectives)
+    numbers: dict[str, list[float]] = {}
+    costs: dict[str, dict[str, float]] = {}
     for trial in trials:
         if trial.number in storage.faults:
             continue
@@ -58,12 +62,11 @@ def read_record(
         known = {**trial.user_attrs["costs"], **trial.user_attrs["metrics"]}
         if wanted.name not in known:
             raise UserError(f"{url} has no metric {wanted.name}: it has {', '.join(known)}")
-        results.texts[text] = text
-        results.values[text] = {"": known[wanted.name]}
-        results.costs[text] = {n: trial.user_attrs["costs"][n] for n in ("params", "macs")}
-    if not results.values:
+        numbers.setdefault(text, []).append(known[wanted.name])
+        costs[text] = {n: trial.user_attrs["costs"][n] for n in ("params", "macs")}
+    if not numbers:
         raise UserError(f"{url} has no architecture that is evaluated yet")
-    return space, wanted, results
+    return space, wanted, Results.of_numbers(str(url), wanted.name, numbers, costs), objectives
 
 
 @contextlib.contextmanager
@@ -76,6 +79,20 @@ def _closing(storage: CheckedStorage) -> Iterator[None]:
         storage.engine.dispose()
 
 
-def as_score(text: str) -> Objective:
-    """Reads ``name`` or ``name:min``; more is better unless it says so, also of a cost."""
-    return Objective.parse(text if ":" in text else f"{text}:max")
+def as_score(text: str, known: Sequence[Objective] = ()) -> Objective:
+    """Reads ``name``, ``name:max`` or ``name:min``.
+
+    Without a direction it has that of the known objective of its name; where there is none, more is
+    better, also of a cost.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if ":" in text:
+        return Objective.parse(text)
+    return directed(Objective.parse(f"{text}:max").name, known)
+
+
+def directed(name: str, known: Sequence[Objective]) -> Objective:
+    """The known objective of a name; where there is none, more is better."""
+    return next((one for one in known if one.name == name), Objective(name, "maximize"))

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import optuna
 from mmengine.logging import print_log
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
-from pinas_mm.search.record.access import ERRORS, Access
-from pinas_mm.search.record.encoding import arch_of, held, parameter_names, parameters
+from pinas_mm.search.record.access import Access
+from pinas_mm.search.record.beating import beating
+from pinas_mm.search.record.claiming import Claim, Claiming
 from pinas_mm.search.record.evaluations import Evaluations
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.identity import identify
-from pinas_mm.search.record.left import Leavings, Left
 from pinas_mm.search.record.lock import sqlite_file
-from pinas_mm.search.record.recovery import put_back
-from pinas_mm.search.record.storage import cause_of, damages, open_storage
+from pinas_mm.search.record.recovery import Recovery
+from pinas_mm.search.record.storage import damages, open_storage
 from pinas_mm.space import Arch
 
 # Trials that are left out are named up to this number.
 MOST_NAMED = 5
-
-
-@dataclasses.dataclass
-class Claim:
-    """An architecture that this process has taken on, None while it is chosen, and when."""
-
-    trial: Trial
-    arch: Arch | None
-    began: float = dataclasses.field(default_factory=time.time)
 
 
 class Record:
@@ -49,10 +40,12 @@ class Record:
 
     What is guaranteed, whatever is killed when: each trial is finished once; one whose worker died
     goes back to the queue after ``grace`` seconds without a heartbeat and is evaluated by whoever
-    asks next; none is lost. What a worker died with is evaluated alone from then on, so that an
-    architecture that kills its workers takes no other with it; after five times it is given up as
-    failed. A database that is away for a while is waited for. Trials that cannot be used, damaged
-    ones or those of other programs, are named and left out.
+    asks next; none is lost. What a worker died with, or whose evaluation raised, is evaluated alone
+    from then on, so that an architecture that kills its workers takes no other with it; after five
+    times it is given up as failed. What waits and is outside the budget here is left for others. A
+    database that is away for a while is waited for. Trials that cannot be used, damaged ones or
+    those of other programs, are named and left out; those that another program has begun are waited
+    for no longer than ``grace``.
 
     Args:
         url: any database URL that Optuna's RDBStorage takes, or the path of a SQLite file.
@@ -88,13 +81,13 @@ class Record:
     ) -> None:
         self.objectives, self.budget, self.trials = tuple(objectives), budget, trials
         self.space = budget.space
-        self._leavings = Leavings(budget, trials)
         self._evaluations = Evaluations(budget, self.objectives)
         self._heartbeat, self._grace = heartbeat, grace
         self._named: set[int] = set()
         self._storage = open_storage(url, heartbeat, grace)
         self._storage.check(self.space, len(self.objectives))
         self._access = Access(url, self._storage, study, patience)
+        self._recovery = Recovery(self._storage, self._access, self.space)
 
         def opened() -> Study:
             made = optuna.create_study(
@@ -114,11 +107,14 @@ class Record:
         with damages(url):
             self.study = self._access.locked(opened)
             self._access.study = self.study
+            self._claiming = Claiming(
+                self.study, self._storage, self._access, budget, trials, self._recovery
+            )
             self._access.unlocked(self._trials)
         self._name_faults()
 
     def claim(self, number: int) -> list[Claim]:
-        """Takes on up to ``number`` architectures, abandoned ones first, each of those alone.
+        """Takes on up to ``number`` architectures: those that wait first, abandoned ones alone.
 
         The sampler thinks while nobody is kept waiting: its trial is entered before, and the
         architecture after. Where another process has taken the same one meanwhile, it thinks again.
@@ -133,13 +129,13 @@ class Record:
         try:
             with self.beating(claims):
                 while len(claims) < number:
-                    enter = functools.partial(self._enter, entered, bool(claims))
+                    enter = functools.partial(self._claiming.enter, entered, bool(claims))
                     left = self._access.locked(enter)
                     if left is None:
                         break
                     claims += entered
                     entered.clear()
-                    claims[-1].arch = self._choose(claims[-1].trial, left)
+                    claims[-1].arch = self._claiming.choose(claims[-1].trial, left)
                     if claims[-1].arch is None:
                         claims.pop()
                     elif left.next_died:
@@ -150,34 +146,13 @@ class Record:
         self._name_faults()
         return claims
 
-    @contextlib.contextmanager
-    def beating(self, claims: Sequence[Claim]) -> Iterator[None]:
+    def beating(self, claims: Sequence[Claim]) -> contextlib.AbstractContextManager[None]:
         """Gives signs of life for claims while a ``with`` block works on them; it may add some."""
-        stop = threading.Event()
 
-        def beat() -> None:
-            reached = True
-            while True:
-                try:
-                    for claim in tuple(claims):
-                        self._storage.record_heartbeat(claim.trial._trial_id)
-                    reached = True
-                except ERRORS as error:
-                    # A database that is away for a moment must not end the evaluation.
-                    self._access.away(error)
-                    if reached:
-                        print_log(f"no heartbeat this time: {cause_of(error)}", "current")
-                    reached = False
-                if stop.wait(self._heartbeat):
-                    return
+        def trials() -> list[int]:
+            return [claim.trial._trial_id for claim in tuple(claims)]
 
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return beating(self._storage, self._access, trials, self._heartbeat)
 
     def finish(self, claim: Claim, metrics: Mapping[str, float], pruned: bool = False) -> bool:
         """Writes down an evaluated architecture; one with an objective that is no number failed.
@@ -198,7 +173,7 @@ class Record:
 
         def work() -> bool:
             state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-            if not pruned and not np.isfinite(values).all():
+            if not np.isfinite(values).all():
                 self._check_others_have_numbers(claim, values)
                 state = TrialState.FAIL
             found = self._storage.get_trial(trial_id).state
@@ -223,10 +198,17 @@ class Record:
         return self._access.locked(work)
 
     def report(self, claim: Claim, value: float, step: int) -> bool:
-        """Tells the pruner how an architecture stands; returns whether it is hopeless."""
+        """Tells the pruner how an architecture stands.
+
+        Returns:
+            Whether it is hopeless, or had been given up and is finished, which :meth:`finish` says.
+        """
 
         def work() -> bool:
-            claim.trial.report(value, step=step)
+            try:
+                claim.trial.report(value, step=step)
+            except UpdateFinishedTrialError:
+                return True
             return claim.trial.should_prune()
 
         return self._access.unlocked(work)
@@ -253,15 +235,42 @@ class Record:
                 "current",
             )
 
-    def finished(self) -> bool:
-        """Whether nothing is left to do or to wait for."""
+    def raised(self, claims: Sequence[Claim], error: Exception) -> bool:
+        """Puts claims back whose evaluation raised an error: each is tried again by itself.
+
+        Returns:
+            Whether any architecture is complete; else the fault may be that of all of them.
+        """
+        lines = str(error).strip().splitlines() or ["no message"]
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        print_log(
+            f"evaluating {', '.join(str(claim.arch) for claim in claims)} raised "
+            f"{type(error).__name__}: {lines[0]}{where}",
+            "current",
+        )
 
         def work() -> bool:
-            self._recover()
-            left = self._leavings.of(self._trials())
-            return not left.running and not left.has_one()
+            for claim in claims:
+                trial = self._storage.get_trial(claim.trial._trial_id)
+                if trial.state == TrialState.RUNNING:
+                    self._recovery.try_again(trial)
+            return self._has_complete()
 
         return self._access.locked(work)
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do here or to wait for; what is left for others is said."""
+
+        left = self._access.locked(self._claiming.left)
+        over = not left.running and not left.has_one()
+        if over and left.outside:
+            print_log(
+                f"{left.outside} trials still wait that are outside the budget here: a machine or "
+                "a run whose budget they meet evaluates them",
+                "current",
+            )
+        return over
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """An architecture's costs by name."""
@@ -283,99 +292,18 @@ class Record:
         faulty = self._storage.faults.keys()
         return self._evaluations.findings(trials, faulty, sampler, checkpoint)
 
-    def _enter(self, entered: list[Claim], others: bool) -> Left | None:
-        """Takes the next trial of the queue, or a new one; the lock must be held.
-
-        Args:
-            entered: becomes the one claim.
-            others: whether this process has claimed some, to which none is added that a worker
-                died with.
-
-        Returns:
-            What was left; None where there is nothing to take.
-        """
-        entered.clear()
-        self._recover()
-        left = self._leavings.of(self._trials())
-        if not left.has_one() or (others and left.next_died):
-            return None
-        # As Optuna's ask, which expects heartbeats of its own loop and asks for all trials again.
-        self.study._thread_local.cached_all_trials = None
-        if left.waiting:
-            trial_id = left.waiting[0]._trial_id
-            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-        else:
-            trial_id = self.study._storage.create_new_trial(self.study._study_id)
-        entered.append(Claim(Trial(self.study, trial_id), None))
-        self._storage.record_heartbeat(trial_id)
-        return left
-
-    def _choose(self, trial: Trial, left: Left) -> Arch | None:
-        """A trial's architecture, the sampler's where it has none yet.
-
-        Returns:
-            None where it is outside the budget, or the trial was given up meanwhile.
-        """
-        entered, names = trial._cached_frozen_trial, parameter_names(self.space)
-        arch = arch_of(entered, self.space)
-        fixed = held(entered, names)
-        if arch is None and len(fixed) == len(names):
-            arch = Arch(fixed.values(), self.space.depths)
-        while True:
-            chosen = arch or Arch((trial.relative_params[n] for n in names), self.space.depths)
-            known = left.held if arch is None else None
-            kept = self._access.locked(functools.partial(self._keep, trial, chosen, known))
-            if not isinstance(kept, Left):
-                return kept
-            # As entered, so that the sampler is asked anew.
-            left, trial = kept, Trial(self.study, trial._trial_id)
-
-    def _keep(self, trial: Trial, arch: Arch, known: frozenset[Arch] | None) -> Arch | Left | None:
-        """Writes down a trial's architecture; the lock must be held.
-
-        Args:
-            known: architectures that the sampler knew of; None where the queue has chosen.
-
-        Returns:
-            The architecture; what is left now where another process has taken it since then; None
-            as for :meth:`_choose`.
-        """
-        trials = self._trials()
-        found = trials[trial.number]
-        written = arch_of(found, self.space)
-        if found.state != TrialState.RUNNING or (known is not None and written is not None):
-            # Given up while the sampler thought for too long, and maybe taken over.
-            return None
-        if not self.budget.feasible(np.array([arch]))[0]:
-            print_log(
-                f"trial {trial.number}, {arch}, waited and is outside the budget: failed",
-                "current",
-            )
-            self.study.tell(trial, state=TrialState.FAIL)
-            return None
-        if written is not None:
-            return arch
-        if (
-            known is not None
-            and arch in (left := self._leavings.of(trials)).held
-            and arch not in known
-        ):
-            return left
-        self._storage.set_trial_params(
-            trial._trial_id,
-            {n: c for n, c in parameters(arch, self.space).items() if n not in found.params},
-        )
-        return arch
-
     def _check_others_have_numbers(self, claim: Claim, values: Sequence[float]) -> None:
         """One odd architecture must not end a search; a supernet without any score must."""
         named = ", ".join(f"{o.name} {v}" for o, v in zip(self.objectives, values, strict=True))
-        if not any(trial.state == TrialState.COMPLETE for trial in self._trials()):
+        if not self._has_complete():
             raise UserError(
                 f"{claim.arch} has {named}, and no architecture a number so far: a network with "
                 "weights that are no numbers has no score; take an earlier checkpoint"
             )
         print_log(f"{claim.arch} has {named}: failed, another takes its place", "current")
+
+    def _has_complete(self) -> bool:
+        return any(trial.state == TrialState.COMPLETE for trial in self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
         # Through the study, whose storage keeps finished trials in memory.
@@ -394,9 +322,3 @@ class Record:
             f"{'; '.join(texts[:MOST_NAMED])}{more}",
             "current",
         )
-
-    def _recover(self) -> None:
-        """Puts trials whose worker died back in the queue; the lock must be held."""
-        # While the database was away nobody could give a sign of life.
-        certain = time.monotonic() - self._access.lost >= self._grace
-        put_back(self._storage, self.study, self.space, certain)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.table import Table
 
 from pinas_mm.errors import UserError
@@ -55,12 +55,12 @@ class ShownFindings(Findings):
         known = {f.name: getattr(findings, f.name) for f in dataclasses.fields(Findings)}
         return cls(**known, cost_table=cost_table)
 
-    def __rich__(self) -> Table:
-        return best_table(self)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        yield best_table(self, width=options.max_width)
 
     def __repr__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=WIDTH).print(best_table(self))
+        Console(file=text, width=WIDTH).print(self)
         return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:

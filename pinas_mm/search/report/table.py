@@ -18,6 +18,8 @@ from pinas_mm.search.report.text import plain
 # Significant digits of the largest number of a column.
 DIGITS, COST_DIGITS = 5, 4
 ARCHITECTURE = "architecture"
+# Characters of a name that stand in a line at least, where it is as long.
+NAME = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,20 +67,39 @@ def best_rows(findings: Findings, number: int) -> tuple[str, list[str], list[lis
     return title, [*headings, *(["front"] if several else [])], rows
 
 
-def best_table(findings: Findings, number: int = 10) -> Table:
-    """The best architectures for a terminal; of several objectives, ``front`` marks the front."""
+def best_table(findings: Findings, number: int = 10, width: int | None = None) -> Table:
+    """The best architectures for a terminal; of several objectives, ``front`` marks the front.
+
+    Args:
+        findings: what is shown.
+        number: rows at most.
+        width: characters of a line. Where they do not suffice, objectives and costs are shown, and
+            no other metrics. None shows all.
+    """
     title, headings, rows = best_rows(findings, number)
-    table = Table(title=title)
-    for heading in headings:
+    shown, table = list(zip(headings, *rows, strict=True)), Table(title=title)
+    # Two spaces and a line each.
+    if width is not None and sum(_least(*column) + 3 for column in shown) + 1 > width:
+        kept = {"rank", ARCHITECTURE, "front", *cost_names()}
+        kept |= {plain(objective.name) for objective in findings.objectives}
+        shown = [column for column in shown if column[0] in kept]
+        table.caption = "the rest is in search.html"
+    for heading, *texts in shown:
         if heading == ARCHITECTURE:
             # One that is broken over two lines cannot be copied.
             table.add_column(heading, no_wrap=True, style="bold")
         else:
-            # A long name goes over several lines, and stays whole.
-            table.add_column(Text(heading), justify="right", overflow="fold")
-    for row in rows:
+            # A long name goes over several lines, and stays whole; a number does not.
+            least = _least(heading, *texts)
+            table.add_column(Text(heading), justify="right", overflow="fold", min_width=least)
+    for row in list(zip(*shown, strict=True))[1:]:
         table.add_row(*map(Text, row))
     return table
+
+
+def _least(heading: str, *texts: str) -> int:
+    """How narrow a column can be."""
+    return max(min(len(heading), NAME), *map(len, texts), 0)
 
 
 def best_html(findings: Findings, number: int = 10) -> str:

@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler
 
 from pinas_mm.errors import UserError
 from pinas_mm.registry import ARCH_SAMPLERS
-from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.budget import Budget, SpaceExhausted
 from pinas_mm.search.budget.objective import Objective
-from pinas_mm.search.samplers.base import ArchSampler, SpaceExhausted
+from pinas_mm.search.samplers.base import ArchSampler
 from pinas_mm.search.samplers.evolution import EvolutionSampler
 from pinas_mm.search.samplers.history import History
 from pinas_mm.search.samplers.lanas import LaNASSampler

@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from pinas_mm.search.budget.budget import Budget
+from pinas_mm.search.budget.budget import Budget, SpaceExhausted
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.record.encoding import distributions, held, parameter_names, parameters
 from pinas_mm.search.samplers.history import History, Reader
@@ -25,10 +25,6 @@ from pinas_mm.space import Arch, SearchSpace
 TRIES = 64
 # Completions of a part that are listed; of more, so many are drawn.
 MOST_LISTED = 65_536
-
-
-class SpaceExhausted(Exception):  # noqa: N818
-    """Every architecture within the budget is in the record: the search has come to its end."""
 
 
 class ArchSampler(BaseSampler):

@@ -1,6 +1,7 @@
 """Measured latency: what is measured, what it adds up to."""
 
 import copy
+import dataclasses
 import json
 from contextlib import contextmanager
 
@@ -9,16 +10,19 @@ import pytest
 import torch
 from latencies import QUICK, blocks_run
 from single_paths import image_classifier, single_path
+from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from whole_models import detector, mask_rcnn, segmentor
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.models.following import Following
+from pinas_mm.operations import Operation
 from pinas_mm.operations.split_attention import SplitAttentionBlock
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency import LatencyTable, measure_latency
 from pinas_mm.search.budget.latency_file import cached_latency
+from pinas_mm.space import SearchSpace
 
 
 def test_each_different_block_is_measured_once_as_the_backbone_has_it(deep):
@@ -282,3 +286,30 @@ def test_how_far_the_sums_are_off_is_measured_and_said(deep, tmp_path, printed):
     for check in (-1, 10**9, 1.5):
         with pytest.raises(UserError, match=r"check is .*: architectures to time whole"):
             measure_latency(deep, **QUICK | dict(check=check))
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting(Operation):
+    """A user's, which is run once when it is built, and writes down how often it runs."""
+
+    def build(self, spec, shortcut, norm_cfg):
+        return Counted(spec.in_channels, spec.out_channels, 1, spec.stride)
+
+
+class Counted(nn.Conv2d):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, x):
+        self.runs += 1
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("form", ["eager", "folded"])
+def test_an_operation_of_ones_own_is_measured(form):
+    skeleton = dict(type="pinas_mm.PlainSkeleton")
+    space = SearchSpace([Counting(), (1, 1, 64)], (2,), (8,), (2,), skeleton=skeleton)
+    table = measure_latency(space, **QUICK | dict(check=2), form=form)
+    assert (table.table > 0).all()
+    assert table.error is not None

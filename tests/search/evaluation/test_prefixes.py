@@ -10,6 +10,7 @@ from breeding import bred
 
 from pinas_mm.search.evaluation.prefixes import PrefixTree
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.space import MAX_BLOCKS
 
 
 class Value:
@@ -121,6 +122,20 @@ def test_dropped_architectures_cost_nothing_and_numbers_stay():
     assert tree.archs == list(range(len(ARCHS)))
     _, count, runs = walk(less.without(left))
     assert (count.block_runs, runs) == (0, [])
+
+
+def test_the_deepest_architectures_are_walked_and_dropped():
+    archs = [(choice,) * MAX_BLOCKS for choice in (0, 1)]
+    less = PrefixTree(archs).without([0])
+    ends, count, _ = walk(less)
+    assert ends == {1: archs[1]}
+    assert count.block_runs == MAX_BLOCKS
+
+
+def test_children_keep_their_order():
+    whole = PrefixTree(ARCHS)
+    same = whole.without([])
+    assert [repr(node) for node in same.nodes()] == [repr(node) for node in whole.nodes()]
 
 
 def test_architectures_of_a_search_share_most_of_their_blocks():

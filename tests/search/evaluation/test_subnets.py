@@ -11,8 +11,10 @@ from pinas_mm.models import PiNASSupernet
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.operations import Operation
 from pinas_mm.registry import OPERATIONS
-from pinas_mm.search.evaluation.subnets import Subnets, borrowed
+from pinas_mm.search.evaluation.prefixes import PrefixTree
+from pinas_mm.search.evaluation.subnets import Subnets, _path, borrowed
 from pinas_mm.space import SearchSpace
+from pinas_mm.space.space import MAX_BLOCKS
 
 
 class Twice(nn.Module):
@@ -69,3 +71,8 @@ def test_a_norm_that_runs_several_times_a_batch_has_the_mean_of_all(supernet, li
         alone = Statistics(supernet, partial(supernet, arch=arch), calibration)
         with alone.applied(), torch.no_grad():
             torch.testing.assert_close(found[index], supernet(images, arch))
+
+
+def test_the_path_of_the_deepest_architecture():
+    nodes = list(PrefixTree([(0,) * MAX_BLOCKS]).nodes())
+    assert _path(nodes[-1]) == nodes

@@ -95,11 +95,11 @@ def test_who_comes_while_the_server_restarts_waits(open_record, postgresql_serve
     assert len(creations) > 1
 
 
-@pytest.mark.parametrize("step", ["_enter", "_keep"])
+@pytest.mark.parametrize("step", ["enter", "_keep"])
 def test_a_lock_lost_in_the_middle_writes_nothing(open_record, postgresql_server, step):
     record = open_record(postgresql_server.url, study=f"middle{step}", trials=12)
     record.claim(2)
-    done, whole = [], getattr(record, step)
+    done, whole = [], getattr(record._claiming, step)
 
     def restarting(*arguments):
         result = whole(*arguments)
@@ -109,7 +109,7 @@ def test_a_lock_lost_in_the_middle_writes_nothing(open_record, postgresql_server
             postgresql_server.start()
         return result
 
-    setattr(record, step, restarting)
+    setattr(record._claiming, step, restarting)
     claims = record.claim(3)
     assert len(done) == 4
     # What the first try wrote was never in the database.

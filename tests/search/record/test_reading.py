@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.budget.objective import parse_objectives
+from pinas_mm.search.record.encoding import parameters
 from pinas_mm.search.record.reading import as_score, read_record
 
 
@@ -28,20 +30,38 @@ def searched(open_record, space, tmp_path):
 
 def test_first_objective_and_any_other_metric_or_cost(searched, space):
     file, archs, record = searched
-    found, score, results = read_record(file)
+    found, score, results, objectives = read_record(file)
     assert (found, str(score)) == (space, "loss/train (minimize)")
+    assert objectives == record.objectives
     assert results.values == {str(arch): {"": float(sum(arch))} for arch in archs}
     costs = record.costs(archs[3])
     assert results.costs[str(archs[3])] == dict(params=costs["params"], macs=costs["macs"])
-    _, score, results = read_record(file, metric="top1")
+    _, score, results, _ = read_record(file, metric="top1")
     assert str(score) == "top1 (maximize)"
     assert results.values[str(archs[3])] == {"": 53.0}
-    _, score, results = read_record(file, metric="macs:min")
+    _, score, results, _ = read_record(file, metric="macs:min")
     assert score.sign == -1
     assert results.values[str(archs[3])] == {"": costs["macs"]}
     # What was searched for has its own way, unless another is asked for.
-    assert read_record(file, metric="loss/train")[1].sign == -1
-    assert read_record(file, metric="loss/train:max")[1].sign == 1
+    for metric in ("loss/train", "macs"):
+        assert read_record(file, metric=metric)[1].sign == -1
+        assert read_record(file, metric=f"{metric}:max")[1].sign == 1
+
+
+def test_of_one_evaluated_again_the_mean_and_none_without_a_number(open_record, space, tmp_path):
+    """As samplers have it."""
+    identity = dict(space=space.to_dict(), objectives=["acc (maximize)"])
+    record = open_record(tmp_path / "search.db", objectives="acc", identity=identity, trials=4)
+    given = [("000", 10.0, 1.0), ("000", 0.0, 3.0), ("111", 4.0, float("nan")), ("222", 5.0, 2.0)]
+    for text, accuracy, loss in given:
+        record.study.enqueue_trial(parameters(space.arch(text), space))
+        (claim,) = record.claim(1)
+        record.finish(claim, {"acc": accuracy, "loss": loss})
+    results = read_record(tmp_path / "search.db")[2]
+    assert results.values == {"00-0": {"": 5.0}, "11-1": {"": 4.0}, "22-2": {"": 5.0}}
+    results = read_record(tmp_path / "search.db", metric="loss:min")[2]
+    assert results.values == {"00-0": {"": 2.0}, "22-2": {"": 2.0}}
+    assert results.left_out == ("11-1",)
 
 
 def test_nothing_is_made_or_changed_by_reading(searched, tmp_path):
@@ -93,6 +113,14 @@ def test_what_was_half_written_is_not_read(searched, tmp_path):
     # Undoing it takes write access, which reading does not have; what is wrong is not read.
     with pytest.raises(UserError, match="cannot be reached or written"):
         read_record(file)
+
+
+def test_a_score_has_the_way_of_the_objective_of_its_name():
+    known = parse_objectives(["acc", "loss:min", "macs"])
+    signs = {name: as_score(name, known).sign for name in ("acc", "loss", "macs", "other")}
+    assert signs == dict(acc=1, loss=-1, macs=-1, other=1)
+    assert as_score("loss:max", known).sign == 1
+    assert as_score("acc:min", known).sign == -1
 
 
 def test_costs_as_scores_are_better_where_more():

@@ -250,7 +250,9 @@ def test_full_disk_is_an_error_and_the_record_stays_valid(open_record, sqlite):
     assert len(found.evaluated) >= 5
     assert all(e.metrics == score(e.arch) for e in found.evaluated)
     time.sleep(3.2)
-    fill(after, 60)
+    # What was in work when the disk was full may have to be evaluated alone.
+    while fill(after, 60):
+        pass
     assert after.finished()
     assert after.findings().states["complete"] == 60
 

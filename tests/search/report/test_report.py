@@ -16,6 +16,7 @@ from rich.console import Console
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.page import arch_option, in_words
 from pinas_mm.search.report.report import best_table, write_report
+from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.report.table import columns
 from pinas_mm.space import Arch, SearchSpace
 
@@ -32,8 +33,8 @@ def files(folder) -> dict[str, bytes]:
     }
 
 
-def terminal(table) -> str:
-    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+def terminal(table, width=200) -> str:
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(table)
     return console.export_text()
 
@@ -177,6 +178,22 @@ def test_terminal_table_marks_the_front(space):
     shown = terminal(best_table(made_findings(space, values, ["score", "loss:min"])))
     rows = [line for line in shown.splitlines() if line.startswith("│")]
     assert [row.count("*") for row in rows] == [1, 1, 0]
+
+
+COCO = [f"coco/bbox_mAP{suffix}" for suffix in ("", "_50", "_75", "_s", "_m", "_l")]
+
+
+@pytest.mark.parametrize("width", [80, 120, 140, 200])
+def test_numbers_stay_whole_however_narrow_the_terminal_is(width):
+    findings = made_findings(SearchSpace(), [0.0071, 0.5], COCO[0], latency=True)
+    others = dict(zip(COCO[1:], np.linspace(0.1234, 0.2345, 5), strict=True))
+    evaluated = [dataclasses.replace(e, metrics=e.metrics | others) for e in findings.evaluated]
+    findings = ShownFindings.of(dataclasses.replace(findings, evaluated=tuple(evaluated)))
+    shown = terminal(findings, width)
+    assert max(map(len, shown.splitlines())) <= width
+    rows = [line.strip("│").split("│") for line in shown.splitlines() if line.startswith("│")]
+    assert [row[2].strip() for row in rows] == ["0.5000", "0.0071"]
+    assert ("0.1234" in shown) == ("search.html" not in shown) == (width >= 140)
 
 
 @pytest.mark.parametrize(

@@ -187,10 +187,12 @@ def test_a_trial_that_has_a_part_of_its_architecture_gets_the_rest(space, name):
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("value", [0.5, float("inf"), -1e30])
 def test_degenerate_scores(space, name, value):
-    study = study_of(built(name, space))
+    study, archs = study_of(built(name, space)), set()
     for number in range(20):
-        trial, _ = ask(study, space)
+        trial, arch = ask(study, space)
         study.tell(trial, value if number else 0.5)
+        archs.add(space.arch(arch))
+    assert len(archs) == 20
 
 
 @pytest.mark.parametrize("name", OURS)

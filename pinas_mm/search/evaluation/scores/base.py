@@ -120,7 +120,9 @@ class FeatureScore(Score):
 
     @abc.abstractmethod
     def metrics(self, tally: Any) -> dict[str, float]:
-        """Metrics of what was added so far, at least one batch."""
+        """Metrics of what was added so far, at least one batch: numbers, NumPy's and tensors of one
+        among them, by name.
+        """
 
 
 class ArchScore(Score):

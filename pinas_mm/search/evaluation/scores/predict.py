@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import inspect
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +85,7 @@ class PredictScore(FeatureScore):
         scope = getattr(DefaultScope.get_current_instance(), "scope_name", None)
         for config in configs:
             kind = config.get("type")
-            if not inspect.isclass(kind) and registered(str(kind), scope, METRICS) is None:
+            if registered(kind, scope, METRICS) is None:
                 raise UserError(
                     f"metric {kind} is unknown: known are {', '.join(_known())}; one of your own "
                     "is known once its file is among the config's custom_imports"

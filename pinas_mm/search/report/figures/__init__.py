@@ -1,7 +1,4 @@
-"""Figures, those of a search from a :class:`~pinas_mm.search.record.findings.Findings`.
-
-They are made without pyplot, so any thread can draw them.
-"""
+"""Figures, of a search and of other findings, drawn without pyplot, so in any thread."""
 
 from pinas_mm.search.report.figures.choices import draw_choices
 from pinas_mm.search.report.figures.costs import draw_costs
