@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-BACKWARD = "autograd::engine::evaluate_function: "
 REGIONS = ("views", "teacher update", "loss and queue")
 # The innermost that fits counts: an operation, a node of the backward pass, a region.
 PARTS = {

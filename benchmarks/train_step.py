@@ -40,6 +40,7 @@ from turns import DEVICE, Turns
 
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.compat import fast_bfloat16
+from pinas_mm.engine.config import read_config
 from pinas_mm.files import write_json
 from pinas_mm.machine import machine, usable_cores
 from pinas_mm.operations.split_attention import SplitAttention
@@ -170,7 +171,7 @@ class Floor:
 
 def side(kind: str, name: str, pixels: int, batch: int, precision: str) -> Callable[[], None]:
     """One of the sides, ready to be run."""
-    config = Config.fromfile(FILES[name])
+    config = read_config(FILES[name])
     return dict(plain=Plain, ours=Ours, floor=Floor)[kind](config, pixels, batch, precision)
 
 

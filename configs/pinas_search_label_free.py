@@ -1,5 +1,5 @@
 # Search of a supernet without any labels: the cross-path loss of an architecture against random
-# partner paths on held-out images.
+# partner paths on held-out images. What else can be said to a search is in pinas_search.py.
 # python tools/search.py configs/pinas_search_label_free.py work_dirs/pinas_supernet
 _base_ = ["pinas_supernet.py"]
 
@@ -10,12 +10,6 @@ search = dict(
     objectives=["cross_path/score"],
     constraints=[],
     trials=1000,
-    sampler=dict(type="pinas_mm.PredictorSampler"),
-    batch=8,
     images=2000,  # four crops of each are kept
-    calibration_batches=49,
-    memory="2G",
     num_classes=1000,  # of the classifier that costs count; there is none here
-    pruner=None,
-    seed=0,
 )

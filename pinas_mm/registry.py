@@ -90,19 +90,21 @@ def find(registry: root.Registry, name: Any, what: str) -> Any:
     )
 
 
-def registered(name: str, scope: str | None, among: root.Registry | None = None) -> Any:
-    """What mmengine builds for a type's name; None where there is nothing.
+def registered(kind: Any, scope: str | None, among: root.Registry | None = None) -> Any:
+    """What mmengine builds for a type; None where there is nothing.
 
     Args:
-        name: with or without a scope, or the dotted address of what is imported for it: a user's,
-            never a file's (see :func:`check_known`).
+        kind: a class or function, taken as it is; or a name with or without a scope, or the dotted
+            address of what is imported for it: a user's, never a file's (see :func:`check_known`).
         scope: the config's ``default_scope``.
         among: one of mmengine's own registries; None is all of them.
     """
-    found = _looked_up(name, scope, among)
-    if found is None and "." in name:
+    if not isinstance(kind, str):
+        return kind if callable(kind) else None
+    found = _looked_up(kind, scope, among)
+    if found is None and "." in kind:
         with contextlib.suppress(ValueError):  # As '.name' has an empty one.
-            found = get_object_from_string(name)
+            found = get_object_from_string(kind)
     return found if callable(found) else None
 
 

@@ -20,6 +20,19 @@ class RunState(NamedTuple):
     iteration: int
 
 
+def shared_seed(own: int) -> int:
+    """Rank 0's seed, for what ranks must agree on before or without a training's iterations.
+
+    All ranks ask together.
+
+    Args:
+        own: the process's seed, as ``runner.seed``.
+    """
+    seeds = [own]
+    broadcast_object_list(seeds)
+    return seeds[0]
+
+
 def run_state() -> RunState:
     """The state of the runner at work, as mmengine's RuntimeInfoHook publishes it.
 
@@ -34,10 +47,8 @@ def run_state() -> RunState:
         own = int(info["seed"])
         if get_world_size() > 1:
             if info.get(SHARED, {}).get("of") != own:
-                seeds = [own]
-                broadcast_object_list(seeds)
                 hub = MessageHub.get_current_instance()
-                hub.update_info(SHARED, {"of": own, "seed": seeds[0]})
+                hub.update_info(SHARED, {"of": own, "seed": shared_seed(own)})
             own = info[SHARED]["seed"]
         return RunState(own, int(info["iter"]))
     raise RuntimeError(

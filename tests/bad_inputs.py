@@ -50,7 +50,7 @@ SUPERNET = [
     ("model.teacher.momentum=2", "teacher momentum is 2: it must be between 0 and 1"),
     ("model.teacher.momentum=nan", "teacher momentum is nan"),
     ("model.teacher.momentum=text", "model.teacher.momentum is 'text'"),
-    ("model.paths.num_paths=0", "num_paths must be at least 1, not 0"),
+    ("model.paths.num_paths=0", "num_paths=0: a whole number of at least 1"),
     ("model.paths.num_paths=2.5", "model.paths.num_paths is 2.5: CrossPaths takes int"),
     ("model.paths.num_paths=1000000", "CrossPaths draws 1000000 paths"),
     ("model.paths.num_paths=3", "3 paths need 6 views"),
@@ -256,7 +256,8 @@ COMMANDS = [
     ("demo.py --seeds x", "invalid int value: 'x'"),
     ("demo.py --work-dir /dev/null/x", "/dev/null/x cannot be written"),
 ]
-# What stands in the place of a part of a checkpoint, and words of the line.
+# What stands in the place of a part of a checkpoint, and words of the line, of each door where they
+# differ.
 DAMAGED = {
     "a number": (lambda good: 5, "holds a int, not a dict"),
     "nothing": (lambda good: None, "holds a NoneType, not a dict"),
@@ -280,5 +281,12 @@ DAMAGED = {
         lambda good: {**good, "message_hub": 3},
         "its message_hub is a int",
     ),
-    "nothing inside": (lambda good: {}, "keys missing"),
+    "nothing inside": (
+        lambda good: {},
+        dict(
+            test="keys missing",
+            resume="holds weights but no training to resume",
+            export="holds no supernet to cut a subnet from",
+        ),
+    ),
 }

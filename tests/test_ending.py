@@ -96,6 +96,15 @@ def test_interrupted_while_libraries_load(start):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("debug", "status"), [("0", 2), ("1", 1)])
+def test_a_traceback_is_shown_where_it_is_asked_for(start, debug, status):
+    process = start(sys.executable, "tools/train.py", "nothing.py", PINAS_DEBUG=debug)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "config nothing.py does not exist: give a file" in err.splitlines()[-1]
+    assert ("Traceback (most recent call last)" in err) == (debug == "1")
+
+
 TRAIN = ["tools/train.py", CONFIGS / "small_supernet.py", "--cfg-options"]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,17 @@ PACKAGE = REPOSITORY / "pinas_mm"
 FLOORS = (
     ("errors",),
     ("stack",),
-    ("ending", "files", "handing", "long_work", "machine", "registry", "run_state", "model_index"),
+    (
+        "ending",
+        "files",
+        "handing",
+        "long_work",
+        "machine",
+        "registry",
+        "run_state",
+        "to_device",
+        "model_index",
+    ),
     ("compat",),
     ("operations",),
     ("skeletons",),
@@ -89,6 +100,8 @@ def test_every_room_has_a_floor_and_one_sentence():
     for name, path in FILES.items():
         docstring = ast.get_docstring(ast.parse(path.read_text()))
         assert docstring, name
+        if path.name == "__init__.py" and "." in name:
+            assert len(re.findall(r"[.?!](?:\s|$)", docstring)) == 1, name
 
 
 @pytest.mark.parametrize(

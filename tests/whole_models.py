@@ -173,6 +173,50 @@ def masked_detections():
     )
 
 
+def rtmdet_instances(space, **backbone):
+    """An RTMDet-Ins, whose loss puts other masks into its samples."""
+    channels = 8
+    return ConfigDict(
+        type="RTMDet",
+        _scope_="mmdet",
+        data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=16, pad_mask=True),
+        backbone=supernet(space, out_indices=(0, 1), **backbone),
+        neck=dict(
+            type="FPN", in_channels=list(space.out_channels), out_channels=channels, num_outs=3
+        ),
+        bbox_head=dict(
+            type="RTMDetInsSepBNHead",
+            num_classes=4,
+            in_channels=channels,
+            feat_channels=channels,
+            stacked_convs=1,
+            share_conv=True,
+            pred_kernel_size=1,
+            act_cfg=dict(type="ReLU"),
+            norm_cfg=dict(type="BN"),
+            anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[4, 8, 16]),
+            bbox_coder=dict(type="DistancePointBBoxCoder"),
+            loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True, beta=2.0, loss_weight=1.0),
+            loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
+            loss_mask=dict(type="DiceLoss", loss_weight=2.0, eps=5e-6, reduction="mean"),
+        ),
+        train_cfg=dict(
+            assigner=dict(type="DynamicSoftLabelAssigner", topk=3),
+            allowed_border=-1,
+            pos_weight=-1,
+            debug=False,
+        ),
+        test_cfg=dict(
+            nms_pre=50,
+            min_bbox_size=0,
+            score_thr=0.0,
+            nms=dict(type="nms", iou_threshold=0.6),
+            max_per_img=9,
+            mask_thr_binary=0.5,
+        ),
+    )
+
+
 def sliding_segmentor(space, **backbone):
     """A segmentor that cuts larger images into crops."""
     config = segmentor(space, **backbone)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Searches supernets inside a detector and a segmentor by their own metrics, on handwritten digits."""
+"""Searches supernets in a detector and a segmentor by their own metrics, on handwritten digits."""
 
 import argparse
 import sys

@@ -29,6 +29,8 @@ digits_root = "{{$PINAS_DATA:data}}/fragments"
 digits = dict(type="pinas_mm.ImageFolder", data_root=digits_root, pipeline=digits_pipeline)
 digits_train = dict(**digits, split="train")
 digits_val = dict(**digits, split="val")
+cached_train = dict(type="pinas_mm.CachedDataset", dataset=digits_train)
+cached_val = dict(type="pinas_mm.CachedDataset", dataset=digits_val)
 # Of gray images brightness and contrast are all there is of colors; a digit is none when flipped.
 digits_views = dict(
     size=12, scale=(0.5, 1.0), hue=0.0, saturation=0.0, gray=0.0, blur=0.0, flip=0.0

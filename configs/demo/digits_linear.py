@@ -7,10 +7,7 @@ space = dict(_delete_=True, **_base_.demo_space)
 model = dict(
     model=dict(
         data_preprocessor=dict(num_classes=10),
-        backbone=dict(
-            space=dict(_delete_=True, **_base_.demo_space),
-            init_cfg=dict(checkpoint="work_dirs/digits_supernet"),
-        ),
+        backbone=dict(init_cfg=dict(checkpoint="work_dirs/digits_supernet")),
         head=dict(num_classes=10, in_channels=64),
     )
 )
@@ -18,23 +15,19 @@ model = dict(
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
+    dataset=dict(_delete_=True, **_base_.cached_train),
 )
 val_dataloader = dict(
     batch_size=250,
     num_workers=0,
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
+    dataset=dict(_delete_=True, **_base_.cached_val),
 )
-test_dataloader = dict(
-    batch_size=250,
-    num_workers=0,
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
-)
+test_dataloader = val_dataloader
 val_cfg = dict(
     calibration_dataloader=dict(
         batch_size=100,
         num_workers=0,
-        dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
+        dataset=dict(_delete_=True, **_base_.cached_train),
     ),
     calibration_batches=20,
 )

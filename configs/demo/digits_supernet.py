@@ -6,7 +6,6 @@ space = dict(_delete_=True, **_base_.demo_space)
 
 model = dict(
     data_preprocessor=dict(augment=dict(_delete_=True, **_base_.digits_views)),
-    backbone=dict(space=dict(_delete_=True, **_base_.demo_space)),
     neck=dict(in_channels=64, hid_channels=128, out_channels=64),
     head=dict(pair=dict(dim=64, queue_size=2048, temperature=0.2)),
     teacher=dict(momentum=0.99),
@@ -16,18 +15,14 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     collate_fn=dict(type="pseudo_collate"),
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_train}}),
+    dataset=dict(_delete_=True, **_base_.cached_train),
 )
 val_dataloader = dict(
     num_workers=0,
     collate_fn=dict(type="pseudo_collate"),
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
+    dataset=dict(_delete_=True, **_base_.cached_val),
 )
-test_dataloader = dict(
-    num_workers=0,
-    collate_fn=dict(type="pseudo_collate"),
-    dataset=dict(_delete_=True, type="pinas_mm.CachedDataset", dataset={{_base_.digits_val}}),
-)
+test_dataloader = val_dataloader
 
 # Few steps: AdamW was well ahead of SGD after as many in single trials. 187 steps an epoch; both
 # schedulers end where the training does.

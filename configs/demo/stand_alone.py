@@ -22,13 +22,13 @@ train_dataloader = dict(
     batch_size=64,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="pinas_mm.CachedDataset", dataset=_base_.digits_train),
+    dataset=_base_.cached_train,
 )
 val_dataloader = dict(
     **demo_loader,
     batch_size=250,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="pinas_mm.CachedDataset", dataset=_base_.digits_val),
+    dataset=_base_.cached_val,
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="Accuracy", topk=1)

@@ -11,13 +11,16 @@ from typing import Any, ClassVar, cast
 import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from pinas_mm.models.cost import count_costs
+from pinas_mm.models.samples import own_samples
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS, PATH_SAMPLERS
 from pinas_mm.run_state import run_state
 from pinas_mm.space import Arch
+from pinas_mm.space.arch import read_archs
 from pinas_mm.space.cost import AdditiveCost
 
 
@@ -39,10 +42,10 @@ class Step:
 class SupernetAlgorithm(BaseModel):
     """How a supernet is trained: paths are drawn, each gives a loss, their mean is minimized.
 
-    A subclass defines :meth:`path_loss`, and may define :meth:`step_paths`. Each path has a
-    backward pass of its own, so that a step needs the memory of one path however many it takes;
-    gradients are those of the mean. An algorithm whose paths depend on each other's graphs sets
-    ``couples_paths`` and defines :meth:`loss`, which is then one graph.
+    A subclass defines :meth:`path_loss`, may define :meth:`step_paths`, and :meth:`forward` for
+    more than losses. Each path has a backward pass of its own, so that a step needs the memory of
+    one path however many it takes; gradients are those of the mean. An algorithm whose paths depend
+    on each other's graphs sets ``couples_paths`` and defines :meth:`loss`, which is then one graph.
 
     Under DistributedDataParallel the wrapper is
     :class:`~pinas_mm.engine.path_data_parallel.PathDataParallel`: a step leaves parameters unused.
@@ -69,7 +72,9 @@ class SupernetAlgorithm(BaseModel):
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         paths = dict(type="pinas_mm.UniformPaths") if paths is None else paths
-        self.paths = PATH_SAMPLERS.build(paths) if isinstance(paths, dict) else paths
+        # In the config's own scope, one of the user's own is looked for in its library.
+        with DefaultScope.overwrite_default_scope("pinas_mm"):
+            self.paths = PATH_SAMPLERS.build(paths) if isinstance(paths, dict) else paths
 
     def step_paths(self, seed: int, iteration: int) -> list[Arch]:
         """The paths of a step: a function of the run's seed, the same on all ranks, and the
@@ -77,11 +82,42 @@ class SupernetAlgorithm(BaseModel):
         """
         return self.paths(self.backbone.space, seed, iteration)
 
+    def forward(
+        self,
+        inputs: Any,
+        data_samples: Any = None,
+        mode: str = "tensor",
+        arch: Any = None,
+        step: Step | None = None,
+    ) -> Any:
+        """Losses along a path, or of a whole step.
+
+        Args:
+            inputs, data_samples: of the batch.
+            mode: ``loss``; a subclass may have others.
+            arch: the path; None is the step's.
+            step: that the path is part of; None is a step of its own.
+
+        Raises:
+            NotImplementedError: another mode.
+        """
+        if mode != "loss":
+            raise NotImplementedError(f"{type(self).__name__} must define forward() for {mode!r}")
+        if step is None:
+            return self.loss(inputs, data_samples, None if arch is None else [arch])
+        batch = dict(inputs=inputs, data_samples=data_samples)
+        # On a GPU DistributedDataParallel makes a plain tuple of it.
+        return self.path_loss(batch, self.backbone.space.arch(arch), step)
+
     def path_loss(self, batch: dict[str, Any], arch: Arch, step: Step) -> dict[str, torch.Tensor]:
         """Losses of one path, and what else is to be logged.
 
+        Paths may name their losses differently: the mean over the paths counts one that a path has
+        not as 0, and what is only logged where there is some.
+
         Args:
-            batch: as the data preprocessor gives it: ``inputs`` and ``data_samples``.
+            batch: as the data preprocessor gives it: ``inputs`` and ``data_samples``; of several
+                paths each has data samples of its own.
             arch: the path.
             step: that it is part of.
         """
@@ -101,7 +137,8 @@ class SupernetAlgorithm(BaseModel):
         losses = []
         for number, arch in enumerate(step.paths):
             step.number = number
-            found = self.path_loss(batch, arch, step)
+            own = own_samples(batch) if len(step.paths) > 1 else batch
+            found = self.path_loss(own, arch, step)
             losses.append({name: _scalar(loss) for name, loss in found.items()})
         return _means(losses)
 
@@ -138,7 +175,7 @@ class SupernetAlgorithm(BaseModel):
             # Gradients add up here, and go to the other ranks with the last path's.
             alone = getattr(call, "no_sync", contextlib.nullcontext)
             with contextlib.nullcontext() if last else alone(), optim_wrapper.optim_context(call):
-                losses = call(**batch, mode="loss", arch=arch, step=step)
+                losses = call(**own_samples(batch), mode="loss", arch=arch, step=step)
             loss, log = self.parse_losses(losses)
             loss = loss / len(step.paths)
             logs.append(log)
@@ -149,6 +186,13 @@ class SupernetAlgorithm(BaseModel):
                 # The backward passes of a step are one to gradient accumulation.
                 optim_wrapper._inner_count -= 1
         return _means(logs)
+
+    def parse_losses(
+        self, losses: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """mmengine's; ``loss`` is the sum in the log too, where one of several is named so."""
+        loss, log = super().parse_losses(losses)
+        return loss, {**log, "loss": loss}
 
     def path_parameters(self, arch: Arch) -> list[nn.Parameter]:
         """What a path's loss may move: of the supernet what the path runs, and all that stands
@@ -177,7 +221,7 @@ class SupernetAlgorithm(BaseModel):
     def _begin(self, paths: Sequence[Any] | None) -> Step:
         if paths is None:
             return Step(self.step_paths(*run_state()))
-        return Step([self.backbone.space.arch(path) for path in paths])
+        return Step(read_archs(paths, self.backbone.space))
 
 
 def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
@@ -190,6 +234,11 @@ def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
 
 
 def _means(logs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    return {
-        name: cast(torch.Tensor, sum(log[name] for log in logs)) / len(logs) for name in logs[0]
-    }
+    """Of paths: a loss that one has not is 0 there; what is only logged is nothing there."""
+    means = {}
+    for name in dict.fromkeys(name for log in logs for name in log):
+        found = [log[name] for log in logs if name in log]
+        # By its name parse_losses knows a loss.
+        number = len(logs) if "loss" in name else len(found)
+        means[name] = cast(torch.Tensor, sum(found)) / number
+    return means

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,10 @@ class InfoNCEHead(BaseModule):
         queue: buffer of shape (dim, queue_size), saved with the checkpoint; starts with random
             unit vectors.
         queue_ptr: buffer of shape (1,): column that the next key takes.
+
+    Raises:
+        UserError: ``dim``, ``queue_size`` or ``temperature`` is not above 0, or one of the first
+            two no whole number.
     """
 
     def __init__(
@@ -74,10 +79,12 @@ class InfoNCEHead(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if dim < 1 or queue_size < 1 or temperature <= 0:
+        whole = isinstance(dim, numbers.Integral) and isinstance(queue_size, numbers.Integral)
+        real = isinstance(temperature, numbers.Real)
+        if not (whole and real) or dim < 1 or queue_size < 1 or temperature <= 0:
             raise UserError(
-                f"dim {dim}, queue_size {queue_size}, temperature {temperature}: all must be "
-                "above 0"
+                f"dim {dim!r}, queue_size {queue_size!r}, temperature {temperature!r}: all must be "
+                "above 0, dim and queue_size whole numbers"
             )
         self.temperature = temperature
         self.queue: torch.Tensor

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.algorithms.base import Step, SupernetAlgorithm
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
 from pinas_mm.run_state import run_state
+from pinas_mm.space.arch import read_archs
 
 
 @MODELS.register_module()
@@ -31,8 +32,8 @@ class PiNAS(SupernetAlgorithm):
         neck: config of the projection; it takes a tuple of feature maps and returns a tuple of
             vectors.
         head: config of a :class:`CrossPathHead`.
-        paths: config of the path sampler.
-        teacher: config of the teacher.
+        paths: config of the path sampler; None is CrossPaths, two paths a step.
+        teacher: config of the teacher; None is MeanTeacher.
         data_preprocessor: config; it must give the list of views.
         init_cfg: mmengine's weight initialization.
 
@@ -74,6 +75,7 @@ class PiNAS(SupernetAlgorithm):
         data_samples: Any = None,
         mode: str = "tensor",
         arch: Any = None,
+        step: Step | None = None,
     ) -> Any:
         """The loss of a step in ``mode='loss'``; else the student's feature maps.
 
@@ -82,6 +84,7 @@ class PiNAS(SupernetAlgorithm):
             data_samples: unused, there are no labels.
             mode: ``loss`` or ``tensor``.
             arch: the path for feature maps.
+            step: unused, its paths are one graph.
 
         Raises:
             UserError: predictions are asked for.
@@ -104,14 +107,6 @@ class PiNAS(SupernetAlgorithm):
         """Backbone and neck that give the keys: the student's where it is its own teacher."""
         owner = self.teacher if hasattr(self.teacher, "backbone") else self
         return owner.backbone, owner.neck
-
-    def embed(self, inputs: torch.Tensor, arch: Any) -> torch.Tensor:
-        """The student's unit embeddings (N, dim) of images (N, C, H, W) along a path."""
-        return embed(self.backbone, self.neck, inputs, self.backbone.space.arch(arch))
-
-    def teacher_embed(self, inputs: torch.Tensor, arch: Any) -> torch.Tensor:
-        """The teacher's unit embeddings (N, dim) of images (N, C, H, W) along a path."""
-        return self.teacher.keys(self.backbone, self.neck, inputs, self.backbone.space.arch(arch))
 
     def loss(
         self,
@@ -139,7 +134,7 @@ class PiNAS(SupernetAlgorithm):
             archs = self.step_paths(seed, iteration)
         else:
             seed, iteration = 0, 0
-            archs = [space.arch(path) for path in paths]
+            archs = read_archs(paths, space)
         if len(inputs) != 2 * len(archs):
             raise UserError(
                 f"{len(archs)} paths need {2 * len(archs)} views of each image, the data "

@@ -28,7 +28,8 @@ class SinglePath(SupernetAlgorithm):
     ``freeze_backbone=True`` the linear probe: the supernet's parameters stay, its batch norms use
     batch statistics.
 
-    Its state dict is the model's own, so that checkpoints with and without it are the same. Other
+    Its state dict is the model's own, so that checkpoints with and without it are the same; what a
+    subclass adds stands beside, under names that the model has not. Other
     attributes than its own, as ``decode_head``, are the model's too, for the libraries' hooks and
     test-time augmentation. Parameters are named ``model.backbone...``, which ``backbone`` among the
     ``custom_keys`` of a ``paramwise_cfg`` matches.
@@ -41,7 +42,8 @@ class SinglePath(SupernetAlgorithm):
 
     Args:
         model: config of the model.
-        paths: config of the path sampler; the losses of several paths a step are averaged.
+        paths: config of the path sampler; None is UniformPaths, one path a step. The losses of
+            several are averaged.
         freeze_backbone: train what is not the supernet only.
         data_preprocessor: for the model, where its own config has none.
         init_cfg: mmengine's weight initialization.
@@ -106,6 +108,27 @@ class SinglePath(SupernetAlgorithm):
                 raise
             return getattr(model, name)
 
+    def init_weights(self) -> None:
+        """The model's; before a training, which would end in a state dict that is refused."""
+        self.check_names()
+        super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
+
+    def check_names(self) -> set[str]:
+        """Names of a subclass's own modules, parameters and buffers, which stand beside the model's
+        in the state dict.
+
+        Raises:
+            UserError: the model has one of them too, so that loading could not tell them apart.
+        """
+        own = _names(self) - {INNER.removesuffix(".")}
+        for name in sorted(own & _names(self.model)):
+            raise UserError(
+                f"{type(self).__name__} has a {name} of its own, and so has its model, a "
+                f"{type(self.model).__name__}: in the state dict they would be one, so give its "
+                "own another name"
+            )
+        return own
+
     @property
     def backbone(self) -> PiNASSupernet:  # type: ignore[override]  # The model's, read only.
         """The supernet, wherever the model has it."""
@@ -133,11 +156,7 @@ class SinglePath(SupernetAlgorithm):
             step: that a loss is part of.
         """
         if mode == "loss":
-            if step is None:
-                return self.loss(inputs, data_samples, None if arch is None else [arch])
-            batch = dict(inputs=inputs, data_samples=data_samples)
-            # On a GPU DistributedDataParallel makes a plain tuple of it.
-            return self.path_loss(batch, self.backbone.space.arch(arch), step)
+            return super().forward(inputs, data_samples, mode, arch, step)
         with contextlib.nullcontext() if arch is None else self.backbone.on(arch):
             return self.model(inputs, data_samples, mode=mode)
 
@@ -158,13 +177,20 @@ class SinglePath(SupernetAlgorithm):
 def _without_inner(
     module: SinglePath, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
 ) -> None:
-    for key in [key for key in state if key.startswith(prefix + INNER)]:
-        state[prefix + key.removeprefix(prefix + INNER)] = state.pop(key)
+    module.check_names()
+    inner = [key for key in state if key.startswith(prefix + INNER)]
+    # All at once: a model may have a part of that name too.
+    state |= {prefix + key.removeprefix(prefix + INNER): state.pop(key) for key in inner}
 
 
 def _with_inner(module: SinglePath, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    own = {name for name in module._modules if f"{name}." != INNER}
-    for key in [key for key in state if key.startswith(prefix)]:
-        inner = key.removeprefix(prefix)
-        if inner.partition(".")[0] not in own:
-            state[prefix + INNER + inner] = state.pop(key)
+    own = module.check_names()
+    here = [key for key in state if key.startswith(prefix)]
+    inner = [key for key in here if key.removeprefix(prefix).partition(".")[0] not in own]
+    state |= {prefix + INNER + key.removeprefix(prefix): state.pop(key) for key in inner}
+
+
+def _names(module: nn.Module) -> set[str]:
+    """What a module's own keys in a state dict begin with."""
+    extra = type(module).get_extra_state is not nn.Module.get_extra_state
+    return {*module._parameters, *module._buffers, *module._modules, *["_extra_state"] * extra}

@@ -16,6 +16,7 @@ from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import MODELS
 from pinas_mm.run_state import generator
 from pinas_mm.space import Arch
+from pinas_mm.to_device import to_device
 
 
 def embed(
@@ -36,6 +37,9 @@ class MeanTeacher(BaseModule):
         backbone, neck: the student's; they are copied.
         momentum: how much of the teacher stays at an update, 0 to 1;
             :class:`~pinas_mm.engine.TeacherMomentumHook` schedules it.
+
+    Raises:
+        UserError: ``momentum`` is not from 0 to 1.
     """
 
     def __init__(self, backbone: PiNASSupernet, neck: nn.Module, momentum: float = 0.999) -> None:
@@ -126,7 +130,7 @@ def _shuffle(images: torch.Tensor, key: Sequence[int]) -> tuple[torch.Tensor, to
     if get_world_size() == 1:
         return images, None
     everything = torch.cat(all_gather(images.contiguous()))
-    order = torch.randperm(len(everything), generator=generator(*key)).to(images.device)
+    order = to_device(torch.randperm(len(everything), generator=generator(*key)), images.device)
     share = order.view(get_world_size(), -1)[get_rank()]
     return everything[share], order.argsort()
 

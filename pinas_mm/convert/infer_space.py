@@ -51,7 +51,7 @@ def infer_space(
         skeleton: dict[str, Any] = dict(
             depths=layout.depths,
             widths=tuple(out // expansion for out in outs),
-            strides=_strides(state, layout, stem_widths[-1], outs),
+            strides=_strides(layout, stem_widths[-1], outs),
             expansion=expansion,
             stem_widths=tuple(stem_widths),
         )
@@ -71,9 +71,7 @@ def _first_blocks(layout: Layout) -> list[str]:
     return [prefixes[0] for _, block, prefixes in layout.blocks() if block == 0]
 
 
-def _strides(
-    state: Mapping[str, torch.Tensor], layout: Layout, channels: int, outs: Sequence[int]
-) -> tuple[int, ...]:
+def _strides(layout: Layout, channels: int, outs: Sequence[int]) -> tuple[int, ...]:
     strides = []
     for stage, out in enumerate(outs):
         projected = (stage, 0) in layout.shortcuts

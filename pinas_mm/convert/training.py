@@ -18,7 +18,7 @@ HEAD = ("queue", "queue_ptr")
 
 
 class Training(Kind):
-    """For :class:`~pinas_mm.models.PiNAS` with a mean teacher and a negative queue."""
+    """For :class:`~pinas_mm.algorithms.PiNAS` with a mean teacher and a negative queue."""
 
     name = "self-supervised training checkpoint"
     supernet = True

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from torch.nn import functional as F
 
 from pinas_mm.errors import UserError
+from pinas_mm.to_device import to_device
 
 # ITU-R BT.601 luma, as torchvision's grayscale uses.
 LUMA = (0.299, 0.587, 0.114)
@@ -184,10 +185,8 @@ def _say_no_colors(channels: int) -> None:
 def _onto(
     images: torch.Tensor, drawn: torch.Tensor, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """What was drawn on the CPU, on the images' device, in their type; nothing waits for a GPU."""
-    if images.is_cuda:
-        drawn = drawn.pin_memory()
-    return drawn.to(images.device, dtype or images.dtype, non_blocking=True)
+    """What was drawn on the CPU, on the images' device, in their type."""
+    return to_device(drawn, images.device, dtype or images.dtype)
 
 
 def _uniform(number: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

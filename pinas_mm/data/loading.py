@@ -45,7 +45,7 @@ class LoadImage(LoadImageFromFile):  # type: ignore[misc]  # mmcv has no types.
         backend_args: mmengine's file backend; None suits the path.
 
     Raises:
-        UserError: a file is missing, broken or no file and ``ignore_empty`` is False; it is named.
+        UserError: there is no such ``color_type``.
     """
 
     def __init__(
@@ -74,7 +74,15 @@ class LoadImage(LoadImageFromFile):  # type: ignore[misc]  # mmcv has no types.
             self._skipped = torch.zeros(PLACES, dtype=torch.bool).share_memory_()
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Adds ``img`` (H, W, 3; BGR, uint8 unless asked otherwise) and its shape."""
+        """Adds ``img`` (H, W, 3; BGR, uint8 unless asked otherwise) and its shape.
+
+        Returns:
+            The sample; None where its file is skipped.
+
+        Raises:
+            UserError: the file is missing, broken or no file, and ``ignore_empty`` is False; or the
+                label map that shows the image's size cannot be read. The file is named.
+        """
         path = results["img_path"]
         try:
             content = data_backend(path, self.backend_args).get(path)

@@ -15,6 +15,14 @@ from pinas_mm.registry import MODELS
 from pinas_mm.run_state import generator, run_state
 
 
+def several_crops(inputs: Any) -> bool:
+    """Whether collated inputs are a sequence of batches, one for each crop, and not one batch."""
+    # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
+    return isinstance(inputs, (list, tuple)) and (
+        isinstance(inputs[0], (list, tuple)) or inputs[0].ndim == 4
+    )
+
+
 @MODELS.register_module()
 class ViewsPreprocessor(BaseDataPreprocessor):
     """Augments whole batches into the views of a self-supervised step and normalizes them.
@@ -85,11 +93,7 @@ class ViewsPreprocessor(BaseDataPreprocessor):
     def batches(self, data: dict[str, Any]) -> list[torch.Tensor]:
         """Collated images as batches (N, channels, H, W), RGB, 0 to 1, one for each crop."""
         inputs = data["inputs"]
-        # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
-        many = isinstance(inputs, (list, tuple)) and (
-            isinstance(inputs[0], (list, tuple)) or inputs[0].ndim == 4
-        )
-        return [self._batch(crop) for crop in (inputs if many else [inputs])]
+        return [self._batch(crop) for crop in (inputs if several_crops(inputs) else [inputs])]
 
     def make_views(
         self, crops: Sequence[torch.Tensor], seed: int, iteration: int

@@ -80,11 +80,6 @@ def fine_tune(
             write_json(result, _tuned(Config.fromfile(handed), seed, steps, result.parent))
 
 
-# Laying out a config's text, four times a run, takes as long as so short a training; the runner's
-# copy of a config forgets its format_python_code=False.
-mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # type: ignore[attr-defined]
-
-
 def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]:
     cfg.work_dir, cfg.randomness = str(folder), dict(seed=seed)
     cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
@@ -105,6 +100,9 @@ def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]
 @one_line_errors
 def _main() -> None:
     args = _parse_args()
+    # Laying out a config's text, four times a run, takes as long as so short a training; the
+    # runner's copy of a config forgets its format_python_code=False.
+    mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # type: ignore[attr-defined]
     fine_tune(args.config, args.checkpoint, args.archs, args.seeds, args.steps, args.work_dir)
 
 

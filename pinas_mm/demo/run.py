@@ -27,6 +27,7 @@ from pinas_mm.demo.jobs import Job, begin, finished, measured, run_chains, train
 from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.demo.sections import demo_page
 from pinas_mm.demo.settings import told_config
+from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
@@ -199,7 +200,7 @@ class Demo:
             return
         init_default_scope("mmpretrain")
         set_random_seed(seed)
-        model = MODELS.build(Config.fromfile(REPOSITORY / self.supernet).model)
+        model = MODELS.build(read_config(self.supernet).model)
         MMLogger.get_current_instance().setLevel(logging.WARNING)
         model.init_weights()
         content = io.BytesIO()

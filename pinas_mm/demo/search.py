@@ -70,7 +70,7 @@ def search_findings(folder: Path) -> dict[str, Any]:
 
 def scores(work_dir: Path, metric: str) -> dict[str, float]:
     """A metric of all architectures that a search evaluated, by their text form."""
-    _, _, results = read_record(work_dir / RECORD, metric=metric)
+    _, _, results, _ = read_record(work_dir / RECORD, metric=metric)
     return {arch: values[""] for arch, values in results.values.items()}
 
 

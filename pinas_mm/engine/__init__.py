@@ -2,6 +2,7 @@
 
 from pinas_mm.data.local_files import DataBackend
 from pinas_mm.engine.atomic_backend import AtomicLocalBackend
+from pinas_mm.engine.averages import AverageOnceHook
 from pinas_mm.engine.compile_hook import CompileBlocksHook
 from pinas_mm.engine.faults import FirstStepHook
 from pinas_mm.engine.hooks import (
@@ -26,6 +27,7 @@ __all__ = [
     "AmpOptimWrapper",
     "ArchSearchHook",
     "AtomicLocalBackend",
+    "AverageOnceHook",
     "BestMetricHook",
     "CPUDistributedDataParallel",
     "CompileBlocksHook",

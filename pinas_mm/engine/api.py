@@ -11,7 +11,6 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from pinas_mm.engine.checkpoints import last_of
@@ -29,10 +28,10 @@ from pinas_mm.export import (
     write_subnet,
 )
 from pinas_mm.export.subnet import take_facts
+from pinas_mm.export.whole_model import build_model
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.operations.norms import check_same_norm
-from pinas_mm.registry import MODELS
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
 
 
@@ -90,13 +89,8 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
     cfg, path = _copied(config), find_checkpoint(checkpoint)
     content = read_checkpoint(path)
     meta = content.get("meta") or {}
-    init_default_scope(cfg.get("default_scope") or "mmpretrain")
     take_facts(cfg, meta)
-    settings = copy.deepcopy(cfg.model)
-    if cfg.get("data_preprocessor"):
-        # As the runner does.
-        settings.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model = MODELS.build(settings)
+    model: nn.Module = build_model(cfg)
     if not torch.cuda.is_available():
         model = revert_sync_batchnorm(model)
     state, source = state_dict(content), f"checkpoint {path}"
@@ -131,7 +125,7 @@ def export_subnet(
         UserError: the architecture is none of the space, images are not there, or the file is.
 
     Example:
-        >>> winner = pinas_mm.export_subnet(model, findings.best(1)[0].arch, 'winner.pth')
+        >>> winner = pinas_mm.export_subnet(model, findings.best(1)[0], 'winner.pth')
     """
     cfg = getattr(model, "cfg", None)
     if cfg is None:
@@ -147,7 +141,7 @@ def export_subnet(
     if out is not None:
         check_targets([str(out)], [cfg.load_from], force)
     backbone = subnet_of(cfg.load_from, arch, **read_network(cfg))
-    used = 0 if batches == 0 else recompute_statistics(backbone, cfg, batches)
+    used = recompute_statistics(backbone, cfg, batches)
     if out is not None:
         write_subnet(out, backbone, cfg.load_from, used)
     return backbone

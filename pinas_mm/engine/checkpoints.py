@@ -120,9 +120,7 @@ def _settings(hook: object, scope: str | None) -> Mapping[str, Any] | None:
         return vars(hook)
     if not isinstance(hook, Mapping):
         return None
-    kind = hook.get("type")
-    if isinstance(kind, str):
-        kind = registered(kind, scope, roots.HOOKS)
+    kind = registered(hook.get("type"), scope, roots.HOOKS)
     return hook if inspect.isclass(kind) and issubclass(kind, CheckpointHook) else None
 
 

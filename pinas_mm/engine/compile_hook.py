@@ -25,10 +25,9 @@ class CompileBlocksHook(Hook):
 
     A whole supernet would be compiled anew for every path. Its candidates recur: as many are
     compiled as there are different ones, which takes minutes at the start of a run (PyTorch keeps
-    them for the next one). It is for GPUs, where a step waits for the launching of small
-    operations: on an H100 the paper's step of 24 images launches for longer than it computes. The
-    teacher's candidates are compiled too. State dicts stay what they were; numbers are the
-    uncompiled ones' but for rounding.
+    them for the next one). It is for GPUs, where a step may wait for the launching of small
+    operations. The teacher's candidates are compiled too. State dicts stay what they were; numbers
+    are the uncompiled ones' but for rounding.
 
     Where compiling does not work, the run goes on without, and says why.
 
@@ -40,7 +39,7 @@ class CompileBlocksHook(Hook):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = dict(dynamic=False, **options)
+        self.options = {"dynamic": False, **options}
 
     def before_train(self, runner: Runner) -> None:
         """Marks the candidates; each is compiled when it first runs."""

@@ -24,7 +24,7 @@ from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import network_configs
 from pinas_mm.model_index import REPOSITORY
-from pinas_mm.registry import dicts, plain, registered
+from pinas_mm.registry import dicts, parts, plain, registered
 from pinas_mm.space import SearchSpace
 from pinas_mm.stack import EXTRAS, needs
 
@@ -61,9 +61,14 @@ def read_config(name: str | Path, options: Mapping[str, Any] | None = None) -> C
         below ``data/`` that are below ``$PINAS_DATA`` are read there.
 
     Raises:
-        UserError: there is no such file, or it cannot be read, names file and line; an option
-            names nothing that is read; two search spaces are said.
+        UserError: it is no file's name; there is no such file, or it cannot be read, names file and
+            line; an option names nothing that is read; two search spaces are said.
     """
+    if not isinstance(name, (str, Path)):
+        raise UserError(
+            f"config is a {type(name).__name__}: give a file, or to what takes a config "
+            "mmengine.Config(dict(...))"
+        )
     cfg = _read(str(name))
     _check_libraries(cfg)
     said = _assigned(cfg.filename)
@@ -97,9 +102,10 @@ def link_space(cfg: Config) -> None:
             network["space"] = copy.deepcopy(cfg.space)
         elif space != top:
             if top != SearchSpace():
+                place = next(key for key, part in parts(cfg._cfg_dict) if part is network)
                 raise UserError(
-                    f"config {cfg.filename}: space is {top}, that of {network['type']} in model is "
-                    f"{space}: say it once, as space = dict(...)"
+                    f"config {cfg.filename}: space is {top}, {place}.space is {space}: say it "
+                    f"once, as space = dict(...), and leave out {place}.space"
                 )
             cfg.space = copy.deepcopy(network["space"])
 
@@ -212,7 +218,7 @@ def _drop_foreign(cfg: Config, key: str, old: Any, options: Mapping[str, Any]) -
 
 def _arguments(kind: Any, scope: str | None) -> set[str] | None:
     """Names of what a type takes; None where that cannot be said."""
-    cls: Any = kind if inspect.isclass(kind) else registered(str(kind), scope)
+    cls = registered(kind, scope)
     if not inspect.isclass(cls):
         return None
     names: set[str] = set()

@@ -25,7 +25,7 @@ from pinas_mm.operations.norms import check_same_norm
 from pinas_mm.registry import HOOKS, dicts, plain
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.channels import fit_channels
-from pinas_mm.weights.checkpoint import check_fits
+from pinas_mm.weights.checkpoint import check_fits, under
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 
 
@@ -47,12 +47,23 @@ def unwrapped(model: torch.nn.Module) -> Any:
 class InvalidLossHook(Hook):
     """Stops a run whose loss is no number any more, before the next checkpoint is written.
 
+    Of the weights and statistics it asks those that were finite when the training began: an
+    attention's mask may be of infinities.
+
     Raises:
         UserError: the loss is NaN or infinite, or the weights about to be saved are; names the
             iteration and the last checkpoint.
     """
 
     priority = "ABOVE_NORMAL"
+
+    def __init__(self) -> None:
+        self._finite: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Notes what of the model is finite."""
+        state = unwrapped(runner.model).state_dict()
+        self._finite = {name for name, value in state.items() if _is_finite(value)}
 
     def after_train_iter(
         self,
@@ -69,7 +80,7 @@ class InvalidLossHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights: a gradient can be no number where the loss still was one."""
         for name, value in checkpoint["state_dict"].items():
-            if not value.isfinite().all():
+            if name in self._finite and not _is_finite(value):
                 self._stop(runner, f"{name} is not finite after iteration {runner.iter}")
 
     def _stop(self, runner: Runner, reason: str) -> None:
@@ -80,6 +91,12 @@ class InvalidLossHook(Hook):
             else "no checkpoint was due yet: start again"
         )
         raise UserError(f"{reason}; {keep} with a lower learning rate or clip_grad")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all of it is; what a module's ``get_extra_state()`` gives can be anything."""
+    numbers = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return not numbers or bool(value.isfinite().all())
 
 
 @HOOKS.register_module()
@@ -141,7 +158,7 @@ class SafeCheckpointHook(Hook):
         backbone = getattr(model, "backbone", None)
         state = checkpoint.get("state_dict", checkpoint)
         if isinstance(backbone, Network):
-            inner = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+            inner = under(state, PREFIX)
             fit_channels(backbone, inner, "the checkpoint")
             if isinstance(backbone, PiNASBackbone):
                 load_backbone(backbone, inner, "the checkpoint")
@@ -229,9 +246,18 @@ class TeacherMomentumHook(Hook):
     Args:
         start: momentum at the first iteration; None takes the teacher's configured one.
         end: momentum at the last iteration.
+
+    Raises:
+        UserError: ``start`` or ``end`` is not from 0 to 1; before the training, where the model has
+            no teacher with a momentum.
     """
 
     def __init__(self, start: float | None = None, end: float = 1.0) -> None:
+        for name, momentum in (("start", start), ("end", end)):
+            if momentum is not None and not 0 <= momentum <= 1:
+                raise UserError(
+                    f"TeacherMomentumHook's {name} is {momentum}: it must be between 0 and 1"
+                )
         self.start, self.end = start, end
 
     def before_train(self, runner: Runner) -> None:

@@ -34,7 +34,11 @@ AMP = "AmpOptimWrapper"
 
 
 def use_amp(cfg: Config) -> None:
-    """Turns on mixed precision."""
+    """Turns on mixed precision.
+
+    Raises:
+        UserError: the config's optimizer wrapper is no ``OptimWrapper`` or ``AmpOptimWrapper``.
+    """
     kind = type_name({"type": "OptimWrapper", **cfg.get("optim_wrapper", {})})
     if kind not in ("OptimWrapper", AMP):
         raise UserError(f"--amp cannot change a {kind}: set it in the config")
@@ -43,7 +47,11 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_auto_scale_lr(cfg: Config) -> None:
-    """Turns on scaling of the learning rate with the batch size."""
+    """Turns on scaling of the learning rate with the batch size.
+
+    Raises:
+        UserError: the config has no ``auto_scale_lr.base_batch_size``.
+    """
     if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
         raise UserError(
             "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
@@ -138,6 +146,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     _add_hook(cfg, "pinas_mm.LastValidationHook")
     _add_hook(cfg, "pinas_mm.FirstStepHook")
     _add_hook(cfg, "pinas_mm.BestMetricHook")
+    _add_hook(cfg, "pinas_mm.AverageOnceHook")
     if type_name(cfg.get("optim_wrapper") or {}) == AMP:
         cfg.optim_wrapper.type = f"pinas_mm.{AMP}"
     if not torch.cuda.is_available():

@@ -20,12 +20,14 @@ from pinas_mm.data.batches import check_calibration
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
-from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.batch_norm import CALIBRATION_BATCHES, Statistics
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import LOOPS
+from pinas_mm.run_state import shared_seed
 from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.search.evaluation.scores.coco import shared_annotations
 from pinas_mm.space import Arch
+from pinas_mm.space.arch import read_archs
 
 # It stands before one of mmengine's loops among a class's bases.
 if TYPE_CHECKING:
@@ -44,8 +46,13 @@ class _SupernetLoop(_Loop):
         runner, dataloader, evaluator, fp16: as for mmengine's loops.
         calibration_dataloader: config of a loader of training images for the statistics.
         calibration_batches: how many batches of it to use.
-        archs: the architectures, in any text form; None draws ``num_archs`` by the run's seed.
-        num_archs: how many to draw.
+        archs: the architectures, or one alone, in any form that :meth:`SearchSpace.arch` reads;
+            None draws ``num_archs`` by the run's seed.
+        num_archs: how many to draw; all there are, where there are fewer.
+
+    Raises:
+        UserError: ``calibration_batches`` or ``num_archs`` is below 1, the calibration loader has
+            no batch of two images, or one of ``archs`` is none of the space.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class _SupernetLoop(_Loop):
         dataloader: Any,
         evaluator: Any,
         calibration_dataloader: dict[str, Any],
-        calibration_batches: int = 49,
+        calibration_batches: int = CALIBRATION_BATCHES,
         archs: Sequence[Any] | None = None,
         num_archs: int = 8,
         fp16: bool = False,
@@ -65,17 +72,16 @@ class _SupernetLoop(_Loop):
                 f"calibration_batches {calibration_batches}, num_archs {num_archs}: both must be "
                 "at least 1"
             )
-        self.calibration = runner.build_dataloader(calibration_dataloader, seed=runner.seed)
+        # The same on all ranks, whose statistics and metrics are put together.
+        seed = shared_seed(runner.seed)
+        self.calibration = runner.build_dataloader(calibration_dataloader, seed=seed)
         stage = "val" if isinstance(self, ValLoop) else "test"
         check_calibration(self.calibration, f"{stage}_cfg.calibration_dataloader")
         self.calibration_batches = calibration_batches
         space = unwrapped(runner.model).backbone.space
-        if archs:
-            self.archs = [space.arch(arch) for arch in archs]
-        else:
-            self.archs = space.sample(
-                min(num_archs, space.size), np.random.default_rng(runner.seed)
-            )
+        self.archs = read_archs([] if archs is None else archs, space)
+        if not self.archs:
+            self.archs = space.sample(min(num_archs, space.size), np.random.default_rng(seed))
 
     def run(self) -> dict[str, Any]:
         """Metrics averaged over the architectures, and ``_std``, their deviation."""
@@ -150,14 +156,14 @@ class _SupernetLoop(_Loop):
 
 @LOOPS.register_module()
 class SupernetValLoop(_SupernetLoop, ValLoop):
-    """Validation of a supernet classifier during training."""
+    """Validation of a model with a supernet during its training."""
 
     __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 
 
 @LOOPS.register_module()
 class SupernetTestLoop(_SupernetLoop, TestLoop):
-    """Test of a supernet classifier."""
+    """Test of a model with a supernet."""
 
     __doc__ += str(_SupernetLoop.__doc__).split("\n", 1)[1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper as GPUAmpOptimWrapper
 from mmengine.optim import OptimWrapper
 
@@ -53,3 +54,18 @@ class AmpOptimWrapper(GPUAmpOptimWrapper):
         if self.cast_dtype is torch.bfloat16:
             self._scale_update_param = None
             self.loss_scaler = no_scaler("cpu" if on_cpu else "cuda")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """mmengine's, but for the loss scaler's of a run in the other type: this one's begins anew,
+        and the log says so.
+        """
+        saved, enabled = state_dict.get("loss_scaler"), self.loss_scaler.is_enabled()
+        if saved is not None and bool(saved) != enabled:
+            print_log(
+                "the checkpoint's run did not scale its losses: scaling begins anew"
+                if enabled
+                else "the checkpoint's loss scale is not taken: bfloat16 needs none",
+                "current",
+            )
+            state_dict = {key: value for key, value in state_dict.items() if key != "loss_scaler"}
+        super().load_state_dict(state_dict)

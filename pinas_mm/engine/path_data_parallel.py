@@ -16,6 +16,7 @@ from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.errors import UserError
 from pinas_mm.registry import MODEL_WRAPPERS
 from pinas_mm.run_state import run_state
+from pinas_mm.to_device import to_device
 
 
 @MODEL_WRAPPERS.register_module()
@@ -207,7 +208,7 @@ class Exchange:
         if not parameters:
             return
         here = [parameter.grad is not None for parameter in parameters]
-        counts = torch.tensor(here, dtype=torch.int32, device=parameters[0].device)
+        counts = to_device(torch.tensor(here, dtype=torch.int32), parameters[0].device)
         counting = distributed.all_reduce(counts, async_op=True)
         for bucket in self.buckets:
             bucket.work.wait()

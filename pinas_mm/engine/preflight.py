@@ -150,7 +150,7 @@ def _check_types(key: str, kind: Any, config: Mapping[str, Any], scope: str | No
     but for hooks and loops, which would fail at the end of an epoch; a whole number may be a float,
     as a quotient is. What is of the default's own type is none.
     """
-    cls = kind if inspect.isclass(kind) else registered(str(kind), scope)
+    cls = registered(kind, scope)
     if not inspect.isclass(cls):
         return
     # PyTorch 2.1 annotates no learning rate.
@@ -240,12 +240,7 @@ def _given(cfg: Config) -> list[str]:
         return list(of_loop)
     prefixes = []
     for metric in dicts(cfg.get("val_evaluator") or {}):
-        kind = metric.get("type")
-        cls = (
-            kind
-            if inspect.isclass(kind)
-            else registered(str(kind), cfg.get("default_scope"), METRICS)
-        )
+        cls = registered(metric.get("type"), cfg.get("default_scope"), METRICS)
         prefix = metric.get("prefix") or getattr(cls, "default_prefix", None)
         if not prefix:
             return []

@@ -15,6 +15,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from pinas_mm.analysis.unchanged import random_numbers_kept
 from pinas_mm.compat import skip_no_batches
 from pinas_mm.data.remaining_batches import RemainingBatches
 from pinas_mm.ending import rank
@@ -216,13 +217,9 @@ def _loads_at_random(loop: Any, batches: RemainingBatches) -> bool:
     if whole and loader.num_workers and not loader.persistent_workers:
         return False  # mmengine seeds the workers of every epoch alike.
     before = _random_states()
-    with torch.random.fork_rng():
-        states = random.getstate(), np.random.get_state()
+    with random_numbers_kept(range(torch.cuda.device_count())):
         loader.dataset[0]
-        drawn = before != _random_states()
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-    return drawn
+        return before != _random_states()
 
 
 def _random_states() -> list[bytes]:

@@ -6,13 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from pinas_mm.engine.hooks import dumped_config, unwrapped, within_epoch
 from pinas_mm.errors import UserError
-from pinas_mm.registry import HOOKS
+from pinas_mm.registry import HOOKS, plain
 from pinas_mm.weights.digest import weights_digest
 
 
@@ -27,14 +28,16 @@ class ArchSearchHook(Hook):
     been searched: weights, statistics and random numbers are left as they were.
 
     Args:
-        search: the ``search`` dict of ``configs/pinas_search.py``.
+        search: the ``search`` dict of ``configs/pinas_search.py``. Loaders that it lacks, or only
+            changes, are the training's, as for ``tools/search.py``.
         interval: epochs or iterations between two searches; None searches once, at the end. Where
             a checkpoint is due as well, it is written first.
         by_epoch: whether these are epochs; None counts as the training does, iterations in an
             iteration-based one.
 
     Raises:
-        UserError: a setting is unknown; before the training, where they do not suit the model,
+        UserError: a setting is unknown, or asks for workers, since the training's own processes
+            search; before the training, where they do not suit the model,
             images are missing, or epochs shall be counted in an iteration-based training.
     """
 
@@ -50,8 +53,11 @@ class ArchSearchHook(Hook):
 
         if interval is not None and interval < 1:
             raise UserError(f"ArchSearchHook's interval is {interval}: at least 1, or None")
-        self.settings, self.interval = SearchSettings.parse(search), interval
-        self.by_epoch = by_epoch
+        # A typing error shows at once; the loaders are there with the runner.
+        loaders: dict[str, Any] = dict(dataloader={}, calibration_dataloader={})
+        self.settings, self.interval = SearchSettings.parse({**loaders, **search}), interval
+        self.settings.check_alone("in a training its own processes search")
+        self.by_epoch, self._search_config = by_epoch, plain(search)
 
     def before_train(self, runner: Runner) -> None:
         """Checks the settings, and finishes the search that the run was broken off in."""
@@ -63,8 +69,13 @@ class ArchSearchHook(Hook):
             )
         self._epochs = not iterations if self.by_epoch is None else self.by_epoch
         # A typing error must not show after the last epoch.
+        from pinas_mm.engine.run_search import search_loaders
         from pinas_mm.search.samplers import build_sampler
+        from pinas_mm.search.settings import SearchSettings
 
+        # Merging takes marks, as _delete_, out of what it merges.
+        cfg = Config({**runner.cfg, "search": plain(self._search_config)})
+        self.settings = SearchSettings.parse({**self._search_config, **search_loaders(cfg)})
         model = unwrapped(runner.model)
         self.settings.check(model)
         build_sampler(self.settings.sampler, model.backbone.space)

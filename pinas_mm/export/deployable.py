@@ -25,7 +25,6 @@ from pinas_mm.weights.checkpoint import state_dict as weights_of
 from pinas_mm.weights.initializers import PREFIX, load_backbone
 from pinas_mm.weights.subnet import in_channels, is_supernet
 
-INPUT = "images"
 # What a network may have otherwise than the space that its weights are of.
 PLACED = ("strides", "dilations")
 

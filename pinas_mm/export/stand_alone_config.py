@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import SUPERNET, network_configs, without_pools
-from pinas_mm.models.network import loader_type
+from pinas_mm.models.initial_weights import loader_type
 from pinas_mm.registry import dicts, plain, registered, type_name
 from pinas_mm.space import SearchSpace
 
@@ -91,7 +91,7 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
 def _check(cfg: Config) -> None:
     model = cfg.get("model") or {}
     kind = model.get("type")
-    cls = kind if inspect.isclass(kind) else registered(str(kind), cfg.get("default_scope"))
+    cls = registered(kind, cfg.get("default_scope"))
     supernets = len(_supernets(cfg))
     if not (inspect.isclass(cls) and issubclass(cls, SinglePath)):
         advice = (

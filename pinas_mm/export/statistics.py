@@ -19,13 +19,10 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.models.batch_norm import Statistics
+from pinas_mm.models.batch_norm import CALIBRATION_BATCHES, Statistics
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import MODELS, dicts
 from pinas_mm.search.evaluation.build import load_calibration
-
-# The paper's, for ImageNet.
-BATCHES = 49
 
 
 def recompute_statistics(
@@ -43,19 +40,25 @@ def recompute_statistics(
             :func:`~pinas_mm.models.calibration.calibration_pass`. It is left in evaluation mode.
         cfg: config of the supernet, of the model around it or of its search.
         batches: how many to use at most; they weigh equally. None is the search's
-            ``calibration_batches``, 49 without one.
+            ``calibration_batches``, 49 without one; 0 leaves the statistics as they are.
 
     Returns:
         How many batches were used.
 
     Raises:
-        UserError: the config has no such loader, its data are not there, or there is no batch.
+        UserError: ``batches`` is no such number, the config has no such loader, its data are not
+            there, or there is no batch.
     """
     search = cfg.get("search") or {}
     if batches is None:
-        batches = search.get("calibration_batches") or BATCHES
-    if batches < 1:
-        raise UserError(f"{batches} batches for the statistics: at least 1 is allowed")
+        batches = search.get("calibration_batches") or CALIBRATION_BATCHES
+    if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
+        raise UserError(
+            f"batches for the statistics is {batches!r}: a whole number is allowed; 0 leaves them "
+            "as they are"
+        )
+    if batches == 0:
+        return 0
     key, loader = checked_loader(cfg)
     print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
     tell_other_images(cfg)

@@ -14,6 +14,9 @@ from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, check_writable, write_output
 from pinas_mm.weights.checkpoint import find_checkpoint
 
+# What is asked by the command and from Python.
+THERE = "is there already: give another name, or --force (from Python force=True) to replace it"
+
 
 def check_outputs(
     targets: Sequence[str | Path | None], sources: Sequence[str | Path | None] = ()
@@ -88,7 +91,7 @@ def check_targets(
     check_outputs(paths, sources)
     for path in paths:
         if path.exists() and not force:
-            raise UserError(f"{path} is there already: give another name, or --force to replace it")
+            raise UserError(f"{path} {THERE}")
 
 
 def _check_folder(folder: Path, files: Sequence[Path], force: bool) -> None:
@@ -103,7 +106,7 @@ def _check_folder(folder: Path, files: Sequence[Path], force: bool) -> None:
             "folder, which need not be there yet"
         )
     if there and not force:
-        raise UserError(f"{folder} is there already: give another name, or --force to replace it")
+        raise UserError(f"{folder} {THERE}")
     for file in files:
         if folder.resolve() in file.resolve().parents:
             raise UserError(

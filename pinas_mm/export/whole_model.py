@@ -19,7 +19,13 @@ from pinas_mm.export.targets import check_targets
 from pinas_mm.files import whole_folder
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.registry import MODELS
-from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
+from pinas_mm.weights.checkpoint import (
+    check_fits,
+    find_checkpoint,
+    read_checkpoint,
+    state_dict,
+    under,
+)
 from pinas_mm.weights.initializers import load_subnet
 from pinas_mm.weights.subnet import is_supernet
 
@@ -89,7 +95,7 @@ def hand_over(
     source = find_checkpoint(checkpoint)
     content = read_checkpoint(source)
     model, backbone = _loaded(config, state_dict(content), f"checkpoint {source}")
-    used = recompute_statistics(model, calibration, batches) if batches != 0 else 0
+    used = recompute_statistics(model, calibration, batches)
     known = (content.get("meta") or {}).get("dataset_meta")
     classes = {"dataset_meta": known} if known else {}
     folder = Path(folder).resolve()
@@ -110,28 +116,28 @@ def hand_over(
     return HandedOver(model, backbone, weights, file, used)
 
 
+def build_model(cfg: Config) -> BaseModel:
+    """A config's model as mmengine's runner builds it, without weights."""
+    init_default_scope(cfg.get("default_scope") or "mmpretrain")
+    settings = copy.deepcopy(cfg.model)
+    if cfg.get("data_preprocessor"):
+        settings.setdefault("data_preprocessor", cfg.data_preprocessor)
+    return MODELS.build(settings)
+
+
 def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseModel, PiNASBackbone]:
     """The model of a stand-alone config with a supernet's weights, and its backbone.
 
     Raises:
         UserError: the weights are of another search space or model.
     """
-    init_default_scope(config.get("default_scope") or "mmpretrain")
-    settings = copy.deepcopy(config.model)
-    if config.get("data_preprocessor"):
-        # As the runner does.
-        settings.setdefault("data_preprocessor", config.data_preprocessor)
-    model: Any = revert_sync_batchnorm(MODELS.build(settings))
+    model: Any = revert_sync_batchnorm(build_model(config))
     prefixes = [f"{n}." for n, m in model.named_modules() if isinstance(m, PiNASBackbone)]
     # Another one, as a teacher's, has no candidates.
-    prefix = next((p for p in prefixes if is_supernet(_under(state, p))), prefixes[0])
+    prefix = next((p for p in prefixes if is_supernet(under(state, p))), prefixes[0])
     backbone: Any = model.get_submodule(prefix.removesuffix("."))
-    load_subnet(backbone, _under(state, prefix), source)
+    load_subnet(backbone, under(state, prefix), source)
     around = {k: v for k, v in state.items() if not k.startswith(prefix)}
     check_fits(model, around | backbone.state_dict(prefix=prefix), source)
     model.load_state_dict(around, strict=False)
     return model.eval(), backbone
-
-
-def _under(state: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

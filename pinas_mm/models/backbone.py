@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from pinas_mm.errors import UserError
-from pinas_mm.models.network import CHANNELS_LAST, Network, strict_init
+from pinas_mm.models.initial_weights import strict_init
+from pinas_mm.models.network import CHANNELS_LAST, Network
 from pinas_mm.registry import MODELS, WEIGHT_INITIALIZERS
 from pinas_mm.space import BlockSpec, SearchSpace
 
@@ -38,7 +39,8 @@ class PiNASBackbone(Network):
             in ``init_cfg``.
         space: a :class:`~pinas_mm.space.SearchSpace` or its config; None is that of the file in
             ``init_cfg``, where it names one, else the paper's.
-        in_channels: channels of the input images; None is the file's, else 3.
+        in_channels: channels of the input images; None is the file's where ``arch`` or ``space``
+            is left to it, else 3.
         strides, dilations: of each stage; None takes the space's strides, no dilation.
         out_indices: stages whose outputs are returned, counted from 0; None is all.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.

@@ -11,6 +11,9 @@ from mmengine.dist import all_reduce
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+# To recompute an architecture's statistics on: the paper's, for ImageNet.
+CALIBRATION_BATCHES = 49
+
 
 def batch_norms(*modules: nn.Module) -> list[_BatchNorm]:
     """The batch norms of modules that keep running statistics, each once."""
@@ -19,16 +22,30 @@ def batch_norms(*modules: nn.Module) -> list[_BatchNorm]:
 
 
 @contextlib.contextmanager
-def untracked_statistics(module: nn.Module) -> Iterator[None]:
-    """In training mode batch norms use batch statistics here without counting the batch."""
-    norms = batch_norms(module)
-    for norm in norms:
-        norm.track_running_stats = False
+def modes_kept(module: nn.Module) -> Iterator[None]:
+    """Afterwards each part of a module is in the mode, training or evaluation, that it was in."""
+    modes = [(m, m.training) for m in module.modules()]
     try:
         yield
     finally:
+        for m, mode in modes:
+            m.training = mode
+
+
+@contextlib.contextmanager
+def batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradient, but batch norms use their batch, and do not count it."""
+    norms = set(batch_norms(module))
+    with modes_kept(module), torch.no_grad():
+        for m in module.modules():
+            m.training = m in norms
         for norm in norms:
-            norm.track_running_stats = True
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
 
 
 @contextlib.contextmanager
@@ -50,19 +67,6 @@ def uncounted_batches(*modules: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-@contextlib.contextmanager
-def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms normalize by their batch; no gradient, nothing of the module changes."""
-    modes = {m: m.training for m in module.modules()}
-    module.train()
-    try:
-        with torch.no_grad(), untracked_statistics(module):
-            yield
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
-
-
 class Statistics:
     """Running means and variances of the batch norms that one path runs.
 
@@ -79,27 +83,31 @@ class Statistics:
         norms = batch_norms(module)
         before = [_buffers(norm) for norm in norms]
         momenta = [norm.momentum for norm in norms]
-        modes = {m: m.training for m in module.modules()}
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # A cumulative average.
-        module.eval()
-        for norm in norms:
-            norm.train()
         try:
-            with torch.no_grad():
+            with modes_kept(module), torch.no_grad():
+                module.eval()
+                for norm in norms:
+                    norm.train()
                 for batch in batches:
                     run(batch)
-            self._values = [(norm, _buffers(norm)) for norm in norms if int(_tracked(norm)[2])]
+            counts = torch.tensor([float(_tracked(norm)[2]) for norm in norms])
+            # Images may decide what runs, so that some norms ran in some processes alone.
+            usual = counts.clone()
+            all_reduce(usual, op="mean")
+            ran = zip(norms, usual, strict=True)
+            self._values = [(norm, _buffers(norm)) for norm, count in ran if count]
         finally:
             for norm, momentum, values in zip(norms, momenta, before, strict=True):
                 norm.momentum = momentum
                 _assign(norm, values)
-            for m, mode in modes.items():
-                m.training = mode
-        for _, (mean, var, _) in self._values:
-            all_reduce(mean, op="mean")
-            all_reduce(var, op="mean")
+        shares = (counts / usual)[usual > 0].tolist()
+        for (_, (mean, var, _)), share in zip(self._values, shares, strict=True):
+            for value in (mean, var):
+                value.mul_(share)
+                all_reduce(value, op="mean")
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

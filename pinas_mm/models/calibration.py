@@ -11,6 +11,7 @@ from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models.following import FAULTS
+from pinas_mm.models.samples import own_samples
 
 ADVICE = "give the training's loader and pipeline as calibration_dataloader"
 
@@ -35,7 +36,7 @@ def calibration_batch(model: nn.Module, data: dict[str, Any]) -> dict[str, Any]:
             f"what they see in training: {ADVICE}"
         )
     # Preprocessors write into samples, which may be wanted again.
-    data = {**data, "data_samples": [sample.clone() for sample in samples]}
+    data = own_samples(data)
     preprocessor: Any = model.data_preprocessor
     mixing = getattr(preprocessor, "batch_augments", None)
     if mixing is not None:
@@ -52,8 +53,8 @@ def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None
     """Runs a training step's forward pass, in whatever mode the model's parts are.
 
     In a prediction, heads of two-stage detectors get other regions than those that they learn
-    from: statistics of these took 3.8 points of mask AP from a Mask R-CNN of the demo, those of the
-    training 0.5 (``benchmarks/calibration.py``).
+    from: statistics of predictions took 3.8 points of mask AP from an earlier demo's Mask R-CNN,
+    those of a training step 0.5 (``docs/calibration.json``).
 
     Args:
         model: of mmpretrain, mmdet or mmseg; a supernet in it has its path set.
@@ -64,10 +65,10 @@ def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None
         UserError: the model cannot train on the batch.
     """
     # A loss may write into samples, which the next architecture gets too.
-    samples = [sample.new() for sample in batch["data_samples"]]
+    batch = own_samples(batch)
     with torch.random.fork_rng(devices=[]), _explained():
         torch.default_generator.manual_seed(seed)
-        model(batch["inputs"], samples, mode="loss")
+        model(**batch, mode="loss")
 
 
 @contextlib.contextmanager

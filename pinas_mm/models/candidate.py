@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, user_line
 from pinas_mm.operations import BlockSpec, Operation
 
 # Images that a user's operation is run on when it is built: batch and side.
@@ -42,12 +42,17 @@ def build_candidate(
 
 @contextlib.contextmanager
 def named(what: str, spec: BlockSpec) -> Iterator[None]:
-    """Whatever is raised while something is built, what it was and where it was to stand."""
+    """Whatever is raised while something is built, what it was, where it was to stand, and the line
+    of the user's own code.
+    """
     try:
         yield
     except Exception as error:
         lines = str(error).strip().splitlines() or ["no reason given"]
-        reason = lines[0] if isinstance(error, UserError) else f"{type(error).__name__}: {lines[0]}"
+        reason = lines[0]
+        if not isinstance(error, UserError):
+            place = user_line(error)
+            reason = f"{type(error).__name__}: {reason}{place and f': {place}'}"
         raise UserError(
             f"{what} ({spec.name}, {spec.in_channels} to {spec.out_channels} channels, stride "
             f"{spec.stride}): {reason}"
@@ -77,7 +82,9 @@ def _try(module: nn.Module, spec: BlockSpec) -> None:
         raise UserError(f"build() gave a {type(module).__name__}, not a module")
     batch, side = TRIAL
     first = next((p for p in [*module.parameters(), *module.buffers()]), torch.zeros(()))
-    x = torch.zeros(batch, spec.in_channels, side, side, device=first.device, dtype=first.dtype)
+    # An inference tensor, as a latency's are, does not count its changes.
+    with torch.inference_mode(False):
+        x = torch.zeros(batch, spec.in_channels, side, side, device=first.device, dtype=first.dtype)
     training = module.training
     out = module.eval()(x)
     module.train(training)

@@ -29,21 +29,27 @@ class ChoiceBlock(nn.Module):
         self.shortcut: nn.Module | None
         # Where candidates have the shortcut: prefixes of its keys, by candidate.
         self._shares: dict[int, list[str]] = {}
+        # Names of the modules whose attribute it is there, and of the attributes.
+        self._holders: list[tuple[str, str]] = []
         self.shortcut = None
         for choice, candidate in candidates.items():
             self.add_module(str(choice), candidate)
             if shortcut is not None:
-                self._unlist(choice, candidate, shortcut)
+                self._unlist(choice, shortcut)
             if self._shares and self.shortcut is None:
                 # After the first that uses it: optimizers number parameters in this order, and
                 # their checkpoints were written when candidates listed it.
                 del self.shortcut
                 self.shortcut = shortcut
+        self._held: nn.Module | None
+        self.__dict__["_held"] = self.shortcut
         module: Any = self  # PyTorch leaves these without types.
         module._register_state_dict_hook(_under_candidates)
         module._register_load_state_dict_pre_hook(_from_candidates, with_module=True)
 
     def __getitem__(self, choice: int) -> nn.Module:
+        if self._held is not self.shortcut:
+            self._hand_out()
         return cast(nn.Module, self._modules[str(choice)])
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -67,22 +73,34 @@ class ChoiceBlock(nn.Module):
         shared = self.shortcut if choice in self._shares else None
         return [self[choice]] if shared is None else [self[choice], shared]
 
-    def _unlist(self, choice: int, candidate: nn.Module, shortcut: nn.Module) -> None:
+    def _unlist(self, choice: int, shortcut: nn.Module) -> None:
         """Makes the shortcut a plain attribute of the candidate: it belongs to the block.
 
         Listed under each candidate as well, its parameters would come several times to whoever
         walks the modules, as mmengine's ``paramwise_cfg`` does.
         """
-        for path, parent in list(candidate.named_modules()):
+        for path, parent in list(self.named_modules()):
             for name in [n for n, child in parent._modules.items() if child is shortcut]:
-                if isinstance(parent, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+                if parent is self and name == SHORTCUT:
+                    continue
+                place = f"{path}.{name}" if path else name
+                if isinstance(parent, (nn.Sequential, nn.ModuleList, nn.ModuleDict, ChoiceBlock)):
                     # These run what they list.
                     parent._modules[name] = _Unlisted(shortcut)
+                    self._holders.append((place, "module"))
                 else:
                     del parent._modules[name]
                     parent.__dict__[name] = shortcut
-                prefix = f"{choice}.{path}.{name}." if path else f"{choice}.{name}."
-                self._shares.setdefault(choice, []).append(prefix)
+                    self._holders.append((path, name))
+                self._shares.setdefault(choice, []).append(f"{place}.")
+
+    def _hand_out(self) -> None:
+        """Gives the candidates the present shortcut: what converts norms, to SyncBN or from it,
+        replaces those that it finds listed, and a shortcut can be a norm alone.
+        """
+        for path, name in self._holders:
+            self.get_submodule(path).__dict__[name] = self.shortcut
+        self.__dict__["_held"] = self.shortcut
 
 
 class _Unlisted(nn.Module):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from pinas_mm.compat import float16_on_cpu, onnx_by_tracing
+from pinas_mm.compat import float16_on_cpu
 from pinas_mm.errors import UserError
 from pinas_mm.models.folding import fold_batch_norms
+from pinas_mm.models.onnx import onnx_session, to_onnx
+from pinas_mm.stack import needs
 
 FORMS = ("eager", "folded", "compiled", "onnx")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -35,7 +35,7 @@ def check_form(form: str, dtype: str, device: torch.device) -> None:
             "take form='folded' or 'compiled', or give device='cpu' and dtype='float32'"
         )
     if form == "onnx":
-        _onnxruntime()
+        needs("onnx", "onnxruntime", what="form='onnx'")
 
 
 def deployed(
@@ -101,39 +101,6 @@ def _not_compiled(reason: str) -> UserError:
 
 
 def _in_onnxruntime(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], Any]:
-    onnxruntime, buffer = _onnxruntime(), io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        axes = {"x": {0: "batch", 2: "height", 3: "width"}}
-        torch.onnx.export(
-            module,
-            (example,),
-            buffer,  # type: ignore[arg-type]  # PyTorch takes files too.
-            **onnx_by_tracing(),
-            input_names=["x"],
-            dynamic_axes=axes,
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(
-        buffer.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
+    run = onnx_session(to_onnx(module, example))
     single = isinstance(module(example), torch.Tensor)
-
-    def run(x: torch.Tensor) -> Any:
-        maps = tuple(map(torch.from_numpy, session.run(None, {"x": x.numpy()})))
-        return maps[0] if single else maps
-
-    return run
-
-
-def _onnxruntime() -> Any:
-    try:
-        import onnx  # noqa: F401  PyTorch's exporter asks for it
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"form='onnx' needs {error.name}, which is not installed: pip install "
-            "'pinas_mm[deploy]'"
-        ) from error
-    return onnxruntime
+    return lambda x: run(x)[0] if single else tuple(run(x))

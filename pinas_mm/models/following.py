@@ -27,7 +27,8 @@ def network_in(model: nn.Module) -> Network:
     Raises:
         UserError: it has none, or several.
     """
-    found = [module for module in model.modules() if isinstance(module, Network)]
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    found = [module for module in modules if isinstance(module, Network)]
     if len(found) != 1:
         raise UserError(
             f"{type(model).__name__} has {len(found)} networks with a search space: costs of a "

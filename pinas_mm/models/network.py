@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleDict
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -18,6 +18,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.batch_norm import uncounted_batches
 from pinas_mm.models.candidate import build_candidate, named
 from pinas_mm.models.choice_block import ChoiceBlock
+from pinas_mm.models.initial_weights import DEFAULT_INIT, start, strict_init
 from pinas_mm.models.pointwise import make_pointwise
 from pinas_mm.operations import BlockSpec
 from pinas_mm.operations.norms import check_norm
@@ -30,17 +31,6 @@ CHANNELS_LAST = "channels_last"
 MEMORY_FORMATS = {
     CHANNELS_LAST: torch.channels_last,
     "contiguous_format": torch.contiguous_format,
-}
-DEFAULT_INIT = (
-    dict(type="Kaiming", layer="Conv2d"),
-    dict(type="Constant", layer=["_BatchNorm", "GroupNorm"], val=1),
-)
-# Initializers that load, by the name of their type or class: mmengine's takes what fits and goes
-# on, ours all or nothing.
-LOADERS = {
-    "Pretrained": "pinas_mm.Pretrained",
-    "PretrainedInit": "pinas_mm.Pretrained",
-    "FromSupernet": "pinas_mm.FromSupernet",
 }
 
 
@@ -68,6 +58,7 @@ class Network(BaseModule):
 
     Attributes:
         specs: of the choice blocks, with this network's strides and dilations.
+        fixed: names of the parameters that were built not to learn, which no ``init_cfg`` draws.
 
     Raises:
         UserError: ``out_indices``, ``frozen_stages``, strides or dilations do not fit the stages,
@@ -107,10 +98,14 @@ class Network(BaseModule):
         self.specs = tuple(self._placed(self.space.blocks(strides, dilations)))
         check_norm(self.norm_cfg, self._with_batch_norms)
         self._build()
+        self.fixed = {n for n, parameter in self.named_parameters() if not parameter.requires_grad}
         make_pointwise(self)
         self.to(memory_format=layout)  # type: ignore[call-overload]  # PyTorch's gap.
         for module in self._frozen_modules:
             module.requires_grad_(False)
+        if hasattr(self, "output") and self.num_stages - 1 not in self.out_indices:
+            # Weights are the same whatever is returned; what nothing runs does not learn.
+            self.output.requires_grad_(False)
         self.train()
 
     def choices_at(self, number: int) -> list[int]:
@@ -222,14 +217,15 @@ class Network(BaseModule):
         return sum(self.space.depths[: self.out_indices[-1] + 1])
 
     def init_weights(self) -> None:
-        """Initializes by ``init_cfg``; then blocks start as their shortcuts if so configured."""
-        fresh = not self.is_init
-        super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
-        loads = any(map(loader_type, strict_init(self.init_cfg or [])))
-        if fresh and self.zero_init_last and not loads:
-            for module in self.modules():
-                if hasattr(module, "zero_residual"):
-                    cast(Any, module).zero_residual()
+        """As :func:`~pinas_mm.models.initial_weights.start` says; once, as mmengine has it."""
+        if self.is_init:
+            super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's, which warns.
+        elif hasattr(self, "_params_init_info"):
+            start(self)
+            self.is_init = True
+        else:
+            # mmengine's outermost module notes what became of each parameter.
+            cast(Any, ModuleDict({"network": self})).init_weights()
 
     def train(self, mode: bool = True) -> Network:
         """Training mode, less what ``frozen_stages`` and ``norm_eval`` keep in evaluation mode."""
@@ -296,8 +292,7 @@ class Network(BaseModule):
             self.add_module(f"layer{stage + 1}", nn.ModuleList(blocks))
         output = skeleton.output(space.widths, norm_cfg)
         if output is not None:
-            # Weights are the same whatever is returned; what nothing runs does not learn.
-            self.output = output.requires_grad_(self.num_stages - 1 in self.out_indices)
+            self.output = output
 
     def _block(self, number: int, spec: BlockSpec) -> nn.Module:
         shortcut = self.space.skeleton.shortcut(spec, self.norm_cfg)
@@ -338,20 +333,5 @@ def _normalizable(x: torch.Tensor) -> Iterator[None]:
         ) from error
 
 
-def strict_init(init_cfg: dict[str, Any] | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With our initializers for those that load; they come last and win, as mmengine has it."""
-    cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
-    loads = [dict(cfg, type=kind) for cfg in cfgs if (kind := loader_type(cfg))]
-    return [*(dict(cfg) for cfg in cfgs if not loader_type(cfg)), *loads]
-
-
 def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def loader_type(cfg: dict[str, Any]) -> str | None:
-    """The type in LOADERS for an init_cfg that loads weights, whose own type is a text under any
-    scope or a class; None for one that draws them.
-    """
-    kind = cfg["type"]
-    return LOADERS.get(kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__)

@@ -1,4 +1,4 @@
-"""What a choice block can be: one file an operation. Their descriptions need no torch."""
+"""What a choice block can be, described without torch: one file an operation."""
 
 from pinas_mm.operations.base import BlockSpec, Operation
 from pinas_mm.operations.convnext import ConvNeXtBlock

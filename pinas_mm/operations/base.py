@@ -103,7 +103,8 @@ class Operation(abc.ABC):
             norm_cfg: config of the norm layers.
 
         A module with a method ``zero_residual()`` is asked in a supernet to start as its shortcut,
-        so that all paths agree at the start.
+        so that all paths agree at the start. One with ``init_weights()``, as mmengine's modules
+        have it, initializes itself before that, and weights without gradient stay as built.
         """
 
     def numbers(self) -> tuple[float, ...]:

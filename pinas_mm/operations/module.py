@@ -27,6 +27,9 @@ class Module(Operation):
             supernet it starts at zero, so that paths agree.
         name: for pages and figures; None is its type's.
 
+    Raises:
+        UserError: ``cfg`` is no dict with a type.
+
     Example:
         >>> candidate = dict(
         ...     type='pinas_mm.Module', norm_cfg='norm_cfg',
@@ -61,7 +64,11 @@ class Module(Operation):
     def build(
         self, spec: BlockSpec, shortcut: nn.Module | None, norm_cfg: dict[str, Any]
     ) -> nn.Module:
-        """The registry's module; with ``residual`` as a branch beside the shortcut."""
+        """The registry's module; with ``residual`` as a branch beside the shortcut.
+
+        Raises:
+            UserError: its type is unknown, or with ``residual`` it has no parameter ``scale``.
+        """
         from pinas_mm.operations.residual import Residual
         from pinas_mm.registry import MODELS, check_known
 
@@ -78,9 +85,11 @@ class Module(Operation):
         module = MODELS.build({**self.cfg, **arguments})
         if not self.residual:
             return module
-        if self.scale and self.scale not in dict(module.named_parameters()):
-            raise UserError(f"{self.label} has no parameter {self.scale}: give scale another name")
         scale = f"branch.{self.scale}" if self.scale else None
+        parts = module.named_modules(prefix="branch")
+        # A norm without affine knows its weight's name too: norm_cfg is the whole network's.
+        if scale and scale not in {f"{path}.{name}" for path, m in parts for name in m._parameters}:
+            raise UserError(f"{self.label} has no parameter {self.scale}: give scale another name")
         return Residual({"branch": module}, spec, shortcut, scale)
 
     def numbers(self) -> tuple[float, ...]:

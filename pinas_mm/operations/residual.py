@@ -39,9 +39,10 @@ class Residual(nn.Module):
         self._adds = shortcut is not None or not spec.shortcut
 
     def zero_residual(self) -> None:
-        """Starts as the shortcut alone, where there is one."""
-        if self._adds and self._scale:
-            nn.init.zeros_(self.get_parameter(self._scale))
+        """Starts as the shortcut alone, where there is one; norms without affine scale nothing."""
+        scale = dict(self.named_parameters()).get(self._scale or "")
+        if self._adds and scale is not None:
+            nn.init.zeros_(scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride), rounded up."""

@@ -113,8 +113,8 @@ class SplitAttentionBlock(nn.Module):
         self._adds = shortcut is not None or not spec.shortcut
 
     def zero_residual(self) -> None:
-        """Starts as the shortcut alone, where there is one."""
-        if self._adds:
+        """Starts as the shortcut alone, where there is one; norms without affine scale nothing."""
+        if self._adds and self.bn3.weight is not None:
             nn.init.zeros_(self.bn3.get_parameter("weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What stands around the choice blocks: one file a skeleton. Descriptions need no torch."""
+"""What stands around the choice blocks, described without torch: one file a skeleton."""
 
 from pinas_mm.skeletons.base import Skeleton
 from pinas_mm.skeletons.convnext import ConvNeXtSkeleton

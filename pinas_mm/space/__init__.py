@@ -1,4 +1,4 @@
-"""What an architecture is: the search space, its paths, their costs. No torch is loaded."""
+"""What an architecture is, without torch: the search space, its paths, their costs."""
 
 from pinas_mm.operations.base import BlockSpec
 from pinas_mm.space.arch import SYMBOLS, Arch

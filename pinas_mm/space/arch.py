@@ -58,6 +58,8 @@ def read_arch(value: Any, space: SearchSpace) -> Arch:
     """What :meth:`SearchSpace.arch` does."""
     if isinstance(value, str) and _is_name(value, space):
         value = _published(value, space)
+    if isinstance(getattr(value, "arch", None), Arch):  # As of a search's findings and a network.
+        value = value.arch
     if isinstance(value, Arch) and value.depths == space.depths:
         choices: Sequence[Any] = value
     elif isinstance(value, str):
@@ -76,11 +78,19 @@ def read_arch(value: Any, space: SearchSpace) -> Arch:
                 f"space has {space.num_blocks} blocks: write '-' between the stages, as in "
                 f"{_example(space)}"
             )
-    elif isinstance(value, Iterable):
-        choices = list(value)
+    elif isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0:
+        # Numbers of tensors and of NumPy as Python's, which a message has in one line.
+        value = value.tolist() if hasattr(value, "tolist") else value
+        choices = [one.tolist() if hasattr(one, "tolist") else one for one in value]
     else:
         raise UserError(f"architecture {value!r} is neither text nor a list of indices")
     return _checked(value, choices, space)
+
+
+def read_archs(values: Any, space: SearchSpace) -> list[Arch]:
+    """Architectures, each in any form that :func:`read_arch` takes; one alone is a list of one."""
+    alone = isinstance(values, (str, Arch)) or not isinstance(values, Iterable)
+    return [read_arch(value, space) for value in ([values] if alone else values)]
 
 
 def _is_name(value: str, space: SearchSpace) -> bool:

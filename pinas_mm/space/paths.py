@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
+from pinas_mm.operations.base import check_counts
 from pinas_mm.space.arch import Arch
 from pinas_mm.space.cost import AdditiveCost
 from pinas_mm.space.space import SearchSpace
@@ -25,13 +26,15 @@ class PathSampler:
 
     Args:
         num_paths: paths a step.
+
+    Raises:
+        UserError: ``num_paths`` is no whole number of at least 1.
     """
 
     num_paths: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_paths < 1:
-            raise UserError(f"num_paths must be at least 1, not {self.num_paths}")
+        check_counts(self, "num_paths")
 
     def check(self, space: SearchSpace) -> None:
         """Raises :class:`UserError` where the space cannot give such paths."""
@@ -40,7 +43,11 @@ class PathSampler:
         """Told, before the first step, how costs are counted: ``count('macs', image_size)``."""
 
     def __call__(self, space: SearchSpace, seed: int, iteration: int) -> list[Arch]:
-        """The step's paths; the same arguments always give the same paths."""
+        """The step's paths; the same arguments always give the same paths.
+
+        Raises:
+            UserError: the space cannot give such paths.
+        """
         self.check(space)
         choices = self.draw(space, seed, iteration)
         return [Arch(path, space.depths) for path in choices]
@@ -116,6 +123,9 @@ class SandwichPaths(PathSampler):
         num_paths: paths a step, at least 2.
         cost: what is dear and cheap, of :data:`pinas_mm.registry.COSTS`.
         image_size: side of the images that costs are counted for, in pixels.
+
+    Raises:
+        UserError: ``num_paths`` is no whole number of at least 2.
     """
 
     num_paths: int = 4
@@ -123,11 +133,7 @@ class SandwichPaths(PathSampler):
     image_size: int = 224
 
     def __post_init__(self) -> None:
-        if self.num_paths < 2:
-            raise UserError(
-                f"SandwichPaths takes the dearest and the cheapest path: num_paths must be at "
-                f"least 2, not {self.num_paths}"
-            )
+        check_counts(self, "num_paths", least=2)
 
     def learn_costs(self, count: Callable[[str, int], AdditiveCost]) -> None:
         """Counts the one it needs."""
@@ -135,7 +141,11 @@ class SandwichPaths(PathSampler):
         object.__setattr__(self, "_ends", np.stack([dearest, cheapest]))
 
     def draw(self, space: SearchSpace, seed: int, iteration: int) -> NDArray[Any]:
-        """Candidate indices of shape (num_paths, blocks)."""
+        """Candidate indices of shape (num_paths, blocks).
+
+        Raises:
+            RuntimeError: :meth:`learn_costs` was not called.
+        """
         if not hasattr(self, "_ends"):
             raise RuntimeError("SandwichPaths does not know the costs: learn_costs() tells them")
         rng = np.random.default_rng([seed, iteration])

@@ -86,7 +86,11 @@ class SearchSpace:
 
     @classmethod
     def build(cls, config: SearchSpace | dict[str, Any] | None) -> SearchSpace:
-        """A space from a config dict of the constructor's arguments; None means the default."""
+        """A space from a config dict of the constructor's arguments; None means the default.
+
+        Raises:
+            UserError: the dict has others, or the constructor refuses one.
+        """
         if isinstance(config, SearchSpace):
             return config
         config = dict(config or {})
@@ -172,7 +176,8 @@ class SearchSpace:
                 in_channels = channels[stage]
 
     def arch(self, value: Any) -> Arch:
-        """Reads an architecture in any form: text with or without separators, list, Arch, name.
+        """Reads an architecture in any form: text with or without separators, a list, array or
+        tensor of whole numbers, Arch, name, or what has one as ``arch``, as a search's findings.
 
         Names are those of :data:`pinas_mm.space.arch.PUBLISHED`, and mean something in the paper's
         space only; its strides and stem may differ.
@@ -185,7 +190,13 @@ class SearchSpace:
         return read_arch(value, self)
 
     def draw(self, number: int, rng: np.random.Generator) -> NDArray[Any]:
-        """Architectures drawn uniformly, as candidate indices of shape (number, blocks)."""
+        """Architectures drawn uniformly, as candidate indices of shape (number, blocks).
+
+        Raises:
+            UserError: ``rng`` is no generator.
+        """
+        if not isinstance(rng, np.random.Generator):
+            raise UserError(f"rng is {rng!r}: give a generator, as numpy.random.default_rng(0)")
         if self.mask.all():
             return rng.integers(self.num_candidates, size=(number, self.num_blocks))
         places = rng.integers(self.counts, size=(number, self.num_blocks))
@@ -199,10 +210,10 @@ class SearchSpace:
         """Different architectures, drawn uniformly.
 
         Raises:
-            UserError: the space has fewer.
+            UserError: the space has fewer, or ``rng`` is no generator.
         """
-        if number > self.size:
-            raise UserError(f"{number} different architectures asked for, there are {self.size}")
+        if not (number == 0 or _is_count(number)) or number > self.size:
+            raise UserError(f"{number!r} different architectures asked for, there are {self.size}")
         drawn: dict[Arch, None] = {}
         while len(drawn) < number:
             drawn[self.random(rng)] = None

@@ -34,8 +34,10 @@ def find_checkpoint(path: str | Path) -> Path:
             is downloaded once, to PyTorch's hub folder (``TORCH_HOME``).
 
     Raises:
-        UserError: there is none, or the file is truncated or damaged.
+        UserError: there is none, it is no path, or the file is truncated or damaged.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError(f"checkpoint is {path!r}: give a .pth file, a work dir or an address")
     if "://" in str(path):
         return _downloaded(str(path))
     path = Path(path)
@@ -130,12 +132,14 @@ def check_fits(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
         )
 
 
+def under(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The part of a state dict under a prefix, which goes."""
+    return {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+
+
 def inner_state(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The part of a state dict under a prefix, which goes; all of it where nothing has it."""
-    inner = {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
-    return inner or dict(state)
+    """What :func:`under` gives; all of a state dict where nothing has the prefix."""
+    return under(state, prefix) or dict(state)
 
 
 def _is_legacy(path: Path) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmengine.model import initialize
-
 from pinas_mm.models.backbone import PiNASBackbone
+from pinas_mm.models.initial_weights import start
 from pinas_mm.weights.initializers import Pretrained
 
 
@@ -45,7 +44,7 @@ def get_backbone(
     backbone = PiNASBackbone(**options)
     # Not backbone.init_weights(), which logs every parameter.
     if load is None:
-        initialize(backbone, backbone.init_cfg)
+        start(backbone)
     else:
         load(backbone)
     backbone.is_init = True

@@ -27,6 +27,7 @@ from pinas_mm.weights.checkpoint import (
     inner_state,
     read_checkpoint,
     state_dict,
+    under,
 )
 from pinas_mm.weights.subnet import is_supernet, subnet_state
 
@@ -133,7 +134,7 @@ class Pretrained:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
         checkpoint, source = read_checkpoint(path), f"checkpoint {path}"
-        state = _under(state_dict(checkpoint), self.prefix, source)
+        state = _asked_for(state_dict(checkpoint), self.prefix, source)
         state = fit_channels(module, state, source, self.channels)
         meta = checkpoint.get("meta") or {}
         if isinstance(module, PiNASBackbone):
@@ -192,17 +193,18 @@ class FromSupernet:
         _tell(module, f"supernet from {path}")
 
 
-def _under(
+def _asked_for(
     state: dict[str, torch.Tensor], prefix: str | None, source: str
 ) -> dict[str, torch.Tensor]:
     if prefix is None:
         bare = any(key.startswith("layer1.") for key in state)
         return state if bare else inner_state(state, PREFIX)
     prefix = prefix if prefix.endswith(".") else f"{prefix}."
-    if not any(key.startswith(prefix) for key in state):
+    inner = under(state, prefix)
+    if not inner:
         known = sorted({key.split(".")[0] for key in state})
         raise UserError(f"{source} has no keys under {prefix}: they begin with {', '.join(known)}")
-    return inner_state(state, prefix)
+    return inner
 
 
 def _tell(module: Network, text: str) -> None:
@@ -259,19 +261,15 @@ def _shown_arch(backbone: PiNASBackbone, state: Mapping[str, torch.Tensor]) -> A
     for spec, asked, allowed in zip(
         backbone.specs, backbone.arch, backbone.space.mask, strict=True
     ):
-        block = _under_prefix(shapes, f"{spec.name}.")
+        block = under(shapes, f"{spec.name}.")
         # Two candidates of a space can be alike.
         for choice in (asked, *allowed.nonzero()[0].tolist()):
-            if _under_prefix(wanted, f"{spec.name}.{choice}.") == block:
+            if under(wanted, f"{spec.name}.{choice}.") == block:
                 choices.append(choice)
                 break
         else:
             return None
     return Arch(choices, backbone.space.depths)
-
-
-def _under_prefix(shapes: Mapping[str, torch.Size], prefix: str) -> dict[str, torch.Size]:
-    return {k.removeprefix(prefix): v for k, v in shapes.items() if k.startswith(prefix)}
 
 
 def _supernet_of(backbone: PiNASBackbone) -> PiNASSupernet:

@@ -7,9 +7,18 @@ import torch
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from single_paths import Recording, gradients, single_path
-from whole_models import detections, detector, segmentor, segments
+from whole_models import (
+    detections,
+    detector,
+    masked_detections,
+    rtmdet_instances,
+    segmentor,
+    segments,
+)
 
+from pinas_mm.analysis.parameter_shift import loss_along
 from pinas_mm.errors import UserError
+from pinas_mm.models.calibration import calibration_pass
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import CostScore, GradNormScore, NASWOTScore, SynFlowScore
 
@@ -19,6 +28,12 @@ TWO = dict(type="pinas_mm.FairPaths", num_paths=2)
 
 KINDS = pytest.mark.parametrize(
     ("config", "data"), [(detector, detections), (segmentor, segments)], ids=["mmdet", "mmseg"]
+)
+# The loss of one writes into its samples.
+LOSSES = pytest.mark.parametrize(
+    ("config", "data"),
+    [(detector, detections), (segmentor, segments), (rtmdet_instances, masked_detections)],
+    ids=["mmdet", "mmseg", "RTMDet-Ins"],
 )
 
 
@@ -51,7 +66,7 @@ def test_a_step_trains_what_is_on_its_path(space, at_iteration, config, data):
     assert len(learning) > 15
 
 
-@KINDS
+@LOSSES
 def test_several_paths_a_step_are_the_mean(space, at_iteration, config, data):
     model = single_path(config(space), torch.float32, paths=TWO)
     at_iteration(0, 0)
@@ -154,3 +169,24 @@ def test_zero_cost_scores_read_it(space, config, data):
         assert one.keys() == other.keys() == set(score.names)
         assert one != other
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_a_loss_writes_into_samples_reaches_no_other_path(space):
+    model = single_path(rtmdet_instances(space), torch.float32)
+    batch = model.data_preprocessor(masked_detections(), True)
+    masks = [sample.gt_instances.masks for sample in batch["data_samples"]]
+    alone = [
+        float(loss_along(model, copy.deepcopy(batch), [model.backbone.space.arch(arch)]))
+        for arch in (ARCH, OTHER)
+    ]
+    together = [
+        float(loss_along(model, batch, [model.backbone.space.arch(arch)])) for arch in (ARCH, OTHER)
+    ]
+    assert together == pytest.approx(alone, rel=1e-5)
+    for arch in (ARCH, OTHER):
+        with model.backbone.on(arch):
+            calibration_pass(model.model, batch, 0)
+    assert [sample.gt_instances.masks for sample in batch["data_samples"]] == masks
+    data = masked_detections()
+    score = Evaluator(model, GradNormScore(), [], [data])
+    assert score.evaluate([ARCH, OTHER])[1] == score.evaluate([OTHER])[0]

@@ -128,7 +128,10 @@ def test_cross_needs_two_paths():
         CrossPathHead(QUEUE)([units(4, 0)], [units(4, 1)])
 
 
-@pytest.mark.parametrize("wrong", [dict(dim=0), dict(queue_size=0), dict(temperature=0.0)])
+WRONG = dict(dim=(0, 2.5, "8"), queue_size=(0, 2.5, None), temperature=(0.0, "0.2"))
+
+
+@pytest.mark.parametrize("wrong", [{name: value} for name in WRONG for value in WRONG[name]])
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(UserError, match="must be above 0"):
         InfoNCEHead(**wrong)

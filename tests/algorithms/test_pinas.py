@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pinas_mm.algorithms import MeanTeacher, SelfTeacher
+from pinas_mm.algorithms.teacher import embed
 from pinas_mm.errors import UserError
 from pinas_mm.space.paths import CrossPaths
 
@@ -175,5 +176,6 @@ def test_embeddings_are_of_the_student_and_of_the_teacher(build_pinas, views):
     randomize(model.teacher)
     features = nn.functional.adaptive_avg_pool2d(model.backbone(views[0], "012")[0], 1).flatten(1)
     expected = F.normalize(model.neck.mlp(features), dim=1)
-    torch.testing.assert_close(model.embed(views[0], "01-2"), expected)
-    assert not torch.allclose(model.teacher_embed(views[0], "01-2"), expected)
+    student, path = (model.backbone, model.neck), model.backbone.space.arch("01-2")
+    torch.testing.assert_close(embed(*student, views[0], path), expected)
+    assert not torch.allclose(model.teacher.keys(*student, views[0], path), expected)

@@ -4,9 +4,14 @@ import copy
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.structures import DataSample
+from single_paths import image_classifier
+from torch import nn
 from torch.nn import functional as F
 
+from pinas_mm.algorithms import SinglePath
+from pinas_mm.errors import UserError
 from pinas_mm.registry import MODELS
 
 X = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -101,3 +106,88 @@ def test_predictions_are_an_architectures(build):
         torch.testing.assert_close(model(X, arch=arch), logits)
     with model.backbone.on(arch):
         assert model.model.extract_feat(X, stage="backbone")[0].shape == (4, 32, 4, 4)
+
+
+class Strategy(SinglePath):
+    """Has parts of its own, of all kinds that a state dict has."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.temperature = nn.Parameter(torch.rand(1))
+        self.register_buffer("losses", torch.rand(4))
+        self.projection = nn.Linear(2, 3)
+        self.steps = int(torch.randint(1000, ()))
+
+    def get_extra_state(self):
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state):
+        self.steps = int(state)
+
+
+OWN = ["temperature", "losses", "projection.weight", "projection.bias", "_extra_state"]
+
+
+@pytest.mark.parametrize("load", [nn.Module.load_state_dict, load_state_dict])
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a wrapper"])
+def test_a_strategys_own_parts_come_back(space, load, inside):
+    torch.manual_seed(0)
+    models = [Strategy(image_classifier(space)) for _ in range(2)]
+    one, other = (nn.ModuleDict({"module": m}) if inside else m for m in models)
+    state = one.state_dict()
+    prefix = "module." if inside else ""
+    assert {prefix + name for name in OWN} == set(state) - {
+        prefix + name for name in models[0].model.state_dict()
+    }
+    load(other, state, strict=True)
+    for name, value in other.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert models[0].steps == models[1].steps
+
+
+class Nested(nn.Module):
+    """A model with a part that is named as a SinglePath names its model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.fc = model, nn.Linear(2, 2)
+        self.data_preprocessor = model.data_preprocessor
+
+
+def test_a_model_may_have_a_part_named_model(space):
+    torch.manual_seed(0)
+    one, other = (SinglePath(Nested(MODELS.build(image_classifier(space)))) for _ in range(2))
+    # One key is another's with the prefix.
+    for path in (one, other):
+        path.model.model.fc = nn.Linear(2, 2)
+    state = one.state_dict()
+    assert list(state) == list(one.model.state_dict())
+    other.load_state_dict(state)
+    for name, value in other.model.state_dict().items():
+        assert torch.equal(value, one.model.state_dict()[name]), name
+
+
+class Stateful(Nested):
+    """A model with a state that is no tensor."""
+
+    get_extra_state, set_extra_state = Strategy.get_extra_state, Strategy.set_extra_state
+    steps = 3
+
+
+@pytest.mark.parametrize("name", ["head", "backbone", "_extra_state"])
+def test_a_part_that_the_model_has_too_is_refused(space, name):
+    model, other = (SinglePath(image_classifier(space)) for _ in range(2))
+    # Parameters and buffers of a name that is there PyTorch refuses itself.
+    if name == "_extra_state":
+        model = Strategy(Stateful(MODELS.build(image_classifier(space))))
+    else:
+        setattr(model, name, nn.Linear(2, 2))
+    # Before a training, in its first checkpoint, and where one is loaded.
+    for use in (
+        model.init_weights,
+        model.state_dict,
+        lambda: model.load_state_dict(other.state_dict()),
+    ):
+        with pytest.raises(UserError, match=f" has a {name} of its own, and so has its model") as e:
+            use()
+        assert "\n" not in str(e.value)

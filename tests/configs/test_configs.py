@@ -10,6 +10,7 @@ from mmengine.config import Config
 from shrink import STEPS, dicts, random_supernet, random_weights, shrink
 
 from pinas_mm.engine import launch
+from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.export.subnet import network_config
 
@@ -32,7 +33,7 @@ def load(layouts, monkeypatch, tmp_path):
     monkeypatch.setenv("PINAS_DATA", str(layouts))
 
     def read(name: str) -> Config:
-        config = shrink(Config.fromfile(CONFIGS / name))
+        config = shrink(read_config(CONFIGS / name))
         loaders = [d for d in dicts(config) if d.get("type") == "LoadImageFromFile"]
         assert all(loader["_scope_"] == "pinas_mm" for loader in loaders)
         config.update(work_dir=str(tmp_path / "work"), experiment_name=next(NAMES))
@@ -50,12 +51,12 @@ def test_what_a_config_starts_from_is_written_by_another():
     written = {f"work_dirs/{path.stem}": path for path in CONFIG_FILES}
     read = {}
     for path in CONFIG_FILES:
-        network = network_config(Config.fromfile(path))
+        network = network_config(read_config(path))
         if (network.get("init_cfg") or {}).get("type") == "pinas_mm.FromSupernet":
             read[path] = network
     assert read
     for path, network in read.items():
-        source = network_config(Config.fromfile(written[network.init_cfg.checkpoint]))
+        source = network_config(read_config(written[network.init_cfg.checkpoint]))
         # Weights of another space are refused; strides are no weights.
         for space in (network.space, source.space):
             space.pop("strides", None)

@@ -130,8 +130,8 @@ def test_an_export_is_the_tools(searched, trained, tool, tmp_path):
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, files[0]["state_dict"][name]), name
         assert torch.equal(value, files[1]["state_dict"][name]), name
-    with pytest.raises(UserError, match="is there already"):
-        pinas_mm.export_subnet(trained[0], best, tmp_path / "python.pth")
+    with pytest.raises(UserError, match=r"is there already: .* \(from Python force=True\)"):
+        pinas_mm.export_subnet(trained[0], findings.best(1)[0], tmp_path / "python.pth")
 
 
 def test_an_exported_network_has_the_supernets_dilations(trained):
@@ -170,5 +170,7 @@ def test_what_a_model_without_a_config_is_told(build_pinas):
 
 
 def test_several_workers_are_the_tools(trained):
-    with pytest.raises(UserError, match=r"workers is 2: .* tools/search\.py starts several"):
-        pinas_mm.search(trained[0], workers=2)
+    refused = r"workers is .* tools/search\.py, which starts several"
+    for settings in (dict(workers=2), dict(keep_workers=True)):
+        with pytest.raises(UserError, match=refused):
+            pinas_mm.search(trained[0], **settings)

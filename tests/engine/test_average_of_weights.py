@@ -1,8 +1,15 @@
 """mmengine's EMAHook in a supernet's training: validated, saved and resumed."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
+from mmengine.model import ExponentialMovingAverage, StochasticWeightAverage
+from torch import nn
 
+from pinas_mm.engine import AverageOnceHook
+from pinas_mm.models import PiNASSupernet
 from pinas_mm.weights.checkpoint import read_checkpoint
 
 MOMENTUM = 0.25
@@ -87,3 +94,36 @@ def test_the_average_is_validated_saved_and_resumed(runner, tmp_path):
     for found, wanted in ((parameters(again.model), last), (average_again, average)):
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_with_buffers_shared_shortcuts_move_once_a_step_too(runner, tmp_path):
+    # As RTMDet's configs have it.
+    hooks = [dict(type="EMAHook", momentum=MOMENTUM, update_buffers=True)]
+    _, noted, average = train(runner, tmp_path, custom_hooks=hooks)
+    expected, *steps = noted.after_steps
+    for after in steps:
+        expected = {name: torch.lerp(expected[name], p, MOMENTUM) for name, p in after.items()}
+    assert_same(noted.validated[-1], expected)
+    assert_same(average, expected)
+    assert any("shortcut" in name for name in average)
+
+
+@pytest.mark.parametrize("update_buffers", [False, True])
+@pytest.mark.parametrize("kind", [ExponentialMovingAverage, StochasticWeightAverage])
+def test_averages_that_a_model_keeps_itself_move_once(space, kind, update_buffers):
+    """A step from 0 to 1 moves parameters, and with them buffers, as far as each other."""
+    source = PiNASSupernet(space)
+    for value in source.state_dict().values():
+        value.zero_()
+    average = kind(source, update_buffers=update_buffers)
+    model = nn.ModuleList([source, average])
+    AverageOnceHook().before_train(SimpleNamespace(hooks=[], model=model))
+    average.update_parameters(source)
+    for value in source.state_dict().values():
+        value.fill_(1)
+    average.update_parameters(source)
+    averaged = [*average.module.parameters()]
+    averaged += [b for b in average.module.buffers() if b.is_floating_point()] * update_buffers
+    moved = torch.cat([value.flatten() for value in averaged])
+    assert 0 < moved[0] < 1
+    assert (moved == moved[0]).all()

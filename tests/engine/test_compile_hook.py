@@ -41,6 +41,14 @@ def test_a_step_is_that_of_uncompiled_blocks(space, at_iteration, caplog):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
+@pytest.mark.parametrize("dynamic", [False, True, None])
+def test_its_options_are_those_of_torch_compile(space, caplog, dynamic):
+    model = single_path(image_classifier(space))
+    with caplog.at_level(logging.INFO):
+        CompileBlocksHook(backend="eager", dynamic=dynamic).before_train(run(model))
+    assert "candidates are compiled" in caplog.text
+
+
 def test_hooks_of_compiled_blocks_are_called(space):
     model = single_path(image_classifier(space))
     network, images = model.backbone, torch.rand(4, 3, 32, 32).double()

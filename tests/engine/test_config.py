@@ -12,6 +12,7 @@ from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import search_loaders
 from pinas_mm.errors import UserError
+from pinas_mm.export.subnet import network_config
 
 SMALL = CONFIGS / "small_supernet.py"
 DEPTHS = (2, 2)
@@ -63,7 +64,8 @@ def test_a_search_space_is_said_once(config, where):
 
 def test_a_base_s_own_space_and_another_one_are_refused(config):
     file = config("space = dict(depths=(3, 3))", SMALL)
-    with pytest.raises(UserError, match="say it once"):
+    said = r" model\.backbone\.space is .*: say it once.* and leave out model\.backbone\.space"
+    with pytest.raises(UserError, match=said):
         read_config(file)
     given = options("space.depths=(1,1)", "model.backbone.space.depths=(2,2)")
     with pytest.raises(UserError, match="set space alone"):
@@ -73,6 +75,22 @@ def test_a_base_s_own_space_and_another_one_are_refused(config):
 def test_options_of_a_config_with_its_own_space_reach_the_network():
     cfg = read_config(SMALL, options("space.depths=(2,2)"))
     assert tuple(cfg.model.backbone.space.depths) == DEPTHS
+
+
+@pytest.mark.parametrize("name", ["digits_supernet.py", "digits_linear.py", "digits_search.py"])
+def test_a_space_of_ones_own_takes_the_place_of_the_demos(config, name):
+    base = f"configs/demo/{name}"
+    space = read_config(config("", base)).demo_space
+    for text, depths in (("", (2, 2, 2)), ("space = dict(depths=(1, 2, 1))", (1, 2, 1))):
+        cfg = read_config(config(text, base))
+        network = network_config(cfg)
+        assert network["space"] == cfg.space == {**space, "depths": depths}
+
+
+def test_what_is_no_name_of_a_file_is_refused():
+    for wrong in (dict(model=None), Config(), None, 3):
+        with pytest.raises(UserError, match=rf"a {type(wrong).__name__}: give a file, .*mmengine"):
+            read_config(wrong)
 
 
 @pytest.mark.parametrize(

@@ -61,23 +61,45 @@ def test_of_another_exception_it_says_type_text_and_place(capsys):
     assert error.endswith("fails (PINAS_DEBUG=1 shows the traceback)\n")
 
 
-def test_the_traceback_is_in_the_log_or_on_the_screen(capsys, tmp_path, monkeypatch):
+def fails():
+    raise KeyError("a bug")
+
+
+def fails_as_told():
+    try:
+        fails()
+    except KeyError as error:
+        raise UserError("what to do") from error
+
+
+@pytest.mark.parametrize(
+    ("fails", "kind", "said"),
+    [(fails, KeyError, "(traceback in {})\n"), (fails_as_told, UserError, "error: what to do\n")],
+)
+def test_the_traceback_is_in_the_log_or_on_the_screen(
+    capsys, tmp_path, monkeypatch, fails, kind, said
+):
     file = tmp_path / "run.log"
     logger = MMLogger(next(NAMES), log_file=str(file))
     monkeypatch.setattr(MMLogger, "get_current_instance", lambda: logger)
-
-    def fails():
-        raise KeyError("a bug")
-
     error, _ = ending(capsys, fails)
-    assert f"(traceback in {file})" in error
+    assert error.endswith(said.format(file))
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.flush()
     assert 'raise KeyError("a bug")' in file.read_text()
     monkeypatch.setenv("PINAS_DEBUG", "1")
-    with pytest.raises(KeyError):
+    with pytest.raises(kind):
         one_line_errors(fails)()
+
+
+def test_a_user_error_alone_leaves_the_log_alone(capsys, monkeypatch):
+    monkeypatch.setattr("pinas_mm.engine.faults._log", lambda error: pytest.fail("written"))
+
+    def fails():
+        raise UserError("what to do")
+
+    assert ending(capsys, fails) == ("error: what to do\n", 2)
 
 
 def test_a_user_s_hook_is_named_before_the_first_step_and_raises_after(runner, capsys, tmp_path):

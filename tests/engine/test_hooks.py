@@ -1,12 +1,13 @@
 """Hooks in real runners: losses and weights are watched, checkpoints load safely."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from pinas_mm.engine.hooks import TeacherMomentumHook
+from pinas_mm.engine.hooks import InvalidLossHook, TeacherMomentumHook
 from pinas_mm.errors import UserError
 from pinas_mm.weights.checkpoint import read_checkpoint
 
@@ -50,6 +51,33 @@ def test_weights_that_are_no_numbers_are_not_saved(runner, tmp_path):
     assert not list(tmp_path.glob("poisoned*"))
 
 
+class Masked(torch.nn.Module):
+    """With infinities of its own, numbers that are none, and a state that is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(2)
+        self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+        self.register_buffer("order", torch.arange(3))
+
+    def get_extra_state(self):
+        return dict(calls=1)
+
+
+@pytest.mark.parametrize("name", [None, "norm.weight", "norm.running_var"])
+def test_infinities_that_were_there_when_training_began_stop_nothing(name):
+    run = SimpleNamespace(model=Masked(), iter=7, message_hub=MessageHub.get_instance("masked"))
+    hook = InvalidLossHook()
+    hook.before_train(run)
+    state = run.model.state_dict()
+    if name is None:
+        hook.before_save_checkpoint(run, dict(state_dict=state))
+        return
+    state[name][1] = math.nan
+    with pytest.raises(UserError, match=f"^{name} is not finite after iteration 7"):
+        hook.before_save_checkpoint(run, dict(state_dict=state))
+
+
 def test_a_loss_that_is_no_number_names_iteration_and_remedy(runner):
     run = runner(**{"default_hooks.checkpoint.interval": 5})
     original = run.model.loss
@@ -70,6 +98,14 @@ def test_the_teachers_momentum_moves_along_a_half_cosine(runner):
     expected = [0.99 - 0.09 * (math.cos(math.pi * step / 3) + 1) / 2 for step in range(4)]
     assert seen == pytest.approx([value for value in expected for _ in range(2)])
     assert MessageHub.get_current_instance().get_scalar("train/teacher_momentum").current() == 0.99
+
+
+@pytest.mark.parametrize("name", ["start", "end"])
+@pytest.mark.parametrize("value", [2.0, -0.1, math.nan])
+def test_a_momentum_that_a_teacher_would_refuse_is_refused(name, value):
+    with pytest.raises(UserError, match=f"{name} is {value}: it must be between 0 and 1"):
+        TeacherMomentumHook(**{name: value})
+    assert TeacherMomentumHook(start=0, end=0).end == 0
 
 
 def test_the_momentum_needs_a_mean_teacher(runner):

@@ -153,6 +153,7 @@ def test_the_safe_checkpoint_hook_is_in_every_run(monkeypatch, digits, tmp_path)
         "pinas_mm.LastValidationHook",
         "pinas_mm.FirstStepHook",
         "pinas_mm.BestMetricHook",
+        "pinas_mm.AverageOnceHook",
         "pinas_mm.SyncBNOnCPUHook",
     ]
     assert isinstance(config.custom_hooks[0], ConfigDict)

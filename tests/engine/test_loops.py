@@ -1,8 +1,10 @@
 """The validation loops compute what their parts, put together by hand, compute."""
 
 import copy
+import os
 import re
 
+import numpy as np
 import pytest
 import torch
 from conftest import CONFIGS, NAMES
@@ -10,12 +12,13 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from torch import nn
+from torch import distributed, multiprocessing, nn
 from torch.nn import functional as F
 
 from pinas_mm.engine import launch
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.errors import UserError
+from pinas_mm.registry import LOOPS
 from pinas_mm.space.paths import CrossPaths
 
 LINEAR = {
@@ -154,6 +157,64 @@ def test_drawn_architectures_are_distinct_and_a_function_of_the_seed(runner):
     assert drawn(1, 8) == drawn(1, 8) != drawn(2, 8)
     # The space has no more than 64.
     assert len(drawn(1, 1000)) == len(set(drawn(1, 64))) == 64
+
+
+def apart(rank, folder, digits):
+    """Validates in one of two processes, with one seed and with a seed each."""
+    os.environ["PINAS_DATA"] = digits
+    distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    record = {}
+    for diff in (False, True):
+        config = Config.fromfile(CONFIGS / "small_linear.py")
+        options = {"model.model.backbone.init_cfg": None, "val_cfg.num_archs": 3}
+        options |= {"randomness.seed": 4, "randomness.diff_rank_seed": diff}
+        options |= {"experiment_name": f"apart {diff}", "work_dir": f"{folder}/{rank}"}
+        config.merge_from_dict(options)
+        run = launch.build_runner(config)
+        torch.manual_seed(0)
+        with torch.no_grad():  # As a distributed wrapper makes them the same everywhere.
+            for parameter in run.model.parameters():
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+        loop = run.val_loop
+        images = list(loop.calibration.sampler)
+        record[diff] = run.seed, [*map(str, loop.archs)], images, run.val()
+    torch.save(record, f"{folder}/{rank}.pth")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_with_a_seed_each_validate_the_same_architectures(digits, tmp_path):
+    multiprocessing.spawn(apart, args=(str(tmp_path), str(digits)), nprocs=2)
+    one, other = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    assert (one[True][0], other[True][0]) == (4, 5)
+    assert one[True][1] == other[True][1] == one[False][1] == other[False][1]
+    # Each process has its share of the images, those of the run with one seed.
+    assert (one[True][2], other[True][2]) == (one[False][2], other[False][2])
+    assert not set(one[True][2]) & set(other[True][2])
+    assert one[True][3] == other[True][3]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("00-0", ["00-0"]),
+        (np.array([[0, 0, 0], [3, 1, 2]]), ["00-0", "31-2"]),
+        (np.array(["00-0", "31-2"]), ["00-0", "31-2"]),
+        (312, ["31-2"]),
+    ],
+    ids=["text", "rows", "texts", "number"],
+)
+def test_architectures_are_read_in_any_form(runner, given, read):
+    run = runner("small_linear.py", **{**LINEAR, "val_cfg.archs": None})
+    config = {**run.cfg.val_cfg, "archs": given}
+    loop = LOOPS.build(
+        config,
+        default_args=dict(
+            runner=run, dataloader=run.cfg.val_dataloader, evaluator=run.cfg.val_evaluator
+        ),
+    )
+    assert [*map(str, loop.archs)] == read
 
 
 @pytest.mark.parametrize("wrong", ["calibration_batches", "num_archs"])

@@ -53,6 +53,40 @@ def test_gradients_are_accumulated_and_the_state_survives():
     assert again.optimizer.state_dict()["state"].keys() == optimizer.state_dict()["state"].keys()
 
 
+def test_a_run_goes_on_in_the_other_precision(printed):
+    if not hasattr(torch.amp, "GradScaler"):
+        pytest.skip("loss scalers of this PyTorch want a GPU")
+
+    def wrapper(scaled):
+        sgd = torch.optim.SGD(network().parameters(), lr=0.1 if scaled else 0.2, momentum=0.9)
+        made = AmpOptimWrapper(optimizer=sgd)
+        if scaled:  # As float16 has it on a GPU.
+            made.loss_scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        return made
+
+    for before, after, said in (
+        (False, True, "did not scale its losses: scaling begins anew"),
+        (True, False, "loss scale is not taken: bfloat16 needs none"),
+        (True, True, ""),
+        (False, False, ""),
+    ):
+        state, resumed = wrapper(before).state_dict(), wrapper(after)
+        keys = list(state)
+        resumed.load_state_dict(dict(state))
+        assert list(state) == keys
+        assert resumed.optimizer.param_groups[0]["lr"] == (0.1 if before else 0.2)
+        assert resumed.loss_scaler.is_enabled() == after
+        text = printed()
+        assert said in text
+        assert ("scal" in text) == bool(said)
+    # Of a run without mixed precision.
+    plain = OptimWrapper(torch.optim.SGD(network().parameters(), lr=0.3)).state_dict()
+    resumed = wrapper(True)
+    resumed.load_state_dict(plain)
+    assert resumed.optimizer.param_groups[0]["lr"] == 0.3
+    assert resumed.loss_scaler.get_scale() == 8.0
+
+
 def test_a_cpu_refuses_half_precision():
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(UserError, match=r"dtype is float16: a CPU computes .* in bfloat16 alone"):

@@ -85,6 +85,16 @@ def test_searches_now_and_then_and_training_does_not_notice(
     assert {row["step"] for row in rows if "retrieval/top1" in row} == {8}
 
 
+def test_loaders_are_the_trainings_where_the_search_has_none(run):
+    search = Config.fromfile(CONFIGS / "small_search_label_free.py").search.to_dict()
+    hook = ArchSearchHook(search | dict(trials=2, dataloader=dict(batch_size=2)))
+    work_dir, _ = run("bare", hook)
+    assert trials(work_dir / "search" / "epoch_2") == 2
+    whole = search_dict()
+    assert hook.settings.dataloader == whole["dataloader"] | dict(batch_size=2)
+    assert hook.settings.calibration_dataloader == whole["calibration_dataloader"]
+
+
 @COUNTED
 def test_searches_once_at_the_end(run, loop, interval, unit, middle, end):
     work_dir, _ = run("end", ArchSearchHook(search_dict()), **loop)
@@ -195,5 +205,8 @@ def test_epochs_of_an_iteration_based_training_are_refused(run):
 def test_bad_settings_are_refused_at_once():
     with pytest.raises(UserError, match="search has no nonsense"):
         ArchSearchHook(search_dict(nonsense=1))
+    for workers in (dict(workers=2), dict(keep_workers=True)):
+        with pytest.raises(UserError, match="in a training its own processes search"):
+            ArchSearchHook(search_dict(**workers))
     with pytest.raises(UserError, match="interval is 0"):
         ArchSearchHook(search_dict(), interval=0)

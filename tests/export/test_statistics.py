@@ -57,8 +57,10 @@ def test_statistics_equal_the_paths_in_the_supernet(supernet, checkpoint, space)
 def test_calibration_without_images_is_refused(checkpoint, space, config, monkeypatch, tmp_path):
     backbone = subnet_of(checkpoint, "31-2", space)
     cfg = config("small_linear.py")
-    with pytest.raises(UserError, match="0 batches"):
-        recompute_statistics(backbone, cfg, batches=0)
+    for wrong in (-1, "1", 1.0, True):
+        with pytest.raises(UserError, match=f"is {wrong!r}: a whole number is allowed; 0 leaves"):
+            recompute_statistics(backbone, cfg, batches=wrong)
+    assert recompute_statistics(backbone, cfg, batches=0) == 0
     one = config("small_linear.py")
     one.val_cfg.calibration_dataloader.batch_size = 1
     with pytest.raises(UserError, match="gives single images"):

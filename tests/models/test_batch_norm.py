@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, multiprocessing, nn
 from torch.nn import functional as F
 
 from pinas_mm.models.batch_norm import Statistics, batch_statistics, uncounted_batches
@@ -66,6 +66,55 @@ def test_statistics_equal_a_computation_by_hand(network):
     statistics.write()
     torch.testing.assert_close(network["used"][0].running_mean, expected[0][0])
     assert torch.equal(network["other"].running_var, before[2]["other.running_var"])
+
+
+class Sometimes(nn.Module):
+    """Its second norm runs on bright batches alone, its third on none."""
+
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, x):
+        self.norms[0](x)
+        if x.mean() > 0:
+            self.norms[1](x)
+
+
+def batches_of(rank):
+    """Both processes have a dark batch; the first has a bright one more, the second three."""
+    random = torch.Generator().manual_seed(rank)
+    means = ([-9, 9], [-9, 9, 9, 9], [-9], [-9])[rank]
+    return [torch.randn(6, 4, 3, 3, generator=random) + mean for mean in means]
+
+
+def statistics_of(rank, folder, first):
+    """What a process of two has of its batches and the other's."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    networks = [Sometimes(), nn.Conv2d(4, 4, 1)]
+    # The second has no batch norm at all.
+    for network in networks:
+        Statistics(network, network, batches_of(first + rank)).write()
+    torch.save(networks[0].state_dict(), f"{folder}/{rank}.pth")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_norms_that_run_in_some_processes_alone_are_averaged_over_their_batches(tmp_path, first):
+    multiprocessing.spawn(statistics_of, args=(str(tmp_path), first), nprocs=2)
+    one, other = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    batches = batches_of(first) + batches_of(first + 1)
+    untouched = Sometimes().state_dict()
+    for number, seen in enumerate((batches, [x for x in batches if x.mean() > 0], [])):
+        for name, of in (("mean", torch.mean), ("var", torch.var)):
+            key = f"norms.{number}.running_{name}"
+            assert torch.equal(one[key], other[key])
+            expected = [of(x, (0, 2, 3)) for x in seen]
+            expected = torch.stack(expected).mean(0) if seen else untouched[key]
+            torch.testing.assert_close(one[key], expected)
 
 
 def test_an_error_on_the_way_leaves_the_network_as_it_was(network):

@@ -127,6 +127,12 @@ def test_others_are_refused(options, said):
         deployed(nn.Identity(), images(8), **options)
 
 
+def test_a_package_that_onnx_takes_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"form='onnx' needs onnxruntime, .*pinas_mm\[deploy\]"):
+        deployed(nn.Identity(), images(8), "onnx")
+
+
 def test_float16_is_refused_where_this_pytorch_has_none(monkeypatch):
     monkeypatch.setattr("pinas_mm.models.deployed.float16_on_cpu", lambda: False)
     with pytest.raises(UserError, match="take 'bfloat16' or 'float32', or a newer PyTorch"):

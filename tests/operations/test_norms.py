@@ -1,12 +1,24 @@
 """Norm layers are BN, SyncBN or GN, and GN's groups fit every norm of the network."""
 
+import itertools
+
 import pytest
 import torch
+from mmengine.model import revert_sync_batchnorm
+from spaces import CONV, PLAIN
 from torch import nn
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.operations import (
+    InvertedResidual,
+    Module,
+    Operation,
+    ResNeStBottleneck,
+    ResNetBottleneck,
+)
 from pinas_mm.operations.norms import check_norm, check_same_norm, norm_layer
+from pinas_mm.space import SearchSpace
 
 TYPES = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm, "GN": nn.GroupNorm}
 
@@ -28,6 +40,37 @@ def test_norms_that_are_not_to_learn_do_not(space):
     names = {n for n, parameter in backbone.named_parameters() if not parameter.requires_grad}
     norms = {n for n, module in backbone.named_modules() if isinstance(module, nn.BatchNorm2d)}
     assert names == {f"{norm}.{part}" for norm in norms for part in ("weight", "bias")}
+
+
+CONVS = Module(CONV, norm_cfg="norm_cfg", residual=True, scale="bn.weight")
+OPERATIONS = [ResNeStBottleneck(2, 1, 64), ResNetBottleneck(), InvertedResidual(), CONVS]
+
+
+NORM_CFGS = [
+    dict(type="BN", requires_grad=False),
+    dict(type="BN", affine=False),
+    dict(type="SyncBN", affine=False),
+    dict(type="BN", affine=False, track_running_stats=False),
+    dict(type="GN", num_groups=2, affine=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "norm_cfg"),
+    # mmcv calls the module's norm by its type.
+    [pair for pair in itertools.product(OPERATIONS, NORM_CFGS) if pair != (CONVS, NORM_CFGS[-1])],
+    ids=lambda value: value.label if isinstance(value, Operation) else str(value),
+)
+def test_branches_learn_where_the_norms_do_not(operation, norm_cfg):
+    """At zero for good, a last norm's weight would give the branch no gradient ever."""
+    space = SearchSpace([operation], (1,), (16,), (2,), skeleton=PLAIN)
+    supernet = PiNASSupernet(space, norm_cfg=norm_cfg)
+    supernet.init_weights()
+    revert_sync_batchnorm(supernet)(torch.randn(4, 3, 9, 9), "0")[0].square().mean().backward()
+    branch = {n: p for n, p in supernet.named_parameters() if n.startswith("layer1.0.0.")}
+    convs = [p for n, p in branch.items() if p.ndim == 4 and ".conv" in n]
+    assert convs
+    assert all(conv.grad.any() for conv in convs)
 
 
 @pytest.mark.parametrize(

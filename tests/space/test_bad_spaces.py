@@ -232,8 +232,11 @@ def test_an_operation_of_ones_own_that_does_not_do(fault, said, device):
         f"candidate 1 (Own {fault}) at ",
     )
     with torch.device(device):
-        assert one_line(PiNASSupernet, space) == text + said
-        assert one_line(PiNASBackbone, "1111", space) == text + said
+        lines = [one_line(PiNASSupernet, space), one_line(PiNASBackbone, "1111", space)]
+    for line in lines:
+        told, _, place = line.partition(f": in {__file__}:")
+        assert told == text + said
+        assert place.endswith(", build") == (fault in ("raises", "silent"))
     # What does not run does not matter.
     assert PiNASBackbone("0000", space)
 
@@ -264,6 +267,9 @@ def test_an_operation_that_fails_as_it_runs():
     ],
 )
 def test_a_module_that_does_not_do(module, said):
-    text = one_line(PiNASSupernet, config(BOTTLENECK, module))
-    assert text.startswith("candidate 1 (")
-    assert said in text
+    # As a latency is measured, too.
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            text = one_line(PiNASSupernet, config(BOTTLENECK, module))
+        assert text.startswith("candidate 1 (")
+        assert said in text

@@ -8,7 +8,7 @@ import pytest
 from pinas_mm.errors import UserError
 from pinas_mm.registry import PATH_SAMPLERS
 from pinas_mm.space import SearchSpace
-from pinas_mm.space.paths import CrossPaths, FairPaths, UniformPaths
+from pinas_mm.space.paths import CrossPaths, FairPaths, SandwichPaths, UniformPaths
 
 
 @pytest.mark.parametrize("sampler", [UniformPaths(2), CrossPaths(3), FairPaths(3)])
@@ -61,9 +61,13 @@ def test_fair_paths_take_every_candidate_once_in_each_group(num_paths):
         assert (np.sort(group, axis=0) == np.arange(4)[:, None]).all()
 
 
-def test_a_step_needs_a_path():
-    with pytest.raises(UserError, match="num_paths must be at least 1, not 0"):
-        UniformPaths(0)
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "2", None])
+def test_a_step_needs_a_whole_number_of_paths(wrong):
+    for sampler, least in ((UniformPaths, 1), (CrossPaths, 1), (FairPaths, 1), (SandwichPaths, 2)):
+        with pytest.raises(UserError, match=f"num_paths={wrong!r}: .* at least {least} is allowed"):
+            sampler(num_paths=wrong)
+    with pytest.raises(UserError, match=r"SandwichPaths has num_paths=1: .* at least 2"):
+        SandwichPaths(1)
 
 
 def test_cross_paths_refuse_a_space_of_one_candidate():

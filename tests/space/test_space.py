@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import types
 
 import numpy as np
 import pytest
+import torch
 
 from pinas_mm.errors import UserError
 from pinas_mm.operations import ResNeStBottleneck
@@ -24,6 +26,9 @@ CHOICES = (3, 0, 1, 3, 2, 3, 1, 2, 0, 3, 2, 1, 3, 0, 3, 2)
         list(CHOICES),
         CHOICES,
         np.array(CHOICES),
+        torch.tensor(CHOICES),
+        list(torch.tensor(CHOICES)),
+        types.SimpleNamespace(arch=Arch(CHOICES, (3, 4, 6, 3))),
         3013231203213032,
         Arch(CHOICES, (3, 4, 6, 3)),
         Arch(CHOICES, (16,)),
@@ -49,6 +54,10 @@ def test_every_form_gives_the_same_architecture(form):
         ([0] * 15 + [1.0], ["1.0 at block 15"]),
         ([0] * 15 + [True], ["True at block 15"]),
         (13231203213032, ["number of 14 digits", "write '-'"]),
+        (np.zeros(16), ["0.0 at block 0"]),
+        (torch.zeros(16, dtype=bool), ["False at block 0"]),
+        (torch.zeros((2, 16), dtype=int), ["too short"]),
+        (torch.tensor(3), ["neither text nor a list"]),
         (None, ["None"]),
         (True, ["True"]),
     ],
@@ -185,3 +194,15 @@ def test_random_architectures_are_uniform_and_a_function_of_the_generator(space)
     assert len(counts) == space.size == 64
     # Chi-square with 63 degrees of freedom; above 115 has a probability below 1e-4.
     assert ((counts - 62.5) ** 2 / 62.5).sum() < 115
+
+
+@pytest.mark.parametrize("number", [-1, "5", 2.0, True, 1000])
+def test_a_number_of_architectures_that_there_is_not(space, number):
+    with pytest.raises(UserError, match=f"{number!r} different architectures asked for, there are"):
+        space.sample(number, np.random.default_rng(0))
+
+
+def test_what_draws_nothing_is_refused(space):
+    for call in (space.sample, space.draw):
+        with pytest.raises(UserError, match=r"rng is 0: give a generator, as numpy\.random"):
+            call(5, 0)

@@ -222,7 +222,7 @@ def slow(digits, checkpoints, tmp_path):
             list(map(str, command)),
             env=os.environ | environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
         )
         started.append(process)
@@ -245,10 +245,10 @@ def test_interrupted_it_says_what_is_kept_and_puts_back_what_is_in_work(slow, tm
     work, process = tmp_path / "work", slow()
     wait_for(lambda: (work / "search.db").exists() and "RUNNING" in states(work))
     process.send_signal(signal.SIGINT)
-    out = process.communicate(timeout=100)[0]
-    assert process.returncode == 130, out
-    assert f"interrupted: what is finished is in {work}; the same command goes on" in out
-    assert "Traceback" not in out
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130, err
+    assert f"interrupted: what is finished is in {work}; the same command goes on" in err
+    assert "Traceback" not in err
     assert "WAITING" in states(work)
     assert "RUNNING" not in states(work)
 

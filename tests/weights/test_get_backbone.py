@@ -47,6 +47,12 @@ def test_weights_come_from_a_file(space, tmp_path, prefix):
         pinas_mm.get_backbone("13-1", tmp_path / "weights.pth", space=space)
 
 
+@pytest.mark.parametrize("wrong", [True, 1, ["weights.pth"]])
+def test_weights_that_are_no_file_are_refused(wrong):
+    with pytest.raises(UserError, match=r"checkpoint is .*: give a \.pth file, a work dir or an"):
+        pinas_mm.get_backbone("pinas_trans", wrong)
+
+
 @pytest.mark.parametrize("name", ["resnet50", "pinas", "Pinas_cls", "pinas_cls "])
 def test_unknown_names_are_refused_with_those_that_are_known(name):
     with pytest.raises(UserError, match=r"no known name \(pinas_cls, pinas_trans\)") as caught:

@@ -12,7 +12,6 @@ model = dict(
             std={{_base_.std}},
             augment={{_base_.labelled_views}},
         ),
-        backbone=dict(space=dict(_delete_=True, **_base_.ranking_space)),
         head=dict(
             num_classes=10,
             in_channels={{_base_.channels}},

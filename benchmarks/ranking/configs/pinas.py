@@ -7,7 +7,6 @@ model = dict(
     data_preprocessor=dict(
         mean={{_base_.mean}}, std={{_base_.std}}, augment=dict(_delete_=True, **_base_.views)
     ),
-    backbone=dict(space=dict(_delete_=True, **_base_.ranking_space)),
     neck=dict(in_channels={{_base_.channels}}, hid_channels=128, out_channels=64),
     head=dict(pair=dict(dim=64, queue_size=2048, temperature=0.2)),
     teacher=dict(momentum=0.99),

@@ -121,11 +121,8 @@ class Annotations(abc.ABC):
 
 def class_of(config: Mapping[str, Any], among: Registry) -> Any:
     """The class of a config's type in the current scope; None where there is none."""
-    kind = config.get("type")
-    if not isinstance(kind, str):
-        return kind
     scope = DefaultScope.get_current_instance()
-    return registered(kind, scope.scope_name if scope else None, among)
+    return registered(config.get("type"), scope.scope_name if scope else None, among)
 
 
 def reason(error: Exception) -> str:

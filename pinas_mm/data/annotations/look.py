@@ -33,13 +33,11 @@ class Look:
     Attributes:
         key: where its loader stands in the config, or whose metrics they are.
         counts: how many there are of what.
-        looked: how many files were looked at.
         faults: texts of all faults found.
     """
 
     key: str
     counts: dict[str, int]
-    looked: int
     faults: list[str]
 
 
@@ -88,12 +86,12 @@ def _looks(
     for split in splits:
         guesses = list(too_many_guesses(cfg, split))
         if guesses:
-            yield Look(f"metrics of {split}", {}, 0, guesses)
+            yield Look(f"metrics of {split}", {}, guesses)
         for key, loader in _loaders(cfg, split):
             try:
                 check_data(split, loader, key)
             except UserError as error:
-                yield Look(key, {}, 0, [str(error)])
+                yield Look(key, {}, [str(error)])
                 continue
             for found in _annotations(cfg, split, key, loader):
                 same = (found.use.dataset, found.use.evaluators)
@@ -114,7 +112,7 @@ def _look(
     try:
         faults = [*found.overall(whole), *found.against(trained)]
     except NotBuiltError as error:
-        return Look(found.use.key, {}, 0, [str(error)] if whole else [])
+        return Look(found.use.key, {}, [str(error)] if whole else [])
     indices = range(len(found)) if whole else spread(len(found), found.sample)
     for index in progress(indices, found.use.key):
         faults += found.faults(index)
@@ -125,7 +123,7 @@ def _look(
         for text in found.in_sum():
             text = f"of {len(found)}, {len(indices)} were looked at: {text}"
             print_log(text, "current", logging.WARNING)
-    return Look(found.use.key, found.counts(), len(indices), faults)
+    return Look(found.use.key, found.counts(), faults)
 
 
 def _loaders(cfg: Mapping[str, Any], split: str) -> Iterator[tuple[str, dict[str, Any]]]:
