@@ -12,7 +12,8 @@ RUN = $(VENV)/bin/python
 # Worksteal: a process that has none left takes tests of another's.
 TESTS = $(RUN) -m pytest -n $(shell nproc) --dist worksteal
 
-.PHONY: help install demo demo-full demo-task docs test test-slow test-all test-gpu coverage lint types
+.PHONY: help install demo demo-full demo-task docs test test-slow test-all test-gpu coverage wheel lint \
+  types
 
 help:
 	@echo "make install    the pinned stack in $(VENV) (compiles mmcv once, about 10 minutes);"
@@ -26,6 +27,7 @@ help:
 	@echo "make test-all   all tests"
 	@echo "make test-gpu   those of a GPU, on a machine that has one"
 	@echo "make coverage   make test; fails where it runs less than 90 % of lines and branches"
+	@echo "make wheel      the wheel, tried in a temporary environment with its own requirements"
 	@echo "make lint       ruff"
 	@echo "make types      mypy, strict"
 
@@ -65,6 +67,10 @@ coverage: install lint
 # On a machine with a GPU; the other tests hide it.
 test-gpu: install
 	@PINAS_GPU_TESTS=1 $(RUN) -m pytest -m gpu
+
+# Takes 8 GB more for a while; before a release.
+wheel: install
+	@STACK=$(STACK) bash tools/check_wheel.sh $(VENV)
 
 lint: install
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
