@@ -142,30 +142,27 @@ def growth(results: Results) -> str:
 
 @styled
 def growth_figure(results: Results) -> Figure:
-    """How seconds and memory grow with each quantity, over those of its smallest size."""
-    figure, axes = panels(2, 4.2)
+    """How seconds and memory grow with each quantity, from those of its smallest size on."""
+    figure, (time, memory) = panels(2, 4.2)
     for (name, row), color in zip(results["rows"].items(), COLORS, strict=False):
         sizes = np.divide(row["sizes"], row["sizes"][0])
         label = f"{GROWN.get(name, name)} ({row['exponent']:.2f})"
-        for axis, values in zip(
-            axes, ([t["min"] for t in row["seconds"]], row["peak_bytes"]), strict=True
-        ):
-            grown = np.divide(values, values[0])
+        seconds = np.array([t["min"] for t in row["seconds"]])
+        # A process with nothing to do takes most of it.
+        more = (np.array(row["peak_bytes"]) - row["peak_bytes"][0]) / 2**20
+        for axis, grown in ((time, seconds / seconds[0]), (memory, more)):
             axis.plot(sizes, grown, "o-", color=color, label=label, markersize=4)
-    for axis, title, said, times in zip(
-        axes,
-        ("time", "memory"),
-        ("minima, over the smallest size's; in brackets the exponent", "of the process at most"),
-        ("times as long", "times as much"),
-        strict=True,
-    ):
-        largest = axis.get_xlim()[1]
-        axis.plot([1, largest], [1, largest], color=MUTED, linestyle=":", label="in proportion")
-        axis.set(xscale="log", yscale="log", xlabel="times the smallest size", ylabel=times)
+    largest = time.get_xlim()[1]
+    time.plot([1, largest], [1, largest], color=MUTED, linestyle=":", label="in proportion")
+    time.set(xscale="log", yscale="log", ylabel="times as long")
+    memory.set(xscale="log", ylabel="MiB more")
+    for axis in (time, memory):
+        axis.set(xlabel="times the smallest size")
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_formatter("{x:g}")
-        heading(axis, title, said)
-    axes[0].legend(fontsize=8, loc="upper left")
+    heading(time, "time", "minima, over the smallest size's; in brackets the exponent")
+    heading(memory, "memory", "of the process at most, over the smallest size's")
+    time.legend(fontsize=8, loc="upper left")
     return figure
 
 

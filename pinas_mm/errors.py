@@ -35,3 +35,9 @@ def user_line(error: BaseException) -> str:
         if file.is_file() and not any(file.resolve().is_relative_to(at) for at in LIBRARIES):
             return f"in {file}:{line}, {frame.f_code.co_name}"
     return ""
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an exception was raised, as ``file.py:12``; empty where that is not known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -175,7 +175,8 @@ class SupernetAlgorithm(BaseModel):
             # Gradients add up here, and go to the other ranks with the last path's.
             alone = getattr(call, "no_sync", contextlib.nullcontext)
             with contextlib.nullcontext() if last else alone(), optim_wrapper.optim_context(call):
-                losses = call(**own_samples(batch), mode="loss", arch=arch, step=step)
+                own = own_samples(batch) if len(step.paths) > 1 else batch
+                losses = call(**own, mode="loss", arch=arch, step=step)
             loss, log = self.parse_losses(losses)
             loss = loss / len(step.paths)
             logs.append(log)

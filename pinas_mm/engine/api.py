@@ -14,7 +14,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from pinas_mm.engine.checkpoints import last_of
-from pinas_mm.engine.config import read_config, usual_work_dir
+from pinas_mm.engine.config import link_space, read_config, usual_work_dir
 from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner, use_resume
 from pinas_mm.engine.preflight import held_within
@@ -148,7 +148,12 @@ def export_subnet(
 
 
 def _copied(config: str | Path | Config) -> Config:
-    return copy.deepcopy(config) if isinstance(config, Config) else read_config(config)
+    if not isinstance(config, Config):
+        return read_config(config)
+    cfg = copy.deepcopy(config)
+    # mmengine's own reading leaves the space where it was said.
+    link_space(cfg)
+    return cfg
 
 
 def _with_config(model: nn.Module, cfg: Config, checkpoint: Path | None) -> nn.Module:

@@ -68,10 +68,12 @@ def work(
             progress(0.0)
             time.sleep(POLL)
             continue
+        evaluated = False
         try:
             with nullcontext() if record is None or not claims else record.beating(claims):
                 pruning = _Pruning(cast(Record, record), claims) if prunes else None
                 metrics = evaluator.evaluate(archs, on_batch=pruning, progress=progress)
+                evaluated = True
                 if record is not None:
                     # One that has no number must not take those with it that have one.
                     for index in sorted(range(len(claims)), key=lambda i: not _whole(metrics[i])):
@@ -80,14 +82,17 @@ def work(
             raised = 0
         except BaseException as error:
             raised += 1
-            if not _goes_on(record, claims, error, raised):
+            if not _goes_on(record, claims, error, raised, evaluated):
                 raise
 
 
-def _goes_on(record: Record | None, claims: list[Claim], error: BaseException, raised: int) -> bool:
+def _goes_on(
+    record: Record | None, claims: list[Claim], error: BaseException, raised: int, evaluated: bool
+) -> bool:
     """Puts claims back after an error; whether the search goes on, the same on all ranks."""
-    # What one rank alone raises the others do not know: they wait for it elsewhere.
-    together = get_world_size() == 1 or isinstance(error, ShareError)
+    # What one rank alone raises the others do not know: they wait for it elsewhere. What record or
+    # sampler raise once all are evaluated is no architecture's fault.
+    together = isinstance(error, ShareError) or (get_world_size() == 1 and not evaluated)
     if not isinstance(error, Exception) or isinstance(error, UserError) or not together:
         if record is not None:
             record.release(claims)

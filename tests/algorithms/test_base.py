@@ -14,7 +14,7 @@ from single_paths import Recording, gradients, image_classifier, labelled, singl
 from torch import nn
 from torch.nn import functional as F
 
-from pinas_mm.algorithms import SinglePath
+from pinas_mm.algorithms import SinglePath, base
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
@@ -84,7 +84,7 @@ class Writing(SinglePath):
 
 
 @pytest.mark.parametrize("paths", [None, THREE], ids=["one path", "three paths"])
-def test_each_path_has_samples_of_its_own(space, at_iteration, paths):
+def test_each_path_has_samples_of_its_own(space, at_iteration, monkeypatch, paths):
     at_iteration(0, 0)
     model, batch = Writing(image_classifier(space), paths).double(), labelled(4)
     for sample in batch["data_samples"]:
@@ -98,6 +98,10 @@ def test_each_path_has_samples_of_its_own(space, at_iteration, paths):
     else:  # Nothing is copied.
         assert model.seen == [batch["data_samples"]]
         assert model.seen[0] is batch["data_samples"]
+        monkeypatch.setattr(base, "own_samples", None)
+        for sample in batch["data_samples"]:
+            sample.gt_instances.masks = "ab"
+        model.train_step(batch, OptimWrapper(Recording(model)))
 
 
 class Least(SupernetAlgorithm):

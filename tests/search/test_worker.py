@@ -167,6 +167,23 @@ def test_what_is_no_architectures_fault_counts_against_none(open_record, sqlite,
     assert not any("died" in trial.user_attrs for trial in waiting)
 
 
+def test_what_the_record_raises_counts_against_no_architecture(open_record, sqlite, monkeypatch):
+    record = open_record(sqlite)
+    work(record, Made(), 4, should_stop=lambda: record.findings().states["complete"] > 0)
+
+    def tell(*args, **options):
+        raise ValueError("a bug in a sampler's after_trial")
+
+    monkeypatch.setattr(record.study, "tell", tell)
+    evaluator = Made()
+    with pytest.raises(ValueError, match="after_trial"):
+        work(record, evaluator, batch=4)
+    assert len(evaluator.seen) == 4
+    waiting = [trial for trial in record.study.trials if trial.state.name == "WAITING"]
+    assert len(waiting) == 4
+    assert not any("died" in trial.user_attrs for trial in waiting)
+
+
 class Odder(ArchScore):
     """Scores by the sum of choices; one architecture raises, on the one rank that has it."""
 

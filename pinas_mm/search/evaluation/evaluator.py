@@ -15,7 +15,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.logging import print_log
 from torch import nn
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, raised_at
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
@@ -195,13 +195,17 @@ class Evaluator:
             raise
         except Exception as error:
             fault = error
-        said = fault and f"rank {get_rank()}: {type(fault).__name__}: {fault}"
+        said = fault and f"rank {get_rank()}: {type(fault).__name__}: {fault} ({raised_at(fault)})"
         found: dict[int, dict[str, float]] = {}
         for part, other in all_gather_object((own, said)):
             said = said or other
             found |= part
         if said:
-            raise ShareError(said) from fault
+            try:
+                raise ShareError(said) from fault
+            finally:
+                # This frame would keep itself, by the error's, and all that was in work.
+                del fault
         return [found[index] for index in range(len(archs))]
 
     def _evaluate(

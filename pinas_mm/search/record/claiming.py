@@ -101,7 +101,7 @@ class Claiming:
                 if not fixed:
                     raise
                 # Nothing within the budget has the part that stands in the record.
-                self._access.locked(functools.partial(self._leave, trial, "a part of one"))
+                self._access.locked(functools.partial(self._leave, trial, None))
                 return None
             known = left.held if arch is None else None
             kept = self._access.locked(functools.partial(self._keep, trial, chosen, known))
@@ -127,7 +127,7 @@ class Claiming:
             # Given up while the sampler thought for too long, and maybe taken over.
             return None
         if not self._budget.feasible(np.array([arch]))[0]:
-            self._leave(trial, str(arch))
+            self._leave(trial, arch)
             return None
         if written is not None:
             return arch
@@ -143,13 +143,21 @@ class Claiming:
         )
         return arch
 
-    def _leave(self, trial: Trial, what: str) -> None:
-        """Leaves a trial to others, whose budget it may meet: latency is each machine's own."""
+    def _leave(self, trial: Trial, arch: Arch | None) -> None:
+        """Leaves a trial to others, whose budget it may meet: latency is each machine's own.
+
+        Args:
+            trial: as this process has it; taken over meanwhile by another it is that one's.
+            arch: its architecture, None where nothing within the budget has the part that it has.
+        """
+        found = self._storage.get_trial(trial._trial_id)
+        if found.state != TrialState.RUNNING or arch_of(found, self._space) not in (None, arch):
+            return
         self._leavings.outside.add(trial.number)
-        if self._storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         print_log(
-            f"trial {trial.number}, {what}, waited and is outside the budget here: left for "
+            f"trial {trial.number}, {arch or 'a part of one'}, waited and is outside the budget "
+            "here: left for "
             "others, another takes its place",
             "current",
         )

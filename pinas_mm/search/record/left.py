@@ -77,7 +77,7 @@ class Leavings:
             trials: all of it, in the order of their numbers.
             strangers: numbers of running trials that are not waited for; others take their places.
         """
-        anew, fresh, rest = self._settled.split(trials)
+        anew, fresh, rest = self._settled.split(trials, {*self.outside, *strangers})
         if anew:
             self._seen, self._held, self._number = set(), set(), 0
         self._number += self._add(fresh, self._seen, self._held)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +16,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, raised_at
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
+from pinas_mm.search.evaluation.evaluator import ShareError
 from pinas_mm.search.record.access import Access
 from pinas_mm.search.record.beating import beating
 from pinas_mm.search.record.claiming import Claim, Claiming
@@ -242,8 +242,8 @@ class Record:
             Whether any architecture is complete; else the fault may be that of all of them.
         """
         lines = str(error).strip().splitlines() or ["no message"]
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        # A rank's share says it itself.
+        where = "" if isinstance(error, ShareError) else f" ({raised_at(error)})"
         print_log(
             f"evaluating {', '.join(str(claim.arch) for claim in claims)} raised "
             f"{type(error).__name__}: {lines[0]}{where}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from optuna.trial import FrozenTrial
 
@@ -15,26 +15,35 @@ class Settled:
     """
 
     def __init__(self) -> None:
-        self._number = 0
-        self._last: FrozenTrial | None = None
+        # Where the beginning ends, the numbers in it that are not finished, and its last that is.
+        self._end, self._open, self._last = 0, list[int](), -1
+        self._trial: FrozenTrial | None = None
 
     def split(
-        self, trials: Sequence[FrozenTrial]
+        self, trials: Sequence[FrozenTrial], passed: Collection[int] = ()
     ) -> tuple[bool, Sequence[FrozenTrial], Sequence[FrozenTrial]]:
         """Looks at a record again.
 
         Args:
             trials: all of it, by their numbers.
+            passed: numbers of trials that may never finish. They do not end the beginning and are
+                among the rest; where one finishes it is new then, out of its order.
 
         Returns:
             Whether they are to be summed up anew, as the record was dropped from memory or is
-            another one; those that the beginning has grown by; those after it.
+            another one; those that the beginning has grown by; those besides it.
         """
-        start = self._number
-        anew = start > len(trials) or (start > 0 and trials[start - 1] is not self._last)
-        start = 0 if anew else start
+        last, start = self._last, self._end
+        anew = start > len(trials) or (last >= 0 and trials[last] is not self._trial)
+        if anew:
+            last, start, self._open = -1, 0, []
         end = start
-        while end < len(trials) and trials[end].state.is_finished():
+        while end < len(trials) and (trials[end].state.is_finished() or end in passed):
             end += 1
-        self._number, self._last = end, trials[end - 1] if end else None
-        return anew, trials[start:end], trials[end:]
+        looked_at = [*self._open, *range(start, end)]
+        fresh = [number for number in looked_at if trials[number].state.is_finished()]
+        self._open = [number for number in looked_at if not trials[number].state.is_finished()]
+        self._end, self._last = end, max((last, *fresh))
+        self._trial = trials[self._last] if self._last >= 0 else None
+        rest = [trials[number] for number in self._open]
+        return anew, [trials[number] for number in fresh], [*rest, *trials[end:]]

@@ -76,6 +76,26 @@ def test_what_is_settled_is_not_looked_at_again():
     assert settled.split(other[:2]) == (True, other[:2], [])
 
 
+def test_what_may_never_finish_does_not_keep_the_rest_from_being_settled():
+    def trial(state):
+        return create_trial(state=state, value=0.0 if state == TrialState.COMPLETE else None)
+
+    trials = [trial(TrialState.COMPLETE), trial(TrialState.WAITING), trial(TrialState.FAIL)]
+    settled = Settled()
+    assert settled.split(trials, {1}) == (False, [trials[0], trials[2]], [trials[1]])
+    # It is read anew each time, as all that is not finished.
+    trials[1] = trial(TrialState.WAITING)
+    assert settled.split(trials, {1}) == (False, [], [trials[1]])
+    trials += [trial(TrialState.FAIL), trial(TrialState.RUNNING)]
+    assert settled.split(trials) == (False, [trials[3]], [trials[1], trials[4]])
+    # Another machine has evaluated it.
+    trials[1] = trial(TrialState.COMPLETE)
+    assert settled.split(trials) == (False, [trials[1]], [trials[4]])
+    assert settled.split(trials) == (False, [], [trials[4]])
+    trials[3] = trial(TrialState.FAIL)
+    assert settled.split(trials) == (True, trials[:4], [trials[4]])
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_rows_are_read_as_optuna_reads_them(open_record, request, space, database):
     url = request.getfixturevalue(database)

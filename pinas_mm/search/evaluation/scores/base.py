@@ -120,8 +120,8 @@ class FeatureScore(Score):
 
     @abc.abstractmethod
     def metrics(self, tally: Any) -> dict[str, float]:
-        """Metrics of what was added so far, at least one batch: numbers, NumPy's and tensors of one
-        among them, by name.
+        """Metrics of what was added so far, at least one batch: numbers, NumPy's and tensors
+        without dimensions among them, by name.
         """
 
 
