@@ -18,8 +18,6 @@ from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch
 from pinas_mm.space.paths import CrossPaths
 
-Network = tuple[PiNASSupernet, nn.Module]
-
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
@@ -65,7 +63,9 @@ def cross_path_retrieval(
     return Retrieval(float(torch.stack(hits).mean()), float(torch.stack(spreads).mean()))
 
 
-def _embedded(network: Network, batches: Sequence[torch.Tensor], arch: Arch) -> torch.Tensor:
+def _embedded(
+    network: tuple[PiNASSupernet, nn.Module], batches: Sequence[torch.Tensor], arch: Arch
+) -> torch.Tensor:
     """Unit embeddings of all ranks' images, on the CPU."""
     module = nn.ModuleList(network)
 
