@@ -32,7 +32,10 @@ fi
 
 "$python" -m venv "$folder/env"
 pip() { "$folder/env/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
-pip wheel --no-deps --wheel-dir "$folder/dist" .
+# Built in the clone it would have what another build has left there.
+mkdir "$folder/source"
+git ls-files -z | xargs -0 cp -d --parents -t "$folder/source"
+pip wheel --no-deps --wheel-dir "$folder/dist" "$folder/source"
 pip install -c "$pins" torch torchvision 'setuptools<82'
 pip install -c "$pins" "$mmcv"
 pip install -c "$pins" "$(ls "$folder"/dist/pinas_mm-*.whl)[search,det]"
