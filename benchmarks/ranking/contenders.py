@@ -87,7 +87,7 @@ CONTENDERS = (
     Contender("pinas_labels", "Pi-NAS, then the half of SPOS", ways=(OWN,), after="pinas"),
     Contender("spos_rotations", "SPOS, four turns for labels", ways=(OWN,)),
     Contender("pinas_again", "Pi-NAS, trained again", ways=(OWN, PROBE, *OTHERS), runs=1),
-    Contender("pinas_cold", "Pi-NAS, temperature 0.1"),
+    Contender("pinas_cold", "Pi-NAS, temperature 0.1", runs=2),
     Contender("pinas_colder", "Pi-NAS, temperature 0.05", runs=1),
     Contender("pinas_warm", "Pi-NAS, temperature 0.5", runs=1),
     Contender("pinas_paths", "Pi-NAS, four paths a step", runs=1),

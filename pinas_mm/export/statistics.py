@@ -54,8 +54,8 @@ def recompute_statistics(
         batches = search.get("calibration_batches") or CALIBRATION_BATCHES
     if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
         raise UserError(
-            f"batches for the statistics is {batches!r}: a whole number is allowed; 0 leaves them "
-            "as they are"
+            f"batches for the statistics is {batches!r}: whole numbers from 0 on are "
+            "allowed; 0 leaves them as they are"
         )
     if batches == 0:
         return 0

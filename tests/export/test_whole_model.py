@@ -266,7 +266,7 @@ def test_nothing_is_written_where_something_is_missing(made, space, tmp_path):
         assert sorted(tmp_path.rglob("*")) == before
 
     refused("the model of config .* is pinas_mm.PiNAS", read_config(CONFIGS / "small_supernet.py"))
-    refused("-1 batches", batches=-1)
+    refused("statistics is -1: whole numbers from 0 on", batches=-1)
     torch.save(supernet.backbone.state_dict(), tmp_path / "bare.pth")
     refused(r"bare\.pth holds no supernet", checkpoint=tmp_path / "bare.pth")
     state = {k: v for k, v in supernet.state_dict().items() if not k.startswith("head")}
