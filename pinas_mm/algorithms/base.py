@@ -72,9 +72,12 @@ class SupernetAlgorithm(BaseModel):
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         paths = dict(type="pinas_mm.UniformPaths") if paths is None else paths
-        # In the config's own scope, one of the user's own is looked for in its library.
-        with DefaultScope.overwrite_default_scope("pinas_mm"):
-            self.paths = PATH_SAMPLERS.build(paths) if isinstance(paths, dict) else paths
+        if isinstance(paths, dict):
+            # What is registered here is found by its bare name in a config of any library.
+            own = paths.get("type") in PATH_SAMPLERS.module_dict
+            with DefaultScope.overwrite_default_scope("pinas_mm" if own else None):
+                paths = PATH_SAMPLERS.build(paths)
+        self.paths = paths
 
     def step_paths(self, seed: int, iteration: int) -> list[Arch]:
         """The paths of a step: a function of the run's seed, the same on all ranks, and the

@@ -10,6 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from mmpretrain.registry import TASK_UTILS
 from single_paths import Recording, gradients, image_classifier, labelled, single_path
 from torch import nn
 from torch.nn import functional as F
@@ -152,7 +153,12 @@ class Firsts(PathSampler):
         return np.zeros((self.num_paths, space.num_blocks), int)
 
 
-@pytest.mark.parametrize("kind", ["Firsts", "pinas_mm.Firsts", Firsts])
+@TASK_UTILS.register_module()
+class Theirs(Firsts):
+    """In the registry of the config's library."""
+
+
+@pytest.mark.parametrize("kind", ["Firsts", "pinas_mm.Firsts", Firsts, "Theirs"])
 def test_a_path_sampler_of_ones_own_is_known_by_its_name(space, kind):
     config = dict(type="pinas_mm.SinglePath", model=image_classifier(space))
     with DefaultScope.overwrite_default_scope("mmpretrain"):

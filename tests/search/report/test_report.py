@@ -1,8 +1,8 @@
 """Files that a search leaves behind, and its table for the terminal."""
 
 import dataclasses
+import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ def files(folder) -> dict[str, bytes]:
 
 
 def terminal(table, width=200) -> str:
-    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(table)
     return console.export_text()
 
