@@ -76,8 +76,9 @@ class SupernetAlgorithm(BaseModel):
             # What is registered here is found by its bare name in a config of any library.
             own = paths.get("type") in PATH_SAMPLERS.module_dict
             with DefaultScope.overwrite_default_scope("pinas_mm" if own else None):
-                paths = PATH_SAMPLERS.build(paths)
-        self.paths = paths
+                self.paths = PATH_SAMPLERS.build(paths)
+        else:
+            self.paths = paths
 
     def step_paths(self, seed: int, iteration: int) -> list[Arch]:
         """The paths of a step: a function of the run's seed, the same on all ranks, and the
