@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 
 # Set to 1 in the environment, it shows tracebacks in place of lines.
 DEBUG = "PINAS_DEBUG"
@@ -25,7 +25,7 @@ LOST = re.compile(
 )
 
 
-def rank() -> int:
+def process_rank() -> int:
     """This process's among those that torchrun, Slurm or MPI started; 0 where it is alone."""
     names = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
     return int(next((os.environ[name] for name in names if name in os.environ), 0))
@@ -36,7 +36,7 @@ def let_rank_0_speak() -> None:
 
     Where it does, the launcher ends this process meanwhile; else this rank has to say it itself.
     """
-    if rank():
+    if process_rank():
         time.sleep(PATIENCE)
 
 
@@ -60,7 +60,7 @@ def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
             raise
         raise UserError(
             "another process of the run is dead, or stopped or busy for longer than "
-            f"env_cfg.dist_cfg.timeout ({str(error).strip().splitlines()[-1]}): "
+            f"env_cfg.dist_cfg.timeout ({reason(error, last=True)}): "
             f"{kept if isinstance(kept, str) else kept()}"
         ) from error
 
@@ -98,5 +98,5 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def _say(kept: str) -> None:
-    if not rank():
+    if not process_rank():
         print(f"interrupted: {kept}", file=sys.stderr, flush=True)

@@ -41,3 +41,23 @@ def raised_at(error: BaseException) -> str:
     """Where an exception was raised, as ``file.py:12``; empty where that is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def reason(error: BaseException, last: bool = False) -> str:
+    """What an exception says, in a line: its text's first, or the name of its type.
+
+    Args:
+        error: the exception.
+        last: the last line instead, where libraries put theirs after others'.
+
+    Example:
+        >>> reason(ValueError('no images\\nin the folder')), reason(KeyError())
+        ('no images', 'KeyError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if last else 0]
+
+
+def joined(error: BaseException) -> str:
+    """All lines that an exception says as one, or the name of its type."""
+    return " ".join(str(error).split()) or type(error).__name__

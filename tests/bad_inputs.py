@@ -250,7 +250,7 @@ COMMANDS = [
     ("prepare_digits.py {out} --seed -1", "seed is -1"),
     ("prepare_digits.py {out} --contrast nan", "contrast is nan"),
     ("prepare_digits.py {out} --size 100000", "allowed for imagenet is 16 to 2048"),
-    ("prepare_digits.py {out} --layouts nope", "invalid choice: 'nope'"),
+    ("prepare_digits.py {out} --layouts nope", "nope given, allowed are imagenet"),
     ("prepare_digits.py /dev/null/x", "cannot write /dev/null/x"),
     ("demo.py --seeds -1 --work-dir {out}", "seed -1: allowed are 0 to"),
     ("demo.py --seeds x", "invalid int value: 'x'"),

@@ -6,6 +6,9 @@ import pytest
 from torch.nn.modules.module import register_module_forward_hook
 
 from pinas_mm.operations.split_attention import SplitAttentionBlock
+from pinas_mm.search.budget.latency import measure_latency
+from pinas_mm.search.budget.latency_file import cached_latency
+from pinas_mm.search.budget.latency_options import LatencyOptions
 from pinas_mm.space import SearchSpace
 
 QUICK = dict(image_size=16, repeats=1, num_threads=1, check=0)
@@ -22,6 +25,16 @@ def deep():
         expansion=2,
         stem_widths=(4, 4, 8),
     )
+
+
+def measured_latency(space, model=None, image=None, progress=None, **options):
+    """The table of these options."""
+    return measure_latency(space, LatencyOptions(**options), model, image, progress)
+
+
+def kept_latency(path, space, model=None, **options):
+    """The same, by way of a file."""
+    return cached_latency(path, space, LatencyOptions.build(options), model)
 
 
 @contextmanager

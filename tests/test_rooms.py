@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "pinas_mm"
 # From the ground floor up; what stands in one line may not import each other.
 FLOORS = (
     ("errors",),
-    ("stack",),
+    ("stack", "whole_numbers"),
     (
         "ending",
         "files",

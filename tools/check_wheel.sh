@@ -39,9 +39,8 @@ pip wheel --no-deps --wheel-dir "$folder/dist" "$folder/source"
 pip install -c "$pins" torch torchvision 'setuptools<82'
 pip install -c "$pins" "$mmcv"
 pip install -c "$pins" "$(ls "$folder"/dist/pinas_mm-*.whl)[search,det]"
-"$python" tools/prepare_digits.py "$folder/data" --layouts fragments coco --train 100 --val 20
-
 export PINAS_DATA=$folder/data PATH=$folder/env/bin:$PATH
+pinas-prepare-digits "$folder/data" --layouts fragments coco --train 100 --val 20
 mkdir "$folder/work" && cd "$folder/work"
 few=(train_cfg.max_epochs=2 train_dataloader.dataset.dataset.indices=64)
 pinas-train pinas_mm::demo/digits_supernet.py --cfg-options "${few[@]}"

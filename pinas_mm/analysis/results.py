@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import math
-import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pinas_mm.errors import UserError
 from pinas_mm.space import SYMBOLS, SearchSpace
 from pinas_mm.space.arch import SEPARATORS
+from pinas_mm.whole_numbers import is_whole
 
 ARCH, SEED, COSTS = ("arch", "architecture"), "seed", ("params", "macs")
 # Of the one number that a table of architectures and numbers has.
@@ -91,8 +91,7 @@ def arch_key(value: Any, space: SearchSpace | None = None) -> str:
         return str(space.arch(value))
     if isinstance(value, list):
         for position, choice in enumerate(value):
-            integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
-            if not integral or not 0 <= choice < len(SYMBOLS):
+            if not is_whole(choice, 0, len(SYMBOLS) - 1):
                 raise UserError(
                     f"architecture {value} has {choice!r} at block {position}: allowed are whole "
                     f"numbers from 0 to {len(SYMBOLS) - 1}"

@@ -35,7 +35,7 @@ def main() -> None:
     from rich.console import Console
 
     from pinas_mm.engine.measure_shift import measure_checkpoint, shift_table
-    from pinas_mm.export.targets import check_outputs, write_figures
+    from pinas_mm.export.targets import check_outputs, write_json
     from pinas_mm.files import write_output
     from pinas_mm.search.report.figures import draw_shifts, to_png
 
@@ -47,6 +47,6 @@ def main() -> None:
         Console().print(shift_table(shifts))
         if args.out:
             source = dict(config=args.config, checkpoint=str(args.checkpoint))
-            write_figures(args.out, {**source, **settings, **shifts.to_dict()})
+            write_json(args.out, {**source, **settings, **shifts.to_dict()})
         if args.figure:
             write_output(args.figure, to_png(draw_shifts(shifts)))

@@ -27,7 +27,7 @@ def main() -> None:
     """Runs ``pinas-test``."""
     args = parse_args()
     from pinas_mm.engine import launch
-    from pinas_mm.export.targets import check_outputs, write_figures
+    from pinas_mm.export.targets import check_outputs, write_json
 
     with ending.interruptible("nothing was written; the same command begins anew"):
         cfg = load_config(args)
@@ -39,4 +39,4 @@ def main() -> None:
             launch.use_show_dir(cfg, args.show_dir)
         metrics = launch.build_runner(cfg, splits=["test"]).test()
         if args.out:
-            write_figures(args.out, metrics)
+            write_json(args.out, metrics)

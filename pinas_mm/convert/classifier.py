@@ -10,7 +10,7 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
-from pinas_mm.convert.layout import Layout, is_supernet
+from pinas_mm.convert.layout import Layout, looks_like_supernet
 from pinas_mm.space import Arch, SearchSpace
 
 
@@ -23,7 +23,7 @@ class Classifier(Kind):
 
     def recognizes(self, names: Collection[str]) -> bool:
         """By a network's names without candidates' index."""
-        return is_supernet(names) is False
+        return looks_like_supernet(names) is False
 
     def others(self, layout: Layout) -> dict[str, str]:
         """The linear layer."""

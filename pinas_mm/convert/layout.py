@@ -73,7 +73,7 @@ class Layout:
         return names
 
 
-def is_supernet(names: Iterable[str]) -> bool | None:
+def looks_like_supernet(names: Iterable[str]) -> bool | None:
     """Whether a backbone's names are a supernet's or a stand-alone network's; None for neither."""
     names = list(names)
     supernet = sum(SUPERNET_NAME.fullmatch(name) is not None for name in names)

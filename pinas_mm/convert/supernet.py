@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pinas_mm.convert.kind import Kind
-from pinas_mm.convert.layout import Layout, is_supernet
+from pinas_mm.convert.layout import Layout, looks_like_supernet
 from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.space import Arch, SearchSpace
 
@@ -23,7 +23,7 @@ class Supernet(Kind):
 
     def recognizes(self, names: Collection[str]) -> bool:
         """By the candidates' index in ``layer1.0.2.conv1.weight``."""
-        return is_supernet(names) is True
+        return looks_like_supernet(names) is True
 
     def others(self, layout: Layout) -> dict[str, str]:
         """There is nothing but the backbone."""

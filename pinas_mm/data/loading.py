@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pinas_mm.data.decoding import COLOR_TYPES, Size, decode
 from pinas_mm.data.local_files import data_backend
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, joined
 from pinas_mm.registry import TRANSFORMS, dicts
 
 # Skipped files are counted by a hash of their paths; of so many places two rarely share one.
@@ -164,4 +164,4 @@ def _shown(path: str | Path) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is no image that Pillow knows"
-    return _shown(" ".join(str(error).split())) or type(error).__name__
+    return _shown(joined(error))

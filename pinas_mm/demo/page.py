@@ -14,7 +14,7 @@ from rich.table import Table
 from pinas_mm.long_work import in_words
 from pinas_mm.search.report.figures import to_svg
 from pinas_mm.search.report.html import embed, figures_of, render
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 
 TEMPLATE = "demo/page.html.jinja"
 
@@ -51,7 +51,7 @@ def page(
 def words(text: str) -> Markup:
     """A paragraph for each line of a text."""
     paragraph = Markup('<p class="say">{}</p>')
-    return Markup("\n").join(paragraph.format(plain(line)) for line in text.splitlines())
+    return Markup("\n").join(paragraph.format(printable(line)) for line in text.splitlines())
 
 
 def html_table(table: Table) -> Markup:
@@ -61,7 +61,7 @@ def html_table(table: Table) -> Markup:
     head, *rows = (
         Markup("").join(
             Markup("<{0}{1}>{2}</{0}>").format(
-                kind, "" if number else Markup(' class="text"'), plain(cell)
+                kind, "" if number else Markup(' class="text"'), printable(cell)
             )
             for cell, number in zip(cells, numbers, strict=True)
         )
@@ -70,7 +70,9 @@ def html_table(table: Table) -> Markup:
         )
     )
     body = Markup("").join(Markup("<tr>{}</tr>\n").format(row) for row in rows)
-    title = Markup("<caption>{}</caption>").format(plain(str(table.title))) if table.title else ""
+    title = (
+        Markup("<caption>{}</caption>").format(printable(str(table.title))) if table.title else ""
+    )
     return Markup(
         '<table class="small">{}<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table>'
     ).format(title, head, body)
@@ -116,7 +118,7 @@ def facts(rows: Mapping[str, str]) -> Markup:
     """Names and what is known by them."""
     one = Markup("<dt>{}</dt><dd>{}</dd>\n")
     return Markup("<dl>\n{}</dl>").format(
-        Markup("").join(one.format(plain(name), plain(text)) for name, text in rows.items())
+        Markup("").join(one.format(printable(name), printable(text)) for name, text in rows.items())
     )
 
 

@@ -41,7 +41,7 @@ SOURCE = "model.model.backbone.init_cfg.checkpoint"
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class SearchTask:
     """A model with a supernet in it, and what its search maximizes.
 
     Attributes:
@@ -65,8 +65,8 @@ class Task:
 
 
 TASKS = (
-    Task("mask_rcnn", "Mask R-CNN, COCO layout, box AP", "coco/bbox_mAP", 100, 12),
-    Task("deeplabv3", "DeepLabV3, ADE20K layout, mIoU", "mIoU", 1, 30),
+    SearchTask("mask_rcnn", "Mask R-CNN, COCO layout, box AP", "coco/bbox_mAP", 100, 12),
+    SearchTask("deeplabv3", "DeepLabV3, ADE20K layout, mIoU", "mIoU", 1, 30),
 )
 
 
@@ -163,7 +163,7 @@ class TaskDemo:
     def _pre_trained(self) -> Path:
         return self.demo / f"seed{self.seed}"
 
-    def _searched(self, task: Task) -> list[Job]:
+    def _searched(self, task: SearchTask) -> list[Job]:
         name = f"{task.name} supernet"
         folder = self.work_dir / task.name / "supernet"
         source = {SOURCE: (self._pre_trained / "supernet").resolve()}
@@ -196,7 +196,7 @@ class TaskDemo:
             ),
         ]
 
-    def _archs(self, task: Task) -> dict[str, list[str]]:
+    def _archs(self, task: SearchTask) -> dict[str, list[str]]:
         """What is fine-tuned, by where it comes from."""
         best = [
             (folder / "best.txt").read_text().strip()
@@ -207,7 +207,7 @@ class TaskDemo:
         drawn = space.sample(RANDOM, np.random.default_rng(self.seed))
         return {PROBE: best[:1], TASK: best[1:], DRAWN: [str(arch) for arch in drawn]}
 
-    def _fine_tuning(self, task: Task) -> Job:
+    def _fine_tuning(self, task: SearchTask) -> Job:
         archs = sorted({arch for some in self._archs(task).values() for arch in some})
         folder = self.work_dir / task.name
         command = (
@@ -218,7 +218,7 @@ class TaskDemo:
         name, work = f"{len(archs)} {task.name}, fine-tuned", _tuning(task, len(archs))
         return FineTuning(name, command, folder / "tuned", work.total, work.kind)
 
-    def _findings(self, task: Task) -> dict[str, Any]:
+    def _findings(self, task: SearchTask) -> dict[str, Any]:
         """Percent in the supernet and after fine-tuning, by architecture, and who is who."""
         archs, folder = self._archs(task), self.work_dir / task.name / "tuned"
         scores = json.loads((folder / SUPERNET).read_text())
@@ -236,7 +236,7 @@ class TaskDemo:
         return dict(archs=archs, supernet=scores, tuned=tuned, kendall=kendall)
 
 
-def _tuning(task: Task, archs: int) -> Work:
+def _tuning(task: SearchTask, archs: int) -> Work:
     return Work(f"fine-tuning, {task.name}", archs * len(SEEDS))
 
 

@@ -19,7 +19,7 @@ PRETRAINED, RANDOM = "pre-trained", "random weights"
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class TransferTask:
     """A network and a data set that the winner is fine-tuned in.
 
     Attributes:
@@ -37,7 +37,7 @@ class Task:
 
 # The longest first, so that the lanes end together.
 TASKS = (
-    Task(
+    TransferTask(
         "mask_rcnn",
         "Mask R-CNN, COCO layout",
         "configs/demo/transfer_mask_rcnn.py",
@@ -48,13 +48,13 @@ TASKS = (
             "mask_ap50": ("coco/segm_mAP_50", 100),
         },
     ),
-    Task(
+    TransferTask(
         "deeplabv3_ade20k",
         "DeepLabV3, ADE20K layout",
         "configs/demo/transfer_deeplabv3_ade20k.py",
         {"ade20k_miou": ("mIoU", 1)},
     ),
-    Task(
+    TransferTask(
         "deeplabv3_cityscapes",
         "DeepLabV3, Cityscapes layout",
         "configs/demo/transfer_deeplabv3_cityscapes.py",
@@ -63,12 +63,12 @@ TASKS = (
 )
 
 
-def folder_of(folder: Path, task: Task, weights: str = PRETRAINED) -> Path:
+def folder_of(folder: Path, task: TransferTask, weights: str = PRETRAINED) -> Path:
     """Work dir of a task's training in a seed's folder."""
     return folder / "transfer" / (task.name if weights == PRETRAINED else f"{task.name}_random")
 
 
-def work(task: Task) -> Work:
+def work(task: TransferTask) -> Work:
     """What a training of :func:`trainings` will be, before the winner is known."""
     return Work(task.name, Config.fromfile(REPOSITORY / task.config).train_cfg.max_iters)
 
@@ -107,7 +107,7 @@ def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
     }
 
 
-def _job(folder: Path, task: Task, seed: int, weights: str) -> Job:
+def _job(folder: Path, task: TransferTask, seed: int, weights: str) -> Job:
     arch = (folder / "search" / "best.txt").read_text().strip()
     options = {"randomness.seed": seed, "model.backbone.arch": arch}
     if weights == PRETRAINED:

@@ -15,10 +15,10 @@ from torch import nn
 
 from pinas_mm.engine.checkpoints import last_of
 from pinas_mm.engine.config import link_space, read_config, usual_work_dir
-from pinas_mm.engine.hooks import unwrapped
 from pinas_mm.engine.launch import build_runner, use_resume
 from pinas_mm.engine.preflight import held_within
 from pinas_mm.engine.run_search import search_loaders
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
     check_targets,

@@ -18,7 +18,7 @@ from torch import distributed
 from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.compat import fast_bfloat16
 from pinas_mm.data.annotations import check_data_sets
-from pinas_mm.ending import rank
+from pinas_mm.ending import process_rank
 from pinas_mm.engine.batches import check_loaders
 from pinas_mm.engine.checkpoints import folders, last_of
 from pinas_mm.engine.mixed_precision import BFLOAT16
@@ -151,7 +151,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         cfg.optim_wrapper.type = f"pinas_mm.{AMP}"
     if not torch.cuda.is_available():
         _for_cpu(cfg)
-    if "train" in splits and not rank():
+    if "train" in splits and not process_rank():
         for folder in folders(cfg):
             remove_left_over(folder)
     runner_type: Any = RUNNERS.get(cfg.runner_type) if "runner_type" in cfg else Runner
@@ -210,7 +210,7 @@ def _for_cpu(cfg: Config) -> None:
 
 
 def _notice(text: str) -> None:
-    if not rank():
+    if not process_rank():
         print_log(text, "current")
 
 

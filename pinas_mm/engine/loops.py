@@ -17,7 +17,7 @@ from mmengine.runner.base_loop import BaseLoop
 from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.data.batches import check_calibration
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.batch_norm import CALIBRATION_BATCHES, Statistics

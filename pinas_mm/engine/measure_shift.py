@@ -10,9 +10,9 @@ from rich.table import Table
 
 from pinas_mm.analysis.shift import Shifts, check_amounts, measure_shifts
 from pinas_mm.data.annotations import check_data_sets
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.hooks.shift import supernet_algorithm, training_batches
 from pinas_mm.engine.run_search import loaded_runner
-from pinas_mm.engine.shift_hook import supernet_algorithm, training_batches
+from pinas_mm.engine.runner_parts import unwrapped
 
 
 def measure_checkpoint(

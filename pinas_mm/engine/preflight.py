@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, Runner
 
-from pinas_mm.ending import rank
+from pinas_mm.ending import process_rank
 from pinas_mm.engine.checkpoints import checkpoints, folders, places
 from pinas_mm.errors import UserError
 from pinas_mm.export.statistics import tell_other_images
@@ -85,7 +85,7 @@ def _check_folder(work_dir: Path, cfg: Config, trains: bool) -> None:
         _check_free(work_dir, cfg)
     for folder, option in (folders(cfg) if trains else {work_dir: "--work-dir"}).items():
         check_writable(folder, option)
-        if trains and not rank():
+        if trains and not process_rank():
             _hold(folder.resolve())
 
 

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 from pinas_mm.analysis.unchanged import random_numbers_kept
 from pinas_mm.compat import skip_no_batches
 from pinas_mm.data.remaining_batches import RemainingBatches
-from pinas_mm.ending import rank
-from pinas_mm.engine.hooks import loader_facts, plain_values, unwrapped
+from pinas_mm.ending import process_rank
+from pinas_mm.engine.hooks.safe_checkpoint import loader_facts, plain_values
 from pinas_mm.engine.resumed_settings import ResumedSettings
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import take_facts
 from pinas_mm.registry import dicts
@@ -49,7 +50,7 @@ def prepare(cfg: Config, checkpoint: Mapping[str, Any], trains: bool) -> None:
             randomness = cfg.setdefault("randomness", ConfigDict())
             if randomness.get("seed") not in (None, meta["seed"]):
                 text = f"the resumed run's seed is {meta['seed']}, {randomness.seed} is not taken"
-                if not rank():
+                if not process_rank():
                     print_log(text, "current")
             randomness.seed = meta["seed"]
     if cfg.resume or not trains:

@@ -19,13 +19,13 @@ from pinas_mm.analysis.results import ARCH, Results, in_common, read_results
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import read_space
-from pinas_mm.export.targets import check_outputs, write_figures
+from pinas_mm.export.targets import check_outputs, write_json
 from pinas_mm.files import write_output
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.objective import Objective, parse_objectives
 from pinas_mm.search.record.reading import as_score, directed, read_record
 from pinas_mm.search.report.figures import draw_ranking, to_png
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 from pinas_mm.search.search import RECORD
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
@@ -135,12 +135,12 @@ def run_rank(settings: RankSettings) -> Ranking:
             level=LEVEL,
             **ranking.to_dict(),
         )
-        write_figures(settings.out, content)
-        print(plain(settings.out))
+        write_json(settings.out, content)
+        print(printable(settings.out))
     if settings.picture:
         true = np.nanmean(seeds, axis=1)
         write_output(settings.picture, to_png(draw_ranking(true, scored, ranking, metric, score)))
-        print(plain(settings.picture))
+        print(printable(settings.picture))
     return ranking
 
 
@@ -187,8 +187,8 @@ def _supernet_scores(
         }
         for key in scores.values
     ]
-    write_figures(file, rows)
-    print(plain(str(file)))
+    write_json(file, rows)
+    print(printable(str(file)))
     return score, scores
 
 
@@ -219,7 +219,7 @@ def _print(
     unused: Sequence[int],
     without: Sequence[str],
 ) -> None:
-    names = plain(f"{metric.name} by {score.name}")
+    names = printable(f"{metric.name} by {score.name}")
     # As text, since a column's name may look like markup.
     table = Table(title=Text(f"{names}, {ranking.number} architectures"))
     table.add_column("measure")

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from pinas_mm.analysis.unchanged import seed_all
 from pinas_mm.data.annotations import check_data_sets
-from pinas_mm.engine.hooks import dumped_config, unwrapped
 from pinas_mm.engine.launch import build_runner
+from pinas_mm.engine.runner_parts import dumped_config, unwrapped
 from pinas_mm.errors import UserError
-from pinas_mm.export.statistics import calibration_loader, changed_loader, is_whole
+from pinas_mm.export.statistics import calibration_loader, changed_loader, stands_alone
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
 from pinas_mm.models.initial_weights import loader_type
@@ -33,7 +33,7 @@ from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import ArchScore
 from pinas_mm.search.record.reading import as_score
 from pinas_mm.search.report.shown import ShownFindings
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
 from pinas_mm.search.workers import handed_images, helpers, stoppable
@@ -106,7 +106,7 @@ def run_search(
     done = findings.states["complete"] + findings.states["pruned"]
     if done < settings.trials:
         console.print(f"{done} of {settings.trials}: there are no more within the budget")
-    written = f"{plain(str(work_dir))}/: search.html, best.json, best.txt, figures/"
+    written = f"{printable(str(work_dir))}/: search.html, best.json, best.txt, figures/"
     console.print(Text(written), soft_wrap=True)
     return findings
 
@@ -161,7 +161,7 @@ def search_loaders(cfg: Config) -> dict[str, Any]:
     loaders = {}
     for name, loader in usual.items():
         own = cfg.search.get(name) or {}
-        if not is_whole(own, f"search.{name}") and loader:
+        if not stands_alone(own, f"search.{name}") and loader:
             loaders[name] = changed_loader(loader, own)
     return loaders
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pinas_mm.data.digits.photos import load_photos
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.export.deployable import Deployable
 
 TOLERANCE = 1e-4
@@ -51,9 +51,9 @@ def _difference_on(images: torch.Tensor, deployable: Deployable, run: Run, name:
     try:
         got = _as_tuple(run(images))
     except Exception as error:  # Every runtime has its own.
-        reason = str(error).strip().splitlines()[-1][:200]
         raise UserError(
-            f"{failed} fails, as where a layer takes sizes for Python's numbers ({reason})"
+            f"{failed} fails, as where a layer takes sizes for Python's numbers "
+            f"({reason(error, last=True)[:200]})"
         ) from error
     if [out.shape for out in wanted] != [out.shape for out in got]:
         raise UserError(f"{failed} has other shapes than PyTorch's")

@@ -23,6 +23,7 @@ from pinas_mm.models.batch_norm import CALIBRATION_BATCHES, Statistics
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import MODELS, dicts
 from pinas_mm.search.evaluation.build import load_calibration
+from pinas_mm.whole_numbers import is_whole
 
 
 def recompute_statistics(
@@ -52,7 +53,7 @@ def recompute_statistics(
     search = cfg.get("search") or {}
     if batches is None:
         batches = search.get("calibration_batches") or CALIBRATION_BATCHES
-    if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
+    if not is_whole(batches, 0):
         raise UserError(
             f"batches for the statistics is {batches!r}: whole numbers from 0 on are "
             "allowed; 0 leaves them as they are"
@@ -145,7 +146,7 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     # Not a variable at the top of the config: a base leaves one behind that nothing reads.
     for key in ("search", "val_cfg", "test_cfg"):
         loader = (cfg.get(key) or {}).get("calibration_dataloader")
-        if loader and key == "search" and not is_whole(loader, f"{key}.calibration_dataloader"):
+        if loader and key == "search" and not stands_alone(loader, f"{key}.calibration_dataloader"):
             _, usual = calibration_loader(Config({**cfg, "search": None}, filename=cfg.filename))
             loader = changed_loader(usual, loader)
         if loader:
@@ -158,7 +159,7 @@ def calibration_loader(cfg: Config) -> tuple[str, dict[str, Any]]:
     )
 
 
-def is_whole(loader: Any, key: str) -> bool:
+def stands_alone(loader: Any, key: str) -> bool:
     """Whether a loader of a search stands by itself, and does not change settings of the usual one.
 
     Args:

@@ -44,22 +44,22 @@ def check_outputs(
                     raise UserError(f"{path} is to be read and written: give another name")
 
 
-def write_figures(path: str | Path, content: object) -> None:
+def write_json(path: str | Path, content: object) -> None:
     """Writes JSON of what was measured, tensors and arrays as lists.
 
     Raises:
         UserError: it cannot be written.
     """
-    write_output(path, json.dumps(_figures(content), indent=2).encode() + b"\n")
+    write_output(path, json.dumps(_plain(content), indent=2).encode() + b"\n")
 
 
-def _figures(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _figures(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_figures(inner) for inner in value]
+        return [_plain(inner) for inner in value]
     if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
-        return _figures(value.tolist())
+        return _plain(value.tolist())
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 

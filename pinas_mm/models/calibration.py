@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.models.following import FAULTS
 from pinas_mm.models.samples import own_samples
 
@@ -76,10 +76,9 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        reason = (str(error).splitlines() or [""])[0]
         raise UserError(
-            f"a training step fails on the calibration images ({type(error).__name__}: {reason}): "
-            f"{ADVICE}"
+            "a training step fails on the calibration images "
+            f"({type(error).__name__}: {reason(error)}): {ADVICE}"
         ) from error
 
 

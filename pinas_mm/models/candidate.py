@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinas_mm.errors import UserError, user_line
+from pinas_mm.errors import UserError, reason, user_line
 from pinas_mm.operations import BlockSpec, Operation
 
 # Images that a user's operation is run on when it is built: batch and side.
@@ -48,14 +48,13 @@ def named(what: str, spec: BlockSpec) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        lines = str(error).strip().splitlines() or ["no reason given"]
-        reason = lines[0]
+        said = reason(error) if str(error).strip() else "no reason given"
         if not isinstance(error, UserError):
             place = user_line(error)
-            reason = f"{type(error).__name__}: {reason}{place and f': {place}'}"
+            said = f"{type(error).__name__}: {said}{place and f': {place}'}"
         raise UserError(
             f"{what} ({spec.name}, {spec.in_channels} to {spec.out_channels} channels, stride "
-            f"{spec.stride}): {reason}"
+            f"{spec.stride}): {said}"
         ) from error
 
 

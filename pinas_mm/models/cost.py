@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pinas_mm.compat import plain_attention
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.models.following import Following, Maps, network_in
 from pinas_mm.models.network import BUILT_BY, Network
 from pinas_mm.models.supernet import PiNASSupernet
@@ -184,10 +184,9 @@ def _large_enough(size: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"images of {size[0]} x {size[1]} pixels do not pass the network ({reason}): costs "
-            "are counted on larger ones"
+            f"images of {size[0]} x {size[1]} pixels do not pass the network ({reason(error)}): "
+            "costs are counted on larger ones"
         ) from error
 
 

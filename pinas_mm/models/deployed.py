@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pinas_mm.compat import float16_on_cpu
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.models.folding import fold_batch_norms
 from pinas_mm.models.onnx import onnx_session, to_onnx
 from pinas_mm.stack import needs
@@ -86,8 +86,7 @@ def _compiled(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tenso
         with torch._dynamo.config.patch(suppress_errors=False):
             made(example)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _not_compiled(reason) from error
+        raise _not_compiled(reason(error)) from error
     if graphs["unique_graphs"] == before:
         raise _not_compiled("it left it as it is")
     return made

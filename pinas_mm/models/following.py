@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.models.network import Network
 
 Maps = tuple[torch.Tensor, ...]
@@ -96,12 +96,11 @@ class Following(nn.Module):
         try:
             return self.model(images, samples, mode=self._mode)
         except FAULTS as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             shapes = " ".join("x".join(map(str, x.shape)) for x in self._place.maps)
             raise UserError(
                 f"what follows the network in {type(self.model).__name__} fails on its feature "
-                f"maps of {shapes} ({reason}): out_indices must suit neck and heads, and the "
-                "images be large enough; search.num_classes=0 leaves out what follows"
+                f"maps of {shapes} ({reason(error)}): out_indices must suit neck and heads, and "
+                "the images be large enough; search.num_classes=0 leaves out what follows"
             ) from error
 
     def keep_used(self, maps: Maps) -> Following:

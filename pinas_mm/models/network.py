@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from pinas_mm.models.pointwise import make_pointwise
 from pinas_mm.operations import BlockSpec
 from pinas_mm.operations.norms import check_norm
 from pinas_mm.space import SearchSpace
+from pinas_mm.whole_numbers import is_whole
 
 # What a network is built by besides its space; attributes, and arguments of the same names.
 BUILT_BY = ("in_channels", "strides", "dilations", "out_indices", "norm_cfg", "memory_format")
@@ -84,11 +84,11 @@ class Network(BaseModule):
         super().__init__(strict_init(DEFAULT_INIT if init_cfg is None else init_cfg))
         self.space = SearchSpace.build(space)
         self.out_indices = self._checked_indices(out_indices)
-        if not _is_whole(frozen_stages) or not -1 <= frozen_stages <= self.num_stages:
+        if not is_whole(frozen_stages, -1, self.num_stages):
             raise UserError(
                 f"frozen_stages is {frozen_stages!r}: allowed are -1 to {self.num_stages}"
             )
-        if not _is_whole(in_channels) or in_channels < 1:
+        if not is_whole(in_channels, 1):
             raise UserError(f"in_channels is {in_channels!r}: a number of at least 1 is allowed")
         self.memory_format, layout = memory_format, layout_of(memory_format)
         self.in_channels, self.strides, self.dilations = in_channels, strides, dilations
@@ -252,7 +252,7 @@ class Network(BaseModule):
         if (
             not indices
             or not isinstance(indices, list)
-            or not all(_is_whole(index) and index in stages for index in indices)
+            or not all(is_whole(index) and index in stages for index in indices)
             or indices != sorted(set(indices))
         ):
             raise UserError(
@@ -331,7 +331,3 @@ def _normalizable(x: torch.Tensor) -> Iterator[None]:
             "which one value a channel is left: call .eval() on the network first, or give it two "
             "images or more"
         ) from error
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

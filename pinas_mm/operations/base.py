@@ -8,6 +8,7 @@ import numbers
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.errors import UserError
+from pinas_mm.whole_numbers import is_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,7 +133,7 @@ def check_counts(owner: Any, *names: str, least: int = 1) -> None:
     """Raises :class:`UserError` unless fields are whole numbers of at least ``least``."""
     for name in names:
         value = getattr(owner, name)
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        if not is_whole(value, least):
             raise UserError(
                 f"{type(owner).__name__} has {name}={value!r}: a whole number of at least {least} "
                 "is allowed"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
 from torch import nn
 
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, reason
 from pinas_mm.registry import check_known, type_name
+from pinas_mm.whole_numbers import is_whole
 
 # Of feature maps; mmcv's MMSyncBN is no batch norm to PyTorch, so that norm_eval would miss it.
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
@@ -107,9 +107,9 @@ def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
         layer = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
     except (UserError, KeyError, TypeError, ValueError, RuntimeError) as error:
         # A RuntimeError is of one that wants ranks.
-        reason = str(error).splitlines()[0].strip("'\"")
+        said = reason(error).strip("'\"")
         raise UserError(
-            f"norm_cfg {dict(norm_cfg)} gives no norm layer ({reason}): allowed types are BN, "
+            f"norm_cfg {dict(norm_cfg)} gives no norm layer ({said}): allowed types are BN, "
             "SyncBN and GN, with their arguments"
         ) from error
     if not isinstance(layer, NORMS):
@@ -127,8 +127,7 @@ def _check_groups(groups: Any, norms: Sequence[nn.BatchNorm2d]) -> None:
     pooled = [norm for norm in norms if getattr(norm, "pooled", False)]
     most = min((norm.num_features // 2 for norm in pooled), default=common)
     allowed = [n for n in range(1, most + 1) if common % n == 0]
-    integral = isinstance(groups, numbers.Integral) and not isinstance(groups, bool)
-    if not integral or groups not in allowed:
+    if not is_whole(groups) or groups not in allowed:
         raise UserError(
             f"norm_cfg has num_groups {groups}: allowed are {', '.join(map(str, allowed))}, which "
             "divide the channels of every norm and leave those of pooled ones at least 2 a group"

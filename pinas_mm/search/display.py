@@ -32,7 +32,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.beside import Beside
 from pinas_mm.search.report.shown import FIGURES
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 from pinas_mm.search.search import Search
 
 # Seconds between two looks at the record, and between two reports.
@@ -149,7 +149,7 @@ class Display:
         self._shown = done, failed
         best = found.best(1)
         text = _summary(found, best) + (f", {failed} failed" if failed else "")
-        self._bar.update(self._task, completed=done, description=plain(text))
+        self._bar.update(self._task, completed=done, description=printable(text))
         self._logger.info(f"{done} of {self._search.settings.trials} architectures, {text}")
         if self._visualizer is not None and best:
             scalars = {

@@ -24,6 +24,7 @@ from pinas_mm.models.network import BUILT_BY, CHANNELS_LAST
 from pinas_mm.registry import dicts
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.latency_file import cached_latency
+from pinas_mm.search.budget.latency_options import LatencyOptions
 from pinas_mm.search.budget.objective import LATENCY, cost_names
 from pinas_mm.search.evaluation.images import Batches, load_batches, shuffles
 from pinas_mm.search.record.record import Record
@@ -197,12 +198,13 @@ class Search:
         for name in BUILT_BY:
             options.setdefault(name, getattr(backbone, name))
         options["device"] = options.get("device", next(model.parameters()).device)
+        image = None
         if self._whole is not None:
             # A detector's time depends on what there is to detect.
             (batch,) = load_batches(self.settings.dataloader, 1, self.settings.seed)
             image = model.data_preprocessor(batch, False)["inputs"][0]
-            options |= dict(model=self._whole, image=image)
-        table = cached_latency(self.work_dir / "latency.json", backbone.space, **options)
+        file, wanted = self.work_dir / "latency.json", LatencyOptions.build(options)
+        table = cached_latency(file, backbone.space, wanted, self._whole, image)
         setting = table.setting
         self._latency = {key: value for key, value in setting.items() if key != "space"}
         what = "backbone" if self._whole is None else f"whole {type(self._whole).__name__}"

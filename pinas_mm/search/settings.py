@@ -22,6 +22,7 @@ from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
+from pinas_mm.whole_numbers import is_whole
 
 if TYPE_CHECKING:
     import optuna
@@ -66,8 +67,8 @@ class SearchSettings:
         memory: most bytes of activations kept for sharing; in a config also as text (``2G``).
         pruner: an Optuna pruner, in a config its config; hopeless architectures then stop after a
             part of the images.
-        latency: arguments of :func:`~pinas_mm.search.budget.latency.measure_latency`, which
-            measures each candidate block here, what follows the backbone, and some architectures
+        latency: arguments of :class:`~pinas_mm.search.budget.latency_options.LatencyOptions`.
+            Each candidate block is measured here, what follows the backbone, and some architectures
             as a whole, to see how far the sum is off; None measures where a constraint or an
             objective is on latency. A machine that joins a search keeps a bound on latency by its
             own measurements.
@@ -157,7 +158,7 @@ class SearchSettings:
         for name in COUNTS:
             value = getattr(self, name)
             least = 0 if name in MAY_BE_ZERO else 1
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not is_whole(value, least):
                 raise UserError(
                     f"search.{name} is {value!r}: it must be a number of at least {least}"
                 )

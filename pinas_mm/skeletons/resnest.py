@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pinas_mm.errors import UserError
 from pinas_mm.operations.base import BlockSpec, check_counts
 from pinas_mm.skeletons.base import Skeleton
+from pinas_mm.whole_numbers import is_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,9 +42,9 @@ class ResNeStSkeleton(Skeleton):
         if not isinstance(widths, Sequence) or isinstance(widths, str) or len(widths) != 3:
             raise UserError(f"stem_widths needs 3 numbers, not {widths!r}")
         for width in widths:
-            if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            if not is_whole(width, 1):
                 raise UserError(f"stem_widths is {widths!r}: whole numbers of at least 1")
-        object.__setattr__(self, "stem_widths", tuple(widths))
+        object.__setattr__(self, "stem_widths", tuple(map(int, widths)))
 
     @property
     def stem_reduction(self) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
 import string
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinas_mm.errors import UserError
+from pinas_mm.whole_numbers import is_whole
 
 if TYPE_CHECKING:
     from pinas_mm.space.space import SearchSpace
@@ -68,7 +68,7 @@ def read_arch(value: Any, space: SearchSpace) -> Arch:
             for char in value
             if char not in SEPARATORS
         ]
-    elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    elif is_whole(value):
         # `--cfg-options arch=0123` reaches us as the number 123: guessing zeros back would
         # turn a text that is too short into another architecture.
         choices = [int(char) if char.isdigit() else char for char in str(value)]
@@ -132,8 +132,7 @@ def _checked(value: Any, choices: Sequence[Any], space: SearchSpace) -> Arch:
             f"{space.num_blocks}, as in {_example(space)}"
         )
     for position, choice in enumerate(choices):
-        integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
-        if not integral or not 0 <= choice < space.num_candidates:
+        if not is_whole(choice, 0, space.num_candidates - 1):
             raise UserError(
                 f"architecture {value!s} has {choice!r} at block {position}: allowed are "
                 f"candidates 0 to {SYMBOLS[space.num_candidates - 1]}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,14 @@ from numpy.typing import NDArray
 from pinas_mm.errors import UserError
 from pinas_mm.operations import BlockSpec, Operation, ResNeStBottleneck
 from pinas_mm.skeletons import ResNeStSkeleton, Skeleton
-from pinas_mm.space.arch import SYMBOLS, Arch, read_arch
+from pinas_mm.space.arch import Arch, read_arch
+from pinas_mm.space.reading import (
+    read_allowed,
+    read_candidates,
+    read_counts,
+    read_skeleton,
+)
+from pinas_mm.whole_numbers import is_whole
 
 PAPER_CANDIDATES = (
     ResNeStBottleneck(1, 1, 64),
@@ -65,15 +71,15 @@ class SearchSpace:
     allowed: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        self._set("candidates", _candidates(self.candidates))
+        self._set("candidates", read_candidates(self.candidates))
         of_skeleton = {name: getattr(self, name) for name in OF_SKELETON}
-        skeleton = _skeleton(self.skeleton, of_skeleton)
+        skeleton = read_skeleton(self.skeleton, of_skeleton)
         self._set("skeleton", skeleton)
         for name in OF_SKELETON:
             self._set(name, getattr(skeleton, name, None))
         for name in ("depths", "widths", "strides"):
             given = getattr(self, name)
-            self._set(name, _positive(name, getattr(skeleton, name) if given is None else given))
+            self._set(name, read_counts(name, getattr(skeleton, name) if given is None else given))
         if not len(self.depths) == len(self.widths) == len(self.strides):
             raise UserError(
                 "depths, widths and strides name one number a stage, but have "
@@ -81,7 +87,7 @@ class SearchSpace:
             )
         if self.num_blocks > MAX_BLOCKS:
             raise UserError(f"depths are {self.depths}: allowed are {MAX_BLOCKS} blocks in all")
-        self._set("allowed", _allowed(self.allowed, self))
+        self._set("allowed", read_allowed(self.allowed, self))
         self._check_places()
 
     @classmethod
@@ -212,7 +218,7 @@ class SearchSpace:
         Raises:
             UserError: the space has fewer, or ``rng`` is no generator.
         """
-        if not (number == 0 or _is_count(number)) or number > self.size:
+        if not is_whole(number, 0, self.size):
             raise UserError(f"{number!r} different architectures asked for, there are {self.size}")
         drawn: dict[Arch, None] = {}
         while len(drawn) < number:
@@ -290,7 +296,7 @@ class SearchSpace:
             )
 
     def _per_stage(self, name: str, values: Sequence[int]) -> tuple[int, ...]:
-        values = _positive(name, values)
+        values = read_counts(name, values)
         if len(values) != len(self.depths):
             raise UserError(
                 f"{name} {list(values)} has {len(values)} numbers, the space {len(self.depths)} "
@@ -314,102 +320,5 @@ class SearchSpace:
                 )
 
 
-def _candidates(values: Iterable[Any]) -> tuple[Operation, ...]:
-    values = list(values) if isinstance(values, Iterable) else [values]
-    if not 1 <= len(values) <= len(SYMBOLS):
-        raise UserError(f"a space needs 1 to {len(SYMBOLS)} candidates, not {len(values)}")
-    return tuple(_candidate(index, value) for index, value in enumerate(values))
-
-
-def _candidate(index: int, value: Any) -> Operation:
-    if isinstance(value, Operation):
-        return value
-    if isinstance(value, str) or (isinstance(value, Mapping) and "type" in value):
-        # Not above: mmengine's registry loads torch.
-        from pinas_mm.registry import OPERATIONS, built
-
-        return built(OPERATIONS, value, f"candidate {index}", Operation)
-    try:
-        made = (
-            ResNeStBottleneck(**value) if isinstance(value, Mapping) else ResNeStBottleneck(*value)
-        )
-    except TypeError:
-        raise UserError(
-            f"candidate {index} is {value!r}: give radix, groups and base_width, or an operation's "
-            "type"
-        ) from None
-    except UserError as error:
-        raise UserError(f"candidate {index}: {error}") from None
-    return made
-
-
-def _skeleton(value: Any, given: Mapping[str, Any]) -> Skeleton:
-    """The skeleton with what the space says of it."""
-    given = {name: number for name, number in given.items() if number is not None}
-    if not isinstance(value, Skeleton):
-        from pinas_mm.registry import SKELETONS, built
-
-        value = built(SKELETONS, value, "skeleton", Skeleton)
-    known = {field.name for field in dataclasses.fields(value)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise UserError(
-            f"{type(value).__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
-        )
-    return dataclasses.replace(value, **given) if given else value
-
-
-def _allowed(value: Any, space: SearchSpace) -> tuple[tuple[int, ...], ...] | None:
-    if value is None:
-        return None
-    specs, everyone = list(space.blocks()), range(space.num_candidates)
-    rows: list[Any] = [list(everyone) for _ in specs]
-    if isinstance(value, Mapping):
-        named = {spec.name: [n] for n, spec in enumerate(specs)}
-        for n, spec in enumerate(specs):
-            named.setdefault(spec.name.partition(".")[0], []).append(n)
-        # Stages first: a block's own word goes before its stage's.
-        for name in sorted(value, key=lambda name: "." in str(name)):
-            if name not in named:
-                stages = [name for name in named if "." not in name]
-                raise UserError(
-                    f"allowed names {name!r}: write a stage ({', '.join(stages)}) or a block, as "
-                    f"{specs[0].name}"
-                )
-            for n in named[name]:
-                rows[n] = value[name]
-    else:
-        if not isinstance(value, Iterable):
-            raise UserError(f"allowed is {value!r}: give candidates by stage or block, or a list")
-        rows = list(value)
-        if len(rows) != len(specs):
-            raise UserError(f"allowed has {len(rows)} rows, the space {len(specs)} blocks")
-    return tuple(_row(row, spec, everyone) for row, spec in zip(rows, specs, strict=True))
-
-
-def _row(row: Any, spec: BlockSpec, everyone: Sequence[int]) -> tuple[int, ...]:
-    values = list(row) if isinstance(row, Iterable) and not isinstance(row, str) else [row]
-    if len(values) == len(everyone) and all(isinstance(v, (bool, np.bool_)) for v in values):
-        values = [choice for choice, wanted in zip(everyone, values, strict=True) if wanted]
-    for choice in values:
-        integral = isinstance(choice, numbers.Integral) and not isinstance(choice, bool)
-        if not integral or choice not in everyone:
-            raise UserError(
-                f"allowed has {choice!r} at {spec.name}: candidates are 0 to {len(everyone) - 1}"
-            )
-    return tuple(sorted({int(choice) for choice in values}))
-
-
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _positive(name: str, values: Iterable[Any]) -> tuple[int, ...]:
-    given = list(values) if isinstance(values, Iterable) else values
-    if not given or not isinstance(given, list) or not all(map(_is_count, given)):
-        raise UserError(f"{name} must be whole numbers of at least 1, not {given}")
-    return tuple(map(int, given))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1

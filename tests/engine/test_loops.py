@@ -16,7 +16,7 @@ from torch import distributed, multiprocessing, nn
 from torch.nn import functional as F
 
 from pinas_mm.engine import launch
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.registry import LOOPS
 from pinas_mm.space.paths import CrossPaths

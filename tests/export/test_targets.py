@@ -8,7 +8,7 @@ import torch
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import check_targets
-from pinas_mm.export.targets import check_outputs, write_figures
+from pinas_mm.export.targets import check_outputs, write_json
 
 
 def test_targets(tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_what_is_read_is_a_work_dirs_last_checkpoint(tmp_path):
         check_outputs([tmp_path / "metrics.json", tmp_path / "epoch_1.pth"], [tmp_path])
 
 
-def test_figures_of_any_sort_are_written(tmp_path):
+def test_numbers_of_any_sort_are_written(tmp_path):
     content = {
         "top1": 50.0,
         1: [torch.eye(2), np.float32(0.5), np.arange(2)],
@@ -76,7 +76,7 @@ def test_figures_of_any_sort_are_written(tmp_path):
             4,
         },
     }
-    write_figures(tmp_path / "out" / "a.json", content)
+    write_json(tmp_path / "out" / "a.json", content)
     assert json.loads((tmp_path / "out" / "a.json").read_text()) == {
         "top1": 50.0,
         "1": [[[1, 0], [0, 1]], 0.5, [0, 1]],
@@ -84,4 +84,4 @@ def test_figures_of_any_sort_are_written(tmp_path):
         "else": "{4}",
     }
     with pytest.raises(UserError, match="cannot write"):
-        write_figures("/dev/null/a.json", content)
+        write_json("/dev/null/a.json", content)

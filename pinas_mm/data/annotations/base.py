@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope, Registry
 
+from pinas_mm.errors import joined
 from pinas_mm.registry import dicts, registered, type_name
 
 LIBRARIES = ("mmcv", "mmengine", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
@@ -67,7 +68,7 @@ class Use:
         try:
             return DATASETS.build({**self.dataset, "pipeline": [], "lazy_init": True})
         except Exception as error:  # Data sets raise whatever they refuse arguments with.
-            raise NotBuiltError(f"{self.key}: {reason(error)}") from error
+            raise NotBuiltError(f"{self.key}: {joined(error)}") from error
 
 
 class Annotations(abc.ABC):
@@ -123,11 +124,6 @@ def class_of(config: Mapping[str, Any], among: Registry) -> Any:
     """The class of a config's type in the current scope; None where there is none."""
     scope = DefaultScope.get_current_instance()
     return registered(config.get("type"), scope.scope_name if scope else None, among)
-
-
-def reason(error: Exception) -> str:
-    """What an error says, in a line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def listed(names: Sequence[Any], most: int = 8) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pinas_mm.data.annotations.base import Annotations, Use, listed, reason
+from pinas_mm.data.annotations.base import Annotations, Use, listed
 from pinas_mm.data.annotations.images import opened, sizes
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, joined
 from pinas_mm.registry import dicts
 
 # Pixels that are decoded in half a second, and most files that are opened.
@@ -46,7 +46,7 @@ class LabelMaps(Annotations):
             self._dataset = self.use.build()
             entries = self._dataset.load_data_list()
         except (OSError, ValueError, AssertionError) as error:
-            yield f"{where} cannot be read: {reason(error)}"
+            yield f"{where} cannot be read: {joined(error)}"
             return
         classes = self._dataset.metainfo.get("classes") or ()
         if isinstance(classes, str):

@@ -11,9 +11,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from pinas_mm.data.annotations.base import Annotations, NotBuiltError, Use, listed, reason
+from pinas_mm.data.annotations.base import Annotations, NotBuiltError, Use, listed
 from pinas_mm.data.annotations.images import opened
-from pinas_mm.errors import UserError
+from pinas_mm.errors import UserError, joined
 from pinas_mm.registry import dicts
 
 # Whose headers a second allows to read.
@@ -66,7 +66,7 @@ class ImageLists(Annotations):
                 self._images = [(0, info["img_path"]) for info in self._dataset.load_data_list()]
             except (UserError, OSError, RuntimeError, AssertionError) as error:
                 if not wrong:
-                    yield f"{self.use.key}: {reason(error)}"
+                    yield f"{self.use.key}: {joined(error)}"
 
     def against(self, trained: Iterable[Annotations]) -> Iterator[str]:
         """Whether folders number the classes as those that are trained on do."""

@@ -42,7 +42,7 @@ def categories() -> list[dict[str, int | str]]:
     return found
 
 
-class CocoAnnotations:
+class SceneAnnotations:
     """The annotations of one split, collected scene by scene.
 
     Raises:

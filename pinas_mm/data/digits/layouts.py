@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pinas_mm.data.digits.coco import CocoAnnotations
+from pinas_mm.data.digits.coco import SceneAnnotations
 from pinas_mm.data.digits.digits import NUM_CLASSES, Digits
 from pinas_mm.data.digits.fragments import SIDE, scenes_among_fragments
 from pinas_mm.data.digits.photos import Photos
@@ -22,7 +22,7 @@ _IGNORED = 255
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class DataSetLayout:
     """A kind of data set: what its images hold and where its files go.
 
     Attributes:
@@ -71,7 +71,7 @@ class Layout:
 
 
 @dataclasses.dataclass(frozen=True)
-class OnPhotographs(Layout):
+class OnPhotographs(DataSetLayout):
     """Digits in random colors on photographs.
 
     Attributes:
@@ -106,7 +106,7 @@ class OnPhotographs(Layout):
 
 
 @dataclasses.dataclass(frozen=True)
-class AmongFragments(Layout):
+class AmongFragments(DataSetLayout):
     """A gray digit with a fragment of another, without a photograph."""
 
     def scenes(
@@ -191,7 +191,7 @@ class CocoWriter(Writer):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._annotations = {split: CocoAnnotations() for split in ("train", "val")}
+        self._annotations = {split: SceneAnnotations() for split in ("train", "val")}
 
     def add(self, split: str, index: int, scene: Scene) -> str:
         """Writes the image and notes its annotations."""

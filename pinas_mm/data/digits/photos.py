@@ -17,7 +17,7 @@ _MIN_CROP = 0.4  # smallest crop's height as a share of the largest's
 
 
 @dataclasses.dataclass(frozen=True)
-class Region:
+class PhotoRegion:
     """The rows of a photograph that one split may use.
 
     Attributes:
@@ -41,7 +41,7 @@ class Photos:
             backgrounds have the same scale.
     """
 
-    regions: tuple[Region, ...]
+    regions: tuple[PhotoRegion, ...]
     rows: int
 
     def crop(
@@ -85,7 +85,7 @@ def load_photos() -> dict[str, Photos]:
     for path, pixels in zip(bunch.filenames, bunch.images, strict=True):
         name = Path(path).name
         cut = round(len(pixels) * TRAIN_SHARE)
-        train.append(Region(name, 0, pixels[:cut]))
-        val.append(Region(name, cut, pixels[cut:]))
+        train.append(PhotoRegion(name, 0, pixels[:cut]))
+        val.append(PhotoRegion(name, cut, pixels[cut:]))
     rows = min(len(region.pixels) for region in train + val)
     return {"train": Photos(tuple(train), rows), "val": Photos(tuple(val), rows)}

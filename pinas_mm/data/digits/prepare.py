@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pinas_mm.data.digits.digits import Digits, load_digits
-from pinas_mm.data.digits.layouts import LAYOUTS, Layout
+from pinas_mm.data.digits.layouts import LAYOUTS, DataSetLayout
 from pinas_mm.data.digits.photos import Photos, load_photos
 from pinas_mm.errors import UserError
 from pinas_mm.files import whole_folder
@@ -118,7 +118,7 @@ def prepare(
 
 def _write(
     folder: Path,
-    layout: Layout,
+    layout: DataSetLayout,
     parameters: dict[str, Any],
     sources: _Sources,
     progress: Callable[[str, int, int], None],
@@ -163,7 +163,7 @@ def _check(
             raise UserError(f"{split} is {count}, allowed are 1 to {MAX_IMAGES:,} images")
 
 
-def _checked_height(layout: Layout, height: int | None) -> int:
+def _checked_height(layout: DataSetLayout, height: int | None) -> int:
     height = layout.height if height is None else height
     if not layout.min_height <= height <= MAX_HEIGHT:
         raise UserError(

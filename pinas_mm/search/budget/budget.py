@@ -182,7 +182,7 @@ class Budget:
         if constraint.name == "latency":
             raise UserError(
                 f"constraint {constraint} needs measured latency: give "
-                "measure_latency(space, image_size).additive() among the costs"
+                "measure_latency(space, LatencyOptions(image_size)).additive() among the costs"
             )
         raise UserError(
             f"constraint {constraint} is on {constraint.name}, which is no cost here: allowed are "

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
+from torch import nn
 
-from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically
 from pinas_mm.long_work import LongWork
-from pinas_mm.search.budget.latency import LatencyTable, measure_latency, setting_of
+from pinas_mm.search.budget.latency import measure_latency
+from pinas_mm.search.budget.latency_options import LatencyOptions
+from pinas_mm.search.budget.latency_table import LatencyTable
 from pinas_mm.space import SearchSpace
 
 
-def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> LatencyTable:
+def cached_latency(
+    path: str | Path,
+    space: SearchSpace,
+    options: LatencyOptions,
+    model: nn.Module | None = None,
+    image: torch.Tensor | None = None,
+) -> LatencyTable:
     """:func:`measure_latency`'s table, from a file where it has been measured in the same setting.
 
     The file is JSON and keeps the tables of other settings. In a distributed run rank 0 measures
@@ -26,49 +34,33 @@ def cached_latency(path: str | Path, space: SearchSpace, **options: Any) -> Late
 
     Args:
         path: the file; it is made or extended.
-        space: the search space.
-        options: arguments of :func:`measure_latency`.
+        space, options, model, image: as :func:`measure_latency` takes them.
 
     Raises:
-        UserError: an option is unknown or out of range.
+        UserError: what :func:`measure_latency` raises.
     """
-    signature = inspect.signature(measure_latency)
-    known = [name for name in signature.parameters if name != "space"]
-    unknown = sorted(set(options) - set(known))
-    if unknown or "image_size" not in options:
-        fault = f"has no {', '.join(unknown)}" if unknown else "needs image_size"
-        raise UserError(f"latency {fault}: allowed are {', '.join(known)}")
     # On all ranks, so that none waits for one that refuses.
-    given = signature.bind(space, **options)
-    given.apply_defaults()
-    others = ("progress", "image")
-    wanted = setting_of(**{k: v for k, v in given.arguments.items() if k not in others})
+    wanted = options.setting(space, model)
     holder: list[Any] = [None]
     if is_main_process():
-        holder = [_read_or_measure(Path(path), wanted, space, options).to_dict()]
+        path = Path(path)
+        tables = _read(path)
+        known = [table for table in tables if table.setting == wanted]
+        if known:
+            _say(known[0], f"read from {path}, which may be deleted")
+        else:
+            print_log(
+                f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}, "
+                f"{wanted['threads']} threads",
+                "current",
+            )
+            known = [measure_latency(space, options, model, image, LongWork("measuring latency"))]
+            _say(known[0], f"kept in {path}: measure again, without it, on an idle machine")
+            content = [table.to_dict() for table in tables + known]
+            write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
+        holder = [known[0].to_dict()]
     broadcast_object_list(holder)
     return LatencyTable.from_dict(holder[0])
-
-
-def _read_or_measure(
-    path: Path, wanted: dict[str, Any], space: SearchSpace, options: dict[str, Any]
-) -> LatencyTable:
-    tables = _read(path)
-    for table in tables:
-        if table.setting == wanted:
-            _say(table, f"read from {path}, which may be deleted")
-            return table
-    print_log(
-        f"measuring latency on {wanted['device']}, batch size {wanted['batch_size']}, "
-        f"{wanted['threads']} threads",
-        "current",
-    )
-    options.setdefault("progress", LongWork("measuring latency"))
-    table = measure_latency(space, **options)
-    _say(table, f"kept in {path}: measure again, without it, on an idle machine")
-    content = [other.to_dict() for other in [*tables, table]]
-    write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")
-    return table
 
 
 def _say(table: LatencyTable, where: str) -> None:

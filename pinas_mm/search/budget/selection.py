@@ -89,7 +89,7 @@ class Selection:
         """
         cost = self.costs[name]
         table, _ = _whole(cost)
-        choices = self.minimize(sign * table, gap=0.0 if _is_whole(cost) else 1e-6)
+        choices = self.minimize(sign * table, gap=0.0 if _counts(cost) else 1e-6)
         return None if choices is None else float(cost.of(choices[None])[0])
 
     def met(self, choices: NDArray[Any]) -> NDArray[Any]:
@@ -104,14 +104,14 @@ class Selection:
         table, unit = _whole(cost)
         bound = (constraint.bound - cost.fixed - np.nanmin(cost.table, axis=1).sum()) / unit
         # Sums of whole numbers keep a distance of at least a half from this bound.
-        slack = SLACK if not _is_whole(cost) else 0.5 + abs(bound) * 1e-12
+        slack = SLACK if not _counts(cost) else 0.5 + abs(bound) * 1e-12
         row = csr_array(table.reshape(1, -1))
         if constraint.upper:
-            limit = np.ceil(bound) - 1 if constraint.strict and _is_whole(cost) else bound
-            limit = np.floor(limit) if _is_whole(cost) else limit
+            limit = np.ceil(bound) - 1 if constraint.strict and _counts(cost) else bound
+            limit = np.floor(limit) if _counts(cost) else limit
             return LinearConstraint(row, -np.inf, limit + slack)
-        limit = np.floor(bound) + 1 if constraint.strict and _is_whole(cost) else bound
-        limit = np.ceil(limit) if _is_whole(cost) else limit
+        limit = np.floor(bound) + 1 if constraint.strict and _counts(cost) else bound
+        limit = np.ceil(limit) if _counts(cost) else limit
         return LinearConstraint(row, limit - slack, np.inf)
 
     def _cuts(self, excluded: Sequence[NDArray[Any]]) -> list[LinearConstraint]:
@@ -129,7 +129,7 @@ class Selection:
         return [LinearConstraint(matrix, -np.inf, blocks - 1)]
 
 
-def _is_whole(cost: AdditiveCost) -> bool:
+def _counts(cost: AdditiveCost) -> bool:
     table = cost.table[~np.isnan(cost.table)]
     return bool((table == np.rint(table)).all()) and cost.fixed == np.rint(cost.fixed)
 
@@ -139,7 +139,7 @@ def _whole(cost: AdditiveCost) -> tuple[NDArray[Any], float]:
     above = np.nan_to_num(cost.table - np.nanmin(cost.table, axis=1, keepdims=True))
     if not above.any():
         return above, 1.0
-    if _is_whole(cost):
+    if _counts(cost):
         unit = float(np.gcd.reduce(above.astype(np.int64).ravel()))
     else:
         unit = float(above.max()) / SCALE

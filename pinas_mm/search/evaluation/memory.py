@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
 import re
 
 from pinas_mm.errors import UserError
+from pinas_mm.whole_numbers import is_whole
 
 # For activations and images, in bytes, where nothing else is said.
 MEMORY = 2 * 1024**3
@@ -18,7 +18,7 @@ def parse_bytes(value: int | str) -> int:
     Raises:
         UserError: the text is no amount, or it is negative.
     """
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0:
+    if is_whole(value, 0):
         return int(value)
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", value.upper())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.whole_numbers import is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Findings:
         Raises:
             UserError: ``number`` is no whole number of at least 0.
         """
-        whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-        if number is not None and (not whole or number < 0):
+        if number is not None and not is_whole(number, 0):
             raise UserError(f"best({number!r}): give a whole number of at least 0, or None for all")
         gains = self._gains()
         fronts = pareto_fronts(gains, math.inf if number is None else number)

@@ -16,7 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pinas_mm.errors import UserError, raised_at
+from pinas_mm.errors import UserError, raised_at, reason
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import Objective, check_given
 from pinas_mm.search.evaluation.evaluator import ShareError
@@ -241,12 +241,11 @@ class Record:
         Returns:
             Whether any architecture is complete; else the fault may be that of all of them.
         """
-        lines = str(error).strip().splitlines() or ["no message"]
         # A rank's share says it itself.
         where = "" if isinstance(error, ShareError) else f" ({raised_at(error)})"
         print_log(
             f"evaluating {', '.join(str(claim.arch) for claim in claims)} raised "
-            f"{type(error).__name__}: {lines[0]}{where}",
+            f"{type(error).__name__}: {reason(error)}{where}",
             "current",
         )
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 
 # Of pictures that a page holds, which are photographs.
 QUALITY = 85
@@ -32,7 +32,7 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: plain(value, keep="\n") if type(value) is str else value,
+        finalize=lambda value: printable(value, keep="\n") if type(value) is str else value,
     )
     return environment.get_template(template).render(values)
 
@@ -50,7 +50,7 @@ def embed(picture: Path, alt: str) -> Markup:
         width, height = image.size
     data = base64.b64encode(file.getvalue()).decode()
     return Markup('<img src="data:image/jpeg;base64,{}" alt="{}" width="{}" height="{}">').format(
-        data, plain(alt), width, height
+        data, printable(alt), width, height
     )
 
 

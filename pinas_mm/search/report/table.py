@@ -13,7 +13,7 @@ from rich.text import Text
 from pinas_mm.search.budget.constraint import COUNTS, TIMES
 from pinas_mm.search.budget.objective import cost_names
 from pinas_mm.search.record.findings import Evaluated, Findings
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 
 # Significant digits of the largest number of a column.
 DIGITS, COST_DIGITS = 5, 4
@@ -47,7 +47,7 @@ def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
     made = []
     for name in dict.fromkeys([*better, *metrics, *costs]):
         values = tuple(_value(findings, row, name) for row in rows)
-        made.append(Column(plain(name), better.get(name, ""), values, _texts(name, values)))
+        made.append(Column(printable(name), better.get(name, ""), values, _texts(name, values)))
     return made
 
 
@@ -81,7 +81,7 @@ def best_table(findings: Findings, number: int = 10, width: int | None = None) -
     # Two spaces and a line each.
     if width is not None and sum(_least(*column) + 3 for column in shown) + 1 > width:
         kept = {"rank", ARCHITECTURE, "front", *cost_names()}
-        kept |= {plain(objective.name) for objective in findings.objectives}
+        kept |= {printable(objective.name) for objective in findings.objectives}
         shown = [column for column in shown if column[0] in kept]
         table.caption = "the rest is in search.html"
     for heading, *texts in shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def plain(text: str, keep: str = "") -> str:
+def printable(text: str, keep: str = "") -> str:
     """Text whose control characters, and bytes that are none, are written as escapes.
 
     Terminals obey them, pages and pictures cannot hold them. Brackets and dollars stay: what shows

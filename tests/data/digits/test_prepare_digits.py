@@ -149,7 +149,7 @@ def test_a_folder_of_someone_else_is_never_replaced(tool, tmp_path, content):
         (["--size", "32"], "size is 32, allowed for coco is 64 to 2048 pixels"),
         (["--size", "4096"], "size is 4096, allowed for imagenet is 16 to 2048 pixels"),
         (["--seed", "-1"], "seed is -1, allowed is 0 to 4294967295"),
-        (["--layouts", "voc"], "invalid choice: 'voc'"),
+        (["--layouts", "voc"], "voc given, allowed are imagenet"),
         (["--train", "many"], "invalid int value: 'many'"),
     ],
 )

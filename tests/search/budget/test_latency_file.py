@@ -6,19 +6,18 @@ import re
 import pytest
 import torch
 from conftest import NAMES
-from latencies import QUICK, blocks_run
+from latencies import QUICK, blocks_run, kept_latency, measured_latency
 from mmengine.logging import MMLogger
 
-from pinas_mm.search.budget.latency import LatencyTable, measure_latency
-from pinas_mm.search.budget.latency_file import cached_latency
+from pinas_mm.search.budget.latency_table import LatencyTable
 from pinas_mm.space import SearchSpace
 
 
 def test_file_is_read_where_everything_agrees(deep, tmp_path):
     path = tmp_path / "new" / "latency.json"
-    first = cached_latency(path, deep, **QUICK)
+    first = kept_latency(path, deep, **QUICK)
     with blocks_run() as measured:
-        again = cached_latency(path, deep, **QUICK)
+        again = kept_latency(path, deep, **QUICK)
     assert not measured
     assert again.to_dict() == first.to_dict()
     setting = json.loads(path.read_text())[0]["setting"]
@@ -41,21 +40,21 @@ def test_file_is_read_where_everything_agrees(deep, tmp_path):
 )
 def test_another_setting_is_measured_anew_and_both_are_kept(deep, tmp_path, change):
     path = tmp_path / "latency.json"
-    first = cached_latency(path, deep, **QUICK)
+    first = kept_latency(path, deep, **QUICK)
     with blocks_run() as measured:
-        cached_latency(path, deep, **{**QUICK, **change})
+        kept_latency(path, deep, **{**QUICK, **change})
     assert measured
     with blocks_run() as measured:
-        assert cached_latency(path, deep, **QUICK).to_dict() == first.to_dict()
-        cached_latency(path, deep, **{**QUICK, **change})
+        assert kept_latency(path, deep, **QUICK).to_dict() == first.to_dict()
+        kept_latency(path, deep, **{**QUICK, **change})
     assert not measured
 
 
 def test_another_space_or_machine_is_measured_anew(deep, space, tmp_path):
     path = tmp_path / "latency.json"
-    cached_latency(path, deep, **QUICK)
+    kept_latency(path, deep, **QUICK)
     with blocks_run() as measured:
-        assert cached_latency(path, space, **QUICK).table.shape == (3, 4)
+        assert kept_latency(path, space, **QUICK).table.shape == (3, 4)
     assert measured
     content = json.loads(path.read_text())
     for key in ("device", "torch"):
@@ -64,14 +63,14 @@ def test_another_space_or_machine_is_measured_anew(deep, space, tmp_path):
             table["setting"][key] = "another"
         path.write_text(json.dumps(other))
         with blocks_run() as measured:
-            cached_latency(path, deep, **QUICK)
+            kept_latency(path, deep, **QUICK)
         assert measured
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "negative", "another table", "no list"])
 def test_damaged_file_is_measured_anew_with_a_notice(deep, tmp_path, capfd, damage):
     path = tmp_path / "latency.json"
-    table = cached_latency(path, deep, **QUICK).to_dict()
+    table = kept_latency(path, deep, **QUICK).to_dict()
     text = path.read_text()
     negative = {**table, "fixed": -1.0}
     other = {**table, "table": table["table"][1:]}
@@ -87,7 +86,7 @@ def test_damaged_file_is_measured_anew_with_a_notice(deep, tmp_path, capfd, dama
     # A logger that writes to this test's output.
     MMLogger.get_instance(str(tmp_path))
     with blocks_run() as measured:
-        again = cached_latency(path, deep, **QUICK)
+        again = kept_latency(path, deep, **QUICK)
     assert measured
     assert "is damaged" in "".join(capfd.readouterr())
     assert [LatencyTable.from_dict(t).to_dict() for t in json.loads(path.read_text())] == [
@@ -108,13 +107,13 @@ def test_damaged_file_is_measured_anew_with_a_notice(deep, tmp_path, capfd, dama
 def test_doubts_are_kept_and_said_to_every_reader(deep, tmp_path, capfd, setting, known, doubt):
     path = tmp_path / "latency.json"
     threads = setting.get("threads", 1)
-    content = measure_latency(deep, **QUICK).to_dict() | known
+    content = measured_latency(deep, **QUICK).to_dict() | known
     content["setting"] |= setting
     path.write_text(json.dumps([content]))
     for _ in range(2):
         MMLogger.get_instance(f"{tmp_path} {next(NAMES)}")
         capfd.readouterr()
-        table = cached_latency(path, deep, **{**QUICK, "num_threads": threads})
+        table = kept_latency(path, deep, **{**QUICK, "num_threads": threads})
         out = "".join(capfd.readouterr())
         assert (table.load, table.spread) == (known["load"], known.get("spread", content["spread"]))
         if doubt is None:
@@ -125,8 +124,8 @@ def test_doubts_are_kept_and_said_to_every_reader(deep, tmp_path, capfd, setting
 
 def test_a_table_of_an_earlier_version_is_read(deep, tmp_path):
     path = tmp_path / "latency.json"
-    content = measure_latency(deep, **QUICK).to_dict()
+    content = measured_latency(deep, **QUICK).to_dict()
     path.write_text(json.dumps([{k: content[k] for k in ("setting", "fixed", "table")}]))
     with blocks_run() as measured:
-        assert cached_latency(path, deep, **QUICK).load is None
+        assert kept_latency(path, deep, **QUICK).load is None
     assert not measured

@@ -21,6 +21,7 @@ from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import SCORES
 from pinas_mm.search.evaluation.scores.base import ArchScore
 from pinas_mm.space import Arch
+from pinas_mm.whole_numbers import is_whole
 
 
 def path_part(backbone: PiNASSupernet, arch: Arch) -> Part:
@@ -197,8 +198,7 @@ def _check_labelled(batch: dict[str, Any]) -> None:
 
 
 def _checked(value: int, least: int, name: str = "images", most: int | None = None) -> int:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
+    if not is_whole(value, least, most):
         limit = "" if most is None else f" and at most {most}"
         raise UserError(
             f"{name} is {value!r}: allowed is a whole number of at least {least}{limit}"

@@ -23,7 +23,7 @@ from pinas_mm.search.report.figures.style import (
     nothing_yet,
     styled,
 )
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 from pinas_mm.space import SYMBOLS, Arch, SearchSpace
 
 # The best are this share of all, but at least so many.
@@ -109,7 +109,7 @@ def shares(archs: Sequence[Arch], space: SearchSpace) -> NDArray[Any]:
 
 def candidate_label(index: int, candidate: Operation) -> str:
     """``3:  r2 g2 w40``: symbol in an architecture's text, and what the operation calls itself."""
-    return f"{SYMBOLS[index]}:  {plain(candidate.label)}"
+    return f"{SYMBOLS[index]}:  {printable(candidate.label)}"
 
 
 def _heat(

@@ -25,7 +25,7 @@ from pinas_mm.search.report.figures.style import (
     scale,
     styled,
 )
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 from pinas_mm.space import SYMBOLS, Arch, BlockSpec, SearchSpace
 from pinas_mm.space.cost import CostTable
 
@@ -163,7 +163,7 @@ def _draw_row(
             weight="bold",
             color=ink,
         )
-        words = _in_lines(plain(candidate.label))
+        words = _in_lines(printable(candidate.label))
         axis.text(middle, 0, words, ha="center", va="top", size=small, color=ink)
         stride = space.strides[box.spec.stage]
         if box.spec.first and stride > 1:

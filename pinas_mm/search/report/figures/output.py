@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from matplotlib.figure import Figure
 
 from pinas_mm.search.report.figures.style import GRID, INK, MUTED, SURFACE, styled
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 
 # The page's style sheet gives these their values.
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", SURFACE: "var(--card)"}
@@ -36,7 +36,7 @@ def to_svg(figure: Figure, name: str, alt: str, trials: Sequence[int] = ()) -> s
     root = ElementTree.fromstring(text[text.index("<svg") :])
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
-    root.attrib.update({"role": "img", "aria-label": plain(alt)})
+    root.attrib.update({"role": "img", "aria-label": printable(alt)})
     for group in root.iter("g"):
         if group.get("id", "").startswith("points"):
             _name_points(group, trials)

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pinas_mm.search.budget.constraint import readable
 from pinas_mm.search.budget.objective import cost_names
-from pinas_mm.search.report.text import plain
+from pinas_mm.search.report.text import printable
 
 # Inches; the page scales its figures to its own width, and has narrow ones for telephones.
 WIDTH, NARROW = 11.5, 4.4
@@ -156,7 +156,7 @@ def ink_on(color: Sequence[float]) -> str:
 
 def label(name: str) -> str:
     """A metric's or cost's name in words."""
-    return SHORT.get(name, plain(name))
+    return SHORT.get(name, printable(name))
 
 
 def shown(name: str, value: float) -> str:

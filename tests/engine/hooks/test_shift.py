@@ -7,7 +7,7 @@ import torch
 from conftest import NAMES, logged
 
 from pinas_mm.engine import ShiftHook
-from pinas_mm.engine.shift_hook import training_batches
+from pinas_mm.engine.hooks.shift import training_batches
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from pinas_mm.compat import allow_recompiles
 from pinas_mm.engine.faults import explain
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.models.choice_block import ChoiceBlock
 from pinas_mm.registry import HOOKS
 

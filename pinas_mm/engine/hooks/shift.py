@@ -13,7 +13,7 @@ from pinas_mm.algorithms.base import SupernetAlgorithm
 from pinas_mm.analysis.feature_shift import FEWEST_IMAGES, check_space
 from pinas_mm.analysis.parameter_shift import MOTION, Snapshot
 from pinas_mm.analysis.shift import Shifts, check_amounts, measure_shifts
-from pinas_mm.engine.hooks import unwrapped
+from pinas_mm.engine.runner_parts import unwrapped
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS
 from pinas_mm.search.evaluation.images import load_batches

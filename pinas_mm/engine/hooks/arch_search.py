@@ -11,7 +11,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from pinas_mm.engine.hooks import dumped_config, unwrapped, within_epoch
+from pinas_mm.engine.runner_parts import dumped_config, unwrapped, within_epoch
 from pinas_mm.errors import UserError
 from pinas_mm.registry import HOOKS, plain
 from pinas_mm.weights.digest import weights_digest
