@@ -10,6 +10,6 @@ search = dict(
     objectives=["cross_path/score"],
     constraints=[],
     trials=1000,
-    images=2000,  # four crops of each are kept
+    images=2000,  # two crops of each are kept
     num_classes=1000,  # of the classifier that costs count; there is none here
 )

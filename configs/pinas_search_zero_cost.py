@@ -9,5 +9,6 @@ search = dict(
     score=dict(type="pinas_mm.SynFlowScore"),
     objectives=["zero_cost/synflow"],
     constraints=["macs<=5.3G"],  # without a bound larger networks win
+    trials=1000,
     num_classes=1000,  # of the classifier that costs count; there is none here
 )

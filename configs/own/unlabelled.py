@@ -7,17 +7,21 @@
 # python tools/export.py --best work_dirs/own --calibrate configs/own/unlabelled.py --out winner.pth
 _base_ = ["../pinas_supernet.py"]
 
-images = dict(
-    type="pinas_mm.ImageFolder",
-    data_root="{{$PINAS_DATA:data}}",
-    with_label=False,
-    pipeline=_base_.train_pipeline,
-)
-part = dict(type="pinas_mm.KFoldDataset", num_splits=10, seed=0, dataset=images)
+data_root = "{{$PINAS_DATA:data}}"
+
+
+def part(pipeline: list, **options: object) -> dict:
+    """A loader's images, one of the two parts of all."""
+    images = dict(type="pinas_mm.ImageFolder", data_root=data_root, with_label=False)
+    images = dict(**images, pipeline=pipeline)
+    split = dict(type="pinas_mm.KFoldDataset", num_splits=10, seed=0, dataset=images, **options)
+    return dict(_delete_=True, **split)
+
+
 # One GPU; fewer where its memory or your images are. The learning rate goes with it.
-train_dataloader = dict(batch_size=64, dataset=dict(_delete_=True, **part))
-val_dataloader = dict(dataset=dict(_delete_=True, **part, test_mode=True))
-test_dataloader = dict(dataset=dict(_delete_=True, **part, test_mode=True))
+train_dataloader = dict(batch_size=64, dataset=part(_base_.train_pipeline))
+val_dataloader = dict(dataset=part(_base_.test_pipeline, test_mode=True))
+test_dataloader = dict(dataset=part(_base_.test_pipeline, test_mode=True))
 
 model = dict(head=dict(pair=dict(queue_size=4096)))  # negatives: fewer than you have images
 optim_wrapper = dict(optimizer=dict(lr=0.01))

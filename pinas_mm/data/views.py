@@ -15,6 +15,11 @@ from pinas_mm.registry import MODELS
 from pinas_mm.run_state import generator, run_state
 
 
+def crops_of(inputs: Any) -> Sequence[Any]:
+    """Collated inputs as one batch for each crop."""
+    return inputs if several_crops(inputs) else [inputs]
+
+
 def several_crops(inputs: Any) -> bool:
     """Whether collated inputs are a sequence of batches, one for each crop, and not one batch."""
     # A crop is a list of images from pseudo_collate, a stacked tensor from default_collate.
@@ -92,23 +97,34 @@ class ViewsPreprocessor(BaseDataPreprocessor):
 
     def batches(self, data: dict[str, Any]) -> list[torch.Tensor]:
         """Collated images as batches (N, channels, H, W), RGB, 0 to 1, one for each crop."""
-        inputs = data["inputs"]
-        return [self._batch(crop) for crop in (inputs if several_crops(inputs) else [inputs])]
+        return [self._batch(crop) for crop in crops_of(data["inputs"])]
+
+    def crop(self, data: dict[str, Any], view: int) -> torch.Tensor:
+        """The batch that a view is made of: the view's own crop, where there are several."""
+        crops = crops_of(data["inputs"])
+        return self._batch(crops[view if len(crops) > 1 else 0])
 
     def make_views(
-        self, crops: Sequence[torch.Tensor], seed: int, iteration: int
+        self, crops: Sequence[torch.Tensor], seed: int, iteration: int, number: int | None = None
     ) -> list[torch.Tensor]:
-        """Augmented, normalized views of batches (N, channels, H, W), 0 to 1."""
-        if len(crops) == 1:
-            crops = list(crops) * self.num_views
-        elif len(crops) != self.num_views:
+        """Augmented, normalized views of batches (N, channels, H, W), 0 to 1.
+
+        Args:
+            crops: one batch for all views, or one a view; of more the first ones are taken.
+            seed: of the run.
+            iteration: of the training, or any number.
+            number: of views; None is ``num_views``, which the crops must then be, or one.
+        """
+        if number is None and len(crops) not in (1, self.num_views):
             raise UserError(
                 f"the pipeline gives {len(crops)} crops of each image, num_views is "
                 f"{self.num_views}: make them equal, or give one crop"
             )
+        number = self.num_views if number is None else number
+        crops = list(crops) * number if len(crops) == 1 else crops[:number]
         random = generator(seed, iteration, get_rank())
         everything = self.normalize(self.augment(torch.cat(list(crops)), random))
-        return list(everything.chunk(self.num_views))
+        return list(everything.chunk(number))
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """Values from 0 to 1, shape (N, channels, H, W), less the mean, over the deviation."""

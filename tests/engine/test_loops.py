@@ -58,7 +58,7 @@ def test_retrieval_is_nearest_neighbours_by_hand(runner):
     preprocess = model.data_preprocessor
     pairs = []
     for index, data in enumerate(batches(run.val_dataloader.dataset, 4)):
-        pairs.append(preprocess.make_views(preprocess.batches(data), 0, index)[:2])
+        pairs.append(preprocess.make_views(preprocess.batches(data), 0, index, 2))
     first, second = (torch.cat(view)[:6] for view in zip(*pairs, strict=True))
     assert len(first) == 6
     twin, hits = copy.deepcopy(model).train(), 0
@@ -71,6 +71,19 @@ def test_retrieval_is_nearest_neighbours_by_hand(runner):
             hits += int(cosines.argmax()) == index
     assert result["retrieval/top1"] == pytest.approx(100 * hits / 18)
     assert 0 < result["retrieval/spread"] < 2
+
+
+def test_retrieval_makes_no_view_that_it_does_not_compare(runner, monkeypatch):
+    run = runner(**{"val_cfg.num_images": 6, "val_cfg.num_pairs": 1})
+    made, augment = [], run.model.data_preprocessor.augment
+    monkeypatch.setattr(
+        run.model.data_preprocessor,
+        "augment",
+        lambda images, random: made.append(len(images)) or augment(images, random),
+    )
+    run.val()
+    # Two batches of four, of which six images are compared.
+    assert sum(made) == 2 * 8
 
 
 def test_many_pairs_are_shown_as_the_long_work_that_they_are(runner, monkeypatch):

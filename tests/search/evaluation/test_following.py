@@ -19,7 +19,7 @@ from pinas_mm.engine import SupernetValLoop
 from pinas_mm.registry import METRICS, MODELS
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import CrossPathScore, PredictScore, ProbeScore
-from pinas_mm.search.evaluation.scores.cross_path import SCORING
+from pinas_mm.search.evaluation.scores.cross_path import SCORING, STUDENT, TEACHER
 
 # Equal ones, common beginnings, and such with nothing in common.
 ARCHS = ["000", "321", "320", "310", "012", "321", "001"]
@@ -243,8 +243,10 @@ def test_the_label_free_score_of_student_and_teacher_with_norms_in_their_necks(s
     found = Evaluator(model, score, CALIBRATION, IMAGES).evaluate(ARCHS)
     assert_unchanged(model, before)
     calibration = [score.prepare_calibration(batch, n)[0] for n, batch in enumerate(CALIBRATION)]
-    pairs = [score.views(batch, n, SCORING, 2) for n, batch in enumerate(IMAGES)]
-    ours, theirs = zip(*pairs, strict=True)
+    ours, theirs = (
+        [score.view(batch, n, SCORING, whose) for n, batch in enumerate(IMAGES)]
+        for whose in (STUDENT, TEACHER)
+    )
     keys = [embedded(model.teacher_networks, calibration, theirs, path) for path in score.paths()]
     for arch, metrics in zip(ARCHS, found, strict=True):
         path = space.arch(arch)

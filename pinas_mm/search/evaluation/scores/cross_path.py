@@ -23,6 +23,8 @@ from pinas_mm.space.paths import FairPaths
 
 # What the views of an image are for: they must not repeat.
 CALIBRATION, SCORING = 0, 1
+# Whose view it is, and which of two crops it is made of.
+STUDENT, TEACHER = 0, 1
 # Of all partners the keys of all images, and statistics, are in memory.
 MOST_PARTNERS = 4096
 
@@ -139,29 +141,30 @@ class CrossPathScore(FeatureScore):
                 for index in archs:
                     keys[index] = F.normalize(neck(feats)[0], dim=1)
 
-            subnets.run(self.views(batch, number, SCORING, 2)[1], end)
+            subnets.run(self.view(batch, number, SCORING, TEACHER), end)
             batches.append(torch.stack(cast(list[torch.Tensor], keys)))
         ends = torch.tensor([keys.shape[1] for keys in batches]).cumsum(0).tolist()
         self._bounds = list(zip([0, *ends], ends, strict=False))
         self._keys = torch.cat(batches, dim=1)
 
-    def views(self, batch: dict[str, Any], number: int, use: int, views: int) -> list[torch.Tensor]:
-        """Augmented, normalized views (N, 3, H, W) of a batch, the same on every rank.
+    def view(
+        self, batch: dict[str, Any], number: int, use: int, whose: int = STUDENT
+    ) -> torch.Tensor:
+        """An augmented, normalized view (N, 3, H, W) of a batch, the same on every rank.
 
         Args:
-            batch: as loaded; one crop of each image, or at least as many as views.
+            batch: as loaded: one crop of each image, or one for each of the two.
             number: of the batch.
             use: CALIBRATION or SCORING.
-            views: how many of each image.
+            whose: STUDENT or TEACHER.
         """
         preprocessor = self.model.data_preprocessor
-        crops = preprocessor.batches(batch)
-        crops = crops * views if len(crops) == 1 else crops[:views]
-        # Not make_views: its random numbers differ between ranks.
-        random = generator(self.views_seed, use, number)
-        augmented = preprocessor.normalize(preprocessor.augment(torch.cat(crops), random))
+        # Not make_views: its random numbers differ between ranks, and it makes both views, of which
+        # one is wanted at a time.
+        random = generator(self.views_seed, use, number, whose)
+        augmented = preprocessor.augment(preprocessor.crop(batch, whose), random)
         dtype = next(self.model.backbone.parameters()).dtype
-        return list(augmented.to(dtype).chunk(views))
+        return cast(torch.Tensor, preprocessor.normalize(augmented)).to(dtype)
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
         """That of views."""
@@ -170,12 +173,12 @@ class CrossPathScore(FeatureScore):
 
     def prepare_calibration(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, None]:
         """One augmented view."""
-        return self.views(batch, number, CALIBRATION, 1)[0], None
+        return self.view(batch, number, CALIBRATION), None
 
     def prepare(self, batch: dict[str, Any], number: int) -> tuple[torch.Tensor, _Keys]:
         """The student's view, and the teacher's keys."""
         keys = _Keys(cast(torch.Tensor, self._keys), *self._bounds[number])
-        return self.views(batch, number, SCORING, 2)[0], keys
+        return self.view(batch, number, SCORING), keys
 
     def new_tally(self) -> _Tally:
         """Nothing added yet."""

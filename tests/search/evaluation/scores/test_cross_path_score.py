@@ -33,17 +33,16 @@ def model(build_pinas):
     return model
 
 
-def views(model, batch, number, use, count):
+def view(model, batch, number, use, whose):
     preprocessor = model.data_preprocessor
-    crops = torch.cat(preprocessor.batches(batch) * count)
-    augmented = preprocessor.augment(crops, generator(0, use, number))
-    return preprocessor.normalize(augmented).chunk(count)
+    (images,) = preprocessor.batches(batch)
+    return preprocessor.normalize(preprocessor.augment(images, generator(0, use, number, whose)))
 
 
 def directly(model, arch, partners):
     """Score and retrieval by the plain statistics and the head's own loss."""
-    one = [views(model, batch, n, 0, 1)[0] for n, batch in enumerate(CALIBRATION)]
-    two = [views(model, batch, n, 1, 2) for n, batch in enumerate(IMAGES)]
+    one = [view(model, batch, n, 0, 0) for n, batch in enumerate(CALIBRATION)]
+    two = [[view(model, batch, n, 1, whose) for whose in (0, 1)] for n, batch in enumerate(IMAGES)]
     own_teacher = model.teacher if hasattr(model.teacher, "backbone") else model
 
     def embeddings(network, path, view):
@@ -126,6 +125,21 @@ def test_crops_of_the_pipeline_are_the_views(model):
     score = CrossPathScore(partners=4)
     found = Evaluator(model, score, CALIBRATION, crops).evaluate(["012"])
     assert found == evaluate(model, ["012"])
+
+
+def test_no_view_is_made_that_nobody_looks_at(model, monkeypatch):
+    made, augment = [], model.data_preprocessor.augment
+    monkeypatch.setattr(
+        model.data_preprocessor,
+        "augment",
+        lambda images, random: made.append(len(images)) or augment(images, random),
+    )
+    evaluator = Evaluator(model, CrossPathScore(partners=4), CALIBRATION, IMAGES)
+    evaluator.evaluate(["012"])
+    begun = sum(made)
+    evaluator.evaluate(["333", "301"])
+    # The teacher's keys are known: what is made is the calibration's and the student's view.
+    assert sum(made) - begun == sum(len(b["inputs"]) for b in (*CALIBRATION, *IMAGES))
 
 
 def test_bad_input_is_refused(space):
