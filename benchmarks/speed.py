@@ -24,7 +24,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from page import markdown, rewritten, source
 
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.files import write_atomically, write_output
 from pinas_mm.search.report.figures import to_png
 from pinas_mm.search.report.figures.network import COLORS
@@ -189,6 +189,7 @@ def evaluate(results: Results) -> str:
             [
                 f"{row['row']}, {row['pixels']} px",
                 str(row["archs"]),
+                str(row["rounds"]),
                 f"{60 / alone['min']:.1f}",
                 f"{60 * row['archs'] / together['min']:.1f}",
                 f"{row['ratio']['min']:.1f} ({row['ratio']['median']:.1f})",
@@ -196,8 +197,8 @@ def evaluate(results: Results) -> str:
                 f"{row['kept_bytes'] / 2**20:.0f}",
             ]
         )
-    header = ["supernet", "architectures", "a minute alone", "a minute together", "faster"]
-    return markdown([*header, "blocks run", "kept at most, MiB"], rows)
+    header = ["supernet", "architectures", "rounds", "a minute alone", "a minute together"]
+    return markdown([*header, "faster", "blocks run", "kept at most, MiB"], rows)
 
 
 def backbone(results: Results) -> str:
@@ -312,7 +313,7 @@ def ratios(
     return markdown(["what", "against", "times better", "measured by", "2 cores of"], rows)
 
 
-@one_line_errors
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

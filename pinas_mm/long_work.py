@@ -1,4 +1,4 @@
-"""Signs of life of a work that may take minutes."""
+"""Signs of life of work that may take minutes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ FIRST, BETWEEN = 5.0, 60.0
 
 
 class LongWork:
-    """Says in log lines how far a work is and how long the rest will take; short work says nothing.
+    """Log lines that say how far work has come and how long the rest will take, if it is long.
 
     Args:
         what: names the work.
-        total: of its parts, where they are counted.
+        total: how many parts it has, where they are counted.
 
     Example:
         >>> progress = LongWork('calibration', total=49)
@@ -30,13 +30,13 @@ class LongWork:
         self._done = 0
 
     def step(self) -> None:
-        """Told that one more of the parts is done."""
+        """Reports that one more of the parts is done."""
         self._done += 1
         if self._total is not None:
             self(self._done / self._total)
 
     def __call__(self, fraction: float) -> None:
-        """Told the share that is done, 0 to 1."""
+        """Reports the share done, 0 to 1."""
         took = time.monotonic() - self._start
         if took < self._next or not 0 < fraction < 1 or not is_main_process():
             return

@@ -20,7 +20,7 @@ def usable_cores() -> int:
 
 def process_threads() -> int:
     """Threads that PyTorch computes with by this process's settings (``OMP_NUM_THREADS``, or all
-    cores); for one of several workers those of the process that started them.
+    cores); in one of several workers, those of the process that started the workers.
     """
     import torch
 
@@ -28,8 +28,8 @@ def process_threads() -> int:
 
 
 def load() -> float | None:
-    """Processes that wanted a core in the last minute, for each core of the machine: above 1 they
-    wait for each other. None where the system does not tell.
+    """Load average of the last minute per core of the machine; above 1, processes wait for a core.
+    None where the system does not tell.
     """
     # All of the machine's, whichever of them this process may use.
     average = getattr(os, "getloadavg", None)

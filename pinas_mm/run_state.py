@@ -14,14 +14,14 @@ SHARED = "pinas_mm_shared_seed"
 
 
 class RunState(NamedTuple):
-    """Seed of the run, rank 0's, and number of training iterations finished before this one."""
+    """Rank 0's seed of the run, and the number of training iterations finished before this one."""
 
     seed: int
     iteration: int
 
 
 def shared_seed(own: int) -> int:
-    """Rank 0's seed, for what ranks must agree on before or without a training's iterations.
+    """Rank 0's seed, for what all ranks must draw alike outside of training iterations.
 
     All ranks ask together.
 

@@ -81,8 +81,8 @@ class SupernetAlgorithm(BaseModel):
             self.paths = paths
 
     def step_paths(self, seed: int, iteration: int) -> list[Arch]:
-        """The paths of a step: a function of the run's seed, the same on all ranks, and the
-        iteration, so that all ranks agree and a resumed run draws what the unbroken one would have.
+        """The paths of a step: a function of the run's seed, which is the same on all ranks, and of
+        the iteration. So all ranks agree, and a resumed run draws what the unbroken one would have.
         """
         return self.paths(self.backbone.space, seed, iteration)
 
@@ -98,12 +98,13 @@ class SupernetAlgorithm(BaseModel):
 
         Args:
             inputs, data_samples: of the batch.
-            mode: ``loss``; a subclass may have others.
+            mode: ``loss``; a subclass may have others. The default, ``tensor``, is mmengine's, and
+                always raises here.
             arch: the path; None is the step's.
-            step: that the path is part of; None is a step of its own.
+            step: the step that the path is part of; None is a step of its own.
 
         Raises:
-            NotImplementedError: another mode.
+            NotImplementedError: any mode but ``loss``.
         """
         if mode != "loss":
             raise NotImplementedError(f"{type(self).__name__} must define forward() for {mode!r}")
@@ -116,14 +117,14 @@ class SupernetAlgorithm(BaseModel):
     def path_loss(self, batch: dict[str, Any], arch: Arch, step: Step) -> dict[str, torch.Tensor]:
         """Losses of one path, and what else is to be logged.
 
-        Paths may name their losses differently: the mean over the paths counts one that a path has
-        not as 0, and what is only logged where there is some.
+        Paths may name their losses differently. In the mean over the paths a loss that a path lacks
+        counts as 0; a value that is only logged is averaged over the paths that have it.
 
         Args:
-            batch: as the data preprocessor gives it: ``inputs`` and ``data_samples``; of several
-                paths each has data samples of its own.
+            batch: as the data preprocessor gives it: ``inputs`` and ``data_samples``; where a step
+                has several paths, each has data samples of its own.
             arch: the path.
-            step: that it is part of.
+            step: the step that the path is part of.
         """
         raise NotImplementedError(f"{type(self).__name__} must define path_loss()")
 
@@ -195,13 +196,13 @@ class SupernetAlgorithm(BaseModel):
     def parse_losses(
         self, losses: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """mmengine's; ``loss`` is the sum in the log too, where one of several is named so."""
+        """mmengine's, but ``loss`` is the sum in the log too where one of several has this name."""
         loss, log = super().parse_losses(losses)
         return loss, {**log, "loss": loss}
 
     def path_parameters(self, arch: Arch) -> list[nn.Parameter]:
-        """What a path's loss may move: of the supernet what the path runs, and all that stands
-        around the supernet. In the same order on all ranks.
+        """What a path's loss may move: the parts of the supernet that the path runs, and all that
+        stands around the supernet. In the same order on all ranks.
         """
         along = [p for module in self.backbone.path_modules(arch) for p in module.parameters()]
         return [p for p in (*along, *self._around) if p.requires_grad]
@@ -212,7 +213,7 @@ class SupernetAlgorithm(BaseModel):
         return [parameter for parameter in self.parameters() if parameter not in supernet]
 
     def check_paths(self) -> None:
-        """To be called when the supernet is there.
+        """Checks the paths against the space; to be called when the supernet is there.
 
         Raises:
             UserError: the space cannot give the sampler's paths.
@@ -230,8 +231,8 @@ class SupernetAlgorithm(BaseModel):
 
 
 def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
-    """A loss of a model, which has a list of them where it has several feature maps, as
-    ``parse_losses`` counts it.
+    """A model's loss as ``parse_losses`` counts it; a model with several feature maps may have a
+    list of them.
     """
     if isinstance(loss, list):
         return cast(torch.Tensor, sum(part.mean() for part in loss))
@@ -239,7 +240,7 @@ def _scalar(loss: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
 
 
 def _means(logs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Of paths: a loss that one has not is 0 there; what is only logged is nothing there."""
+    """Means over paths: a loss that a path lacks is 0 there; a logged value is left out there."""
     means = {}
     for name in dict.fromkeys(name for log in logs for name in log):
         found = [log[name] for log in logs if name in log]

@@ -12,10 +12,10 @@ from pinas_mm.models.supernet import PiNASSupernet
 
 
 def check_feature_maps(model: nn.Module, supernet: PiNASSupernet) -> None:
-    """Compares the channels that a model's neck, or without one its heads, are made for.
+    """Checks that a model's neck, or without one its heads, take the supernet's channels.
 
-    Only those that say so are looked at, by their ``in_channels``, mmseg's heads also by
-    ``in_index``; what others do not take, the first step or the count of the costs shows.
+    Only those that declare ``in_channels`` are looked at, with ``in_index`` for mmseg's heads; for
+    the others the first step or the count of the costs shows what they do not take.
 
     Raises:
         UserError: they are made for others; names them, and what the supernet can return.
@@ -35,7 +35,7 @@ def check_feature_maps(model: nn.Module, supernet: PiNASSupernet) -> None:
 
 
 def _wishes(model: nn.Module, number: int) -> Iterator[tuple[str, list[int], list[int]]]:
-    """What takes feature maps, of how many channels, and which of them."""
+    """What takes feature maps, how many channels these have, and which maps they are."""
     neck, last = getattr(model, "neck", None), [number - 1]
     if isinstance(neck, nn.Sequential):
         neck = neck[0]

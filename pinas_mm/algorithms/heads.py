@@ -57,7 +57,7 @@ class InfoNCEHead(BaseModule):
 
     Args:
         dim: length of an embedding.
-        queue_size: keys the queue holds; the oldest make room.
+        queue_size: keys the queue holds; new ones replace the oldest.
         temperature: of the softmax.
         init_cfg: mmengine's weight initialization; unused, the head has no weights.
 
@@ -103,7 +103,7 @@ class InfoNCEHead(BaseModule):
     def update(self, keys: torch.Tensor) -> None:
         """Enqueues all ranks' keys, shape (N, dim) each, in rank order; wraps around.
 
-        Of more keys than the queue holds the last are kept.
+        If there are more keys than the queue holds, the last ones are kept.
         """
         keys = torch.cat(all_gather(keys.to(self.queue.dtype).contiguous()))
         size = self.queue.shape[1]
@@ -118,7 +118,8 @@ class InfoNCEHead(BaseModule):
 class PiModelHead(BaseModule):
     """Squared distance of the two embeddings, no negatives (Pi-model; Laine and Aila, ICLR 2017).
 
-    Alone it is content with equal embeddings for all images: the collapse of the paper's ablation.
+    Used alone, it is satisfied by equal embeddings for all images: the collapse in the paper's
+    ablation.
     """
 
     def forward(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

@@ -84,7 +84,7 @@ class PiNAS(SupernetAlgorithm):
             data_samples: unused, there are no labels.
             mode: ``loss`` or ``tensor``.
             arch: the path for feature maps.
-            step: unused, its paths are one graph.
+            step: unused, since all paths are one graph.
 
         Raises:
             UserError: predictions are asked for.

@@ -29,13 +29,13 @@ class SinglePath(SupernetAlgorithm):
     batch statistics.
 
     Its state dict is the model's own, so that checkpoints with and without it are the same; what a
-    subclass adds stands beside, under names that the model has not. Other
-    attributes than its own, as ``decode_head``, are the model's too, for the libraries' hooks and
+    subclass adds stands beside it, under names that the model does not have. Attributes that it
+    lacks, such as ``decode_head``, are looked up in the model, for the libraries' hooks and
     test-time augmentation. Parameters are named ``model.backbone...``, which ``backbone`` among the
     ``custom_keys`` of a ``paramwise_cfg`` matches.
 
     Each iteration draws paths of its own, also where gradients are accumulated: with
-    ``accumulative_counts=4`` a step of the optimizer is along four times as many paths.
+    ``accumulative_counts=4`` a step of the optimizer covers four times as many paths.
 
     Running statistics of a supernet mix those of all paths; to test one architecture, recompute
     them with :class:`~pinas_mm.models.batch_norm.Statistics` (the supernet loops do).
@@ -44,7 +44,7 @@ class SinglePath(SupernetAlgorithm):
         model: config of the model.
         paths: config of the path sampler; None is UniformPaths, one path a step. The losses of
             several are averaged.
-        freeze_backbone: train what is not the supernet only.
+        freeze_backbone: train only what is not the supernet.
         data_preprocessor: for the model, where its own config has none.
         init_cfg: mmengine's weight initialization.
 
@@ -114,8 +114,8 @@ class SinglePath(SupernetAlgorithm):
         super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's.
 
     def check_names(self) -> set[str]:
-        """Names of a subclass's own modules, parameters and buffers, which stand beside the model's
-        in the state dict.
+        """Checks the names of a subclass's own modules, parameters and buffers, which stand beside
+        the model's in the state dict.
 
         Raises:
             UserError: the model has one of them too, so that loading could not tell them apart.
@@ -153,7 +153,7 @@ class SinglePath(SupernetAlgorithm):
             inputs, data_samples, mode: as for the model.
             arch: the path; None is the step's in ``mode='loss'``, and elsewhere the one that
                 ``backbone.on(arch)`` has set.
-            step: that a loss is part of.
+            step: the step that a loss is part of.
         """
         if mode == "loss":
             return super().forward(inputs, data_samples, mode, arch, step)

@@ -125,7 +125,8 @@ def _path_parameters(backbone: PiNASSupernet, neck: nn.Module, arch: Arch) -> li
 def _shuffle(images: torch.Tensor, key: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """This rank's share of all ranks' images in random order, and the order that undoes it.
 
-    mmpretrain's shuffle draws from the global generator, which a resumed run does not have back.
+    mmpretrain's shuffle draws from the global generator, whose state a resumed run does not get
+    back.
     """
     if get_world_size() == 1:
         return images, None

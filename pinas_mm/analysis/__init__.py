@@ -1,1 +1,1 @@
-"""Measures of what a supernet has learned."""
+"""Measures of what a supernet has learned or an untrained network says; tables of architectures."""

@@ -1,1 +1,1 @@
-"""Images: loading, caching, views."""
+"""Images: loading, caching, views; checks of annotations; small data sets of digits."""
