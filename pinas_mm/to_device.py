@@ -18,5 +18,6 @@ def to_device(
         dtype: its type there; None keeps it.
     """
     cuda = device.type == "cuda"
-    source = tensor.pin_memory() if cuda else tensor
-    return source.to(device, dtype or tensor.dtype, non_blocking=cuda)
+    # Converted first: a copy to another type would convert into pageable memory on its way.
+    source = tensor.to(dtype or tensor.dtype)
+    return (source.pin_memory() if cuda else source).to(device, non_blocking=cuda)

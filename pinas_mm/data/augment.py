@@ -40,7 +40,7 @@ class Augment:
         rotate: largest turn of a crop to either side in degrees, drawn uniformly; what lies
             outside the image is its reflection.
         noise: largest standard deviation of Gaussian noise, of values from 0 to 1, drawn uniformly
-            for each view.
+            for each view. It is drawn on the CPU, a number for each of the image's, and copied.
         flip: probability of a horizontal flip.
         brightness, contrast, saturation: largest change of the factor around 1.
         hue: largest shift of the hue as a share of the color circle, at most 0.5.

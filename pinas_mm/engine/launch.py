@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import all_gather_object, get_world_size, init_dist
 from mmengine.logging import MessageHub, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
@@ -26,6 +29,7 @@ from pinas_mm.engine.preflight import check_run
 from pinas_mm.engine.resume import go_on, prepare
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, remove_left_over
+from pinas_mm.machine import usable_cores
 from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.weights.checkpoint import find_checkpoint, read_checkpoint
 
@@ -122,7 +126,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
         splits: whose data must be there: train, val, test.
 
     Raises:
-        UserError: data, annotations or checkpoint are missing or broken, or the sets too small.
+        UserError: data, annotations or checkpoint are missing or broken, or the sets too small;
+            processes would go on from different checkpoints.
     """
     check_data_sets(cast(Any, cfg), splits)
     cfg.resume = bool(cfg.get("resume")) and "train" in splits
@@ -149,8 +154,13 @@ def build_runner(cfg: Config, splits: Sequence[str] = ("train", "val")) -> Runne
     _add_hook(cfg, "pinas_mm.AverageOnceHook")
     if type_name(cfg.get("optim_wrapper") or {}) == AMP:
         cfg.optim_wrapper.type = f"pinas_mm.{AMP}"
+    _tell_workers(cfg, splits)
+    _choose_port(cfg)
     if not torch.cuda.is_available():
         _for_cpu(cfg)
+    if "train" in splits:
+        _join_process_group(cfg)
+        _check_same_start(cfg, checkpoint)
     if "train" in splits and not process_rank():
         for folder in folders(cfg):
             remove_left_over(folder)
@@ -187,7 +197,7 @@ def _wrapper(cfg: Config, **usual: Any) -> ConfigDict:
 def _for_cpu(cfg: Config) -> None:
     """What a CPU cannot do is replaced, with one line of notice each."""
     if cfg.get("launcher", "none") != "none":
-        _join_process_group(cfg.launcher, _time_limit(cfg))
+        _join_process_group(cfg)
         wrapper = _wrapper(cfg, broadcast_buffers=False)
         if type_name({"type": PLAIN, **wrapper}) == PLAIN:
             wrapper.type = "pinas_mm.CPUDistributedDataParallel"
@@ -226,9 +236,65 @@ def _time_limit(cfg: Config) -> timedelta | None:
     return timedelta(seconds=seconds)
 
 
-def _join_process_group(launcher: str, timeout: timedelta | None) -> None:
-    """What mmengine's runner does, which calls CUDA on the way."""
+def _join_process_group(cfg: Config) -> None:
+    """What mmengine's runner does, before it is built; on a CPU it would call CUDA on the way."""
+    launcher = cfg.get("launcher", "none")
+    if launcher == "none" or distributed.is_initialized():
+        return
+    env = cfg.get("env_cfg") or {}
+    if torch.cuda.is_available():
+        set_multi_processing(**env.get("mp_cfg", {}), distributed=True)
+        init_dist(launcher, **env.get("dist_cfg", {}))
+        return
+    timeout = _time_limit(cfg)
     if launcher != "pytorch":
         raise UserError(f"no GPU: --launcher {launcher} needs one, torchrun with pytorch does not")
-    if not distributed.is_initialized():
-        distributed.init_process_group("gloo", timeout=timeout)
+    distributed.init_process_group("gloo", timeout=timeout)
+
+
+def _choose_port(cfg: Config) -> None:
+    """A port for each job and step of Slurm, two of which may share a node: mmengine has one for
+    all. ``MASTER_PORT`` and ``env_cfg.dist_cfg.port`` go before.
+    """
+    job, step = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_STEP_ID", "")
+    if cfg.get("launcher") == "slurm" and job.isdigit():
+        # Below those that systems give to connections.
+        number = int(job) + 997 * int(step if step.isdigit() else 0)
+        os.environ.setdefault("MASTER_PORT", str(15000 + number % 15000))
+
+
+def _check_same_start(cfg: Config, checkpoint: Mapping[str, Any] | None) -> None:
+    """Raises in all processes where they would go on from different points of a training."""
+    if get_world_size() == 1:
+        return
+    start = "starts from the beginning"
+    if cfg.resume and checkpoint:
+        name, iteration = Path(cfg.load_from).name, checkpoint["meta"]["iter"]
+        start = f"goes on from {name} at iteration {iteration}"
+    starts = all_gather_object(start)
+    for rank, other in enumerate(starts):
+        if other != starts[0]:
+            raise UserError(
+                f"--resume finds different files: rank 0 {starts[0]}, rank {rank} {other}; give a "
+                "--work-dir on a file system that all machines share, or --resume FILE with a file "
+                "that is the same on all"
+            )
+
+
+def _tell_workers(cfg: Config, splits: Sequence[str]) -> None:
+    """Says which loaders have more workers than there are cores.
+
+    They are not made fewer: each worker has a seed of its own, so another number augments images
+    by other random numbers.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    fits = max(usable_cores() // processes, 1)
+    loaders = {f"{split}_dataloader": cfg.get(f"{split}_dataloader") for split in splits}
+    for key, loader in loaders.items():
+        given = loader.get("num_workers") if isinstance(loader, Mapping) else None
+        if isinstance(given, int) and given > fits:
+            _notice(
+                f"{key}.num_workers is {given}, of {usable_cores()} cores for {processes} "
+                f"process(es) here: --cfg-options {key}.num_workers={fits} may be faster (images "
+                "are then augmented by other random numbers)"
+            )

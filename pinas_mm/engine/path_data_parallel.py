@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -13,10 +13,10 @@ from torch import distributed, nn
 from torch.autograd import Variable
 
 from pinas_mm.algorithms.base import SupernetAlgorithm
+from pinas_mm.engine.gradient_exchange import Exchange
 from pinas_mm.errors import UserError
 from pinas_mm.registry import MODEL_WRAPPERS
 from pinas_mm.run_state import run_state
-from pinas_mm.to_device import to_device
 
 
 @MODEL_WRAPPERS.register_module()
@@ -33,11 +33,19 @@ class PathDataParallel(nn.Module):
     buffers start as rank 0's; batch-norm statistics then are each process's own. There is no
     synchronization with a GPU, but where a process has no gradient for a parameter of its paths.
 
+    Where the backward pass has exchanges of its own, as that of synchronized batch norms, gradients
+    are sent after it: a process that has none for some parameter sends later than the others, and
+    they would meet in another order, which hangs. Another process group does not help: NCCL may
+    hang where two are at work in different orders.
+
     Args:
         module: the algorithm, on its device.
         bucket_mb: how many megabytes of gradients are sent at once.
         find_unused_parameters: PyTorch's; unused ones are known here, so it changes nothing.
         broadcast_buffers: PyTorch's; False alone.
+        overlap: whether gradients are sent while the backward pass goes on; None where no batch
+            norm is synchronized. Say False where another part of it exchanges something, as losses
+            do that gather features with their gradients.
 
     Raises:
         UserError: ``broadcast_buffers``.
@@ -52,6 +60,7 @@ class PathDataParallel(nn.Module):
         bucket_mb: float = 25,
         find_unused_parameters: bool = True,
         broadcast_buffers: bool = False,
+        overlap: bool | None = None,
     ) -> None:
         super().__init__()
         if broadcast_buffers:
@@ -63,9 +72,10 @@ class PathDataParallel(nn.Module):
         if not torch.cuda.is_available():
             self.module = revert_sync_batchnorm(module)
         self.bucket_bytes = int(bucket_mb * 2**20)
+        self.overlap = not any(map(_synchronizes, module.modules())) if overlap is None else overlap
         with torch.no_grad():
             for tensor in (*module.parameters(), *module.buffers()):
-                distributed.broadcast(tensor, 0)
+                _broadcast(tensor)
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(
@@ -97,7 +107,9 @@ class PathDataParallel(nn.Module):
         self._unsent |= learning
         # As a backward pass meets them, about, and the same in all processes.
         order = sorted(self._unsent, key=self._place.__getitem__, reverse=True)
-        exchange = Exchange(order, learning, self.bucket_bytes) if self._syncs else None
+        exchange = None
+        if self._syncs:
+            exchange = Exchange(order, learning, self.bucket_bytes, self.overlap)
         coming = BackwardPass(self, frozenset(self._unsent), exchange)
         if self._syncs:
             self._unsent = set()
@@ -166,118 +178,6 @@ class BackwardPass:
             self.exchange.finish()
 
 
-class Exchange:
-    """One averaging of gradients over all processes, in buckets, during a backward pass.
-
-    Args:
-        parameters: whose gradients are averaged, in the same order in all processes.
-        coming: those of them that the backward pass will give gradients to; the others' are there.
-        bucket_bytes: how much is sent at once.
-    """
-
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], coming: Iterable[nn.Parameter], bucket_bytes: int
-    ) -> None:
-        self.buckets: list[Bucket] = []
-        self.bucket_of: dict[nn.Parameter, Bucket] = {}
-        for parameter in parameters:
-            last = self.buckets[-1] if self.buckets else None
-            if last is None or not last.takes(parameter, bucket_bytes):
-                self.buckets.append(last := Bucket(parameter.dtype, parameter.device))
-            last.add(parameter)
-            self.bucket_of[parameter] = last
-        for parameter in coming:
-            self.bucket_of[parameter].coming.add(parameter)
-        self._sent = 0
-
-    def arrived(self, parameter: nn.Parameter) -> None:
-        """A gradient is there; sends the buckets that are full, in order."""
-        self.bucket_of[parameter].coming.discard(parameter)
-        while self._sent < len(self.buckets) and not self.buckets[self._sent].coming:
-            self._send()
-
-    def has_sent(self, parameter: nn.Parameter) -> bool:
-        """Whether the parameter's gradient is under way, so that nothing can be added to it."""
-        return self.bucket_of[parameter].sent
-
-    def finish(self) -> None:
-        """Sends what is left, waits, and puts the means in place of the gradients."""
-        while self._sent < len(self.buckets):
-            self._send()
-        parameters = [*self.bucket_of]
-        if not parameters:
-            return
-        here = [parameter.grad is not None for parameter in parameters]
-        counts = to_device(torch.tensor(here, dtype=torch.int32), parameters[0].device)
-        counting = distributed.all_reduce(counts, async_op=True)
-        for bucket in self.buckets:
-            bucket.work.wait()
-        counting.wait()
-        # Only now, and seldom, does anything wait for a GPU.
-        anywhere = here if all(here) else (counts > 0).tolist()
-        used = {p for p, somewhere in zip(parameters, anywhere, strict=True) if somewhere}
-        for bucket in self.buckets:
-            bucket.put(used)
-
-    def _send(self) -> None:
-        self.buckets[self._sent].send()
-        self._sent += 1
-
-
-class Bucket:
-    """Gradients of one type on one device that are sent together.
-
-    Attributes:
-        coming: parameters whose gradients the backward pass has not given yet.
-        sent: whether the exchange is under way, or done.
-        work: of that.
-    """
-
-    work: distributed.Work
-    sent = False
-
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.coming: set[nn.Parameter] = set()
-        self._kind = dtype, device
-        self._parameters: list[nn.Parameter] = []
-        self._bytes = 0
-        self._sum: torch.Tensor
-
-    def takes(self, parameter: nn.Parameter, limit: int) -> bool:
-        """Whether another parameter fits."""
-        fits = self._bytes + parameter.nbytes <= limit
-        return fits and (parameter.dtype, parameter.device) == self._kind
-
-    def add(self, parameter: nn.Parameter) -> None:
-        """Takes a parameter's gradient along."""
-        self._parameters.append(parameter)
-        self._bytes += parameter.nbytes
-
-    @torch.no_grad()
-    def send(self) -> None:
-        """Begins to sum the processes' shares of the mean, zeros where there is no gradient."""
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        flat = torch.cat([part.reshape(-1) for part in parts])
-        # Before the sum, as PyTorch does, so that half precision does not overflow.
-        self._sum = flat.mul_(1 / distributed.get_world_size())
-        self.work, self.sent = distributed.all_reduce(self._sum, async_op=True), True
-
-    @torch.no_grad()
-    def put(self, used: set[nn.Parameter]) -> None:
-        """The means become the gradients of what is used anywhere."""
-        means = self._sum.split([parameter.numel() for parameter in self._parameters])
-        old, new = [], []
-        for parameter, mean in zip(self._parameters, means, strict=True):
-            if parameter not in used:
-                continue
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            old.append(parameter.grad)
-            new.append(mean.view_as(parameter))
-        if old:
-            torch._foreach_copy_(old, new)
-
-
 class _AtBackward(torch.autograd.Function):
     """Nothing but a call when the backward pass begins, whichever loss it begins with.
 
@@ -294,6 +194,21 @@ class _AtBackward(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         ctx.coming.begin()
         return grad, None
+
+
+def _synchronizes(module: nn.Module) -> bool:
+    """Whether it is a synchronized batch norm: PyTorch's, or mmcv's, which is no kind of that."""
+    return any("SyncBatchNorm" in kind.__name__ for kind in type(module).__mro__)
+
+
+def _broadcast(tensor: torch.Tensor) -> None:
+    """Rank 0's values; in a copy where they do not lie in one piece, which backends refuse or
+    misread.
+    """
+    whole = tensor.contiguous()
+    distributed.broadcast(whole, 0)
+    if whole is not tensor:
+        tensor.copy_(whole)
 
 
 def _map(losses: Any, function: Any) -> Any:

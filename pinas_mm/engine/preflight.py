@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import inspect
 import logging
+import threading
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -26,7 +28,17 @@ from pinas_mm.export.statistics import tell_other_images
 from pinas_mm.files import check_writable
 from pinas_mm.registry import HOOKS, dicts, parts, registered, type_name
 
-_HELD: dict[Path, FileLock] = {}
+
+class _Held(threading.local):
+    """The locked file of each folder that a training of this thread holds."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, BinaryIO] = {}
+
+
+_HELD = _Held()
+# What `flock` says of a file that another process has locked.
+LOCKED = errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES
 # What loops of ours measure without an evaluator.
 OF_LOOPS = {"RetrievalLoop": ("retrieval/top1", "retrieval/spread")}
 # What the runner builds.
@@ -110,31 +122,41 @@ def _check_free(work_dir: Path, cfg: Config) -> None:
 @contextlib.contextmanager
 def held_within() -> Iterator[None]:
     """Lets other processes' trainings into the folders of one that began in a ``with`` block."""
-    before = [lock for lock in _HELD.values() if lock.is_locked]
+    before = [*_HELD.files]
     try:
         yield
     finally:
         # Of another thread's trainings this one holds nothing, and releases nothing.
-        for lock in list(_HELD.values()):
-            if lock not in before:
-                lock.release()
+        for folder in [folder for folder in _HELD.files if folder not in before]:
+            with _HELD.files.pop(folder) as file:
+                # Loaders' workers have the file open too.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _hold(work_dir: Path) -> None:
     """Keeps other processes' trainings out of a folder: for good, but in :func:`held_within`."""
-    lock = _HELD.setdefault(work_dir, FileLock(work_dir / ".training.lock"))
+    if work_dir in _HELD.files:
+        return
+    # The system's own lock ends with its holder. Where there is none, filelock would leave a file
+    # in its place, which keeps a training on another machine out for ever.
+    file = None
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another training is at work in {work_dir}: wait for its end, or give another "
-            "--work-dir"
-        ) from error
-    except (NotImplementedError, OSError) as error:
+        file = (work_dir / ".training.lock").open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if file:
+            file.close()
+        if file and error.errno in LOCKED:
+            raise UserError(
+                f"another training is at work in {work_dir}: wait for its end, or give another "
+                "--work-dir"
+            ) from error
         # Some network file systems have no locks; a training is not refused for that.
         print_log(
             f"{work_dir} cannot be locked ({error}): start no other training in it", "current"
         )
+        return
+    _HELD.files[work_dir] = file
 
 
 def _usual_loop(key: str, config: Mapping[str, Any]) -> str | None:

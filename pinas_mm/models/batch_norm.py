@@ -93,7 +93,7 @@ class Statistics:
                     norm.train()
                 for batch in batches:
                     run(batch)
-            counts = torch.tensor([float(_tracked(norm)[2]) for norm in norms])
+            counts = _counts(norms)
             # Images may decide what runs, so that some norms ran in some processes alone.
             usual = counts.clone()
             all_reduce(usual, op="mean")
@@ -130,6 +130,14 @@ def _tracked(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:
     """Mean, variance and count, which norms without running statistics have not."""
     buffers = norm.running_mean, norm.running_var, norm.num_batches_tracked
     return cast("tuple[torch.Tensor, ...]", buffers)
+
+
+def _counts(norms: list[_BatchNorm]) -> torch.Tensor:
+    """How many batches each has seen, float, on the CPU; a GPU is waited for once."""
+    if not norms:
+        return torch.zeros(0)
+    counts = [_tracked(norm)[2] for norm in norms]
+    return torch.stack([count.to(counts[0].device) for count in counts]).cpu().float()
 
 
 def _buffers(norm: _BatchNorm) -> tuple[torch.Tensor, ...]:

@@ -66,8 +66,11 @@ def calibration_pass(model: nn.Module, batch: dict[str, Any], seed: int) -> None
     """
     # A loss may write into samples, which the next architecture gets too.
     batch = own_samples(batch)
-    with torch.random.fork_rng(devices=[]), _explained():
+    devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
+    with torch.random.fork_rng(devices=devices), _explained():
         torch.default_generator.manual_seed(seed)
+        for device in devices:
+            torch.cuda.default_generators[device].manual_seed(seed)
         model(**batch, mode="loss")
 
 

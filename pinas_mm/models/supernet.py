@@ -82,11 +82,11 @@ class PiNASSupernet(Network):
         self._answer: tuple[torch.Tensor, tuple[torch.Tensor, ...]] | None = None
 
     def choices_at(self, number: int) -> list[int]:
-        """All that may stand there."""
+        """All candidates that may stand at block ``number``."""
         return self.space.mask[number].nonzero()[0].tolist()
 
     def place(self, candidates: dict[int, nn.Module], shortcut: nn.Module | None) -> nn.Module:
-        """A choice block of them."""
+        """A :class:`~pinas_mm.models.choice_block.ChoiceBlock` of all candidates."""
         return ChoiceBlock(candidates, shortcut)
 
     @contextlib.contextmanager
@@ -108,8 +108,8 @@ class PiNASSupernet(Network):
 
     @contextlib.contextmanager
     def answering(self, x: torch.Tensor, feats: Sequence[torch.Tensor]) -> Iterator[None]:
-        """Calls without a path on this very batch return these feature maps, which are computed
-        already, in a ``with`` block; on any other they run the path that is set.
+        """While open, a call without a path on this batch returns these feature maps instead of
+        computing them; any other batch runs the path that is set.
 
         Args:
             x: images, shape (N, in_channels, H, W).
@@ -150,9 +150,11 @@ class PiNASSupernet(Network):
         return tuple(out.contiguous() for out in outs) if arch is None else outs
 
     def path_modules(self, arch: Arch) -> list[nn.Module]:
-        """The modules that a path runs, each once."""
-        blocks = (cast(ChoiceBlock, self.block(number)) for number in range(len(arch)))
-        running = [block.running(choice) for block, choice in zip(blocks, arch, strict=True)]
+        """The modules that a path runs, each once; not those after the last stage returned."""
+        running = [
+            cast(ChoiceBlock, self.block(number)).running(arch[number])
+            for number in range(self.num_running)
+        ]
         return [*self.stem_modules, *self.around, *itertools.chain(*running)]
 
 

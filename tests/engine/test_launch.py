@@ -1,12 +1,16 @@
 """Options become config settings; what cannot be done is said in one line."""
 
 import argparse
+import datetime
+import os
 import re
 
 import pytest
+import torch
 from conftest import CONFIGS
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import AmpOptimWrapper
+from torch import distributed, multiprocessing
 
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.commands.options import add_run_options, load_config
@@ -132,6 +136,97 @@ def test_parts_of_a_data_set_that_are_missing_are_named(tmp_path, dataset, missi
     loader = dict(dataset=dict(data_root=str(tmp_path), **dataset))
     with pytest.raises(UserError, match=rf"{missing} of the val set is missing or empty"):
         launch.build_runner(Config(dict(val_dataloader=loader)))
+
+
+def test_each_job_of_slurm_has_a_port_of_its_own(monkeypatch):
+    def port(job, step=None, launcher="slurm", **given):
+        for name in ("MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in dict(SLURM_JOB_ID=job, SLURM_STEP_ID=step, **given).items():
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match="no GPU"):
+            launch.build_runner(Config(dict(model=dict(type="x"), launcher=launcher)))
+        return os.environ.get("MASTER_PORT")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ports = [port("4711"), port("4712"), port("4711", "1"), port("9999999", "4294967291")]
+    assert len(set(ports)) == 4
+    assert all(10000 < int(each) < 32768 for each in ports)
+    assert port("4711") == ports[0]
+    assert port("4711", MASTER_PORT="1234") == "1234"
+    assert port(None) is port("4711", launcher="mpi") is None
+
+
+def test_with_a_gpu_a_training_joins_as_mmengines_runner_would(monkeypatch):
+    joined = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(launch, "set_multi_processing", lambda **given: joined.append(given))
+    monkeypatch.setattr(launch, "init_dist", lambda kind, **given: joined.append((kind, given)))
+    env = dict(mp_cfg=dict(mp_start_method="fork"), dist_cfg=dict(backend="nccl", timeout=5))
+    launch._join_process_group(Config(dict(launcher="slurm", env_cfg=env)))
+    assert joined == [
+        dict(mp_start_method="fork", distributed=True),
+        ("slurm", dict(backend="nccl", timeout=5)),
+    ]
+    launch._join_process_group(Config(dict(launcher="none", env_cfg=env)))
+    assert len(joined) == 2
+
+
+def test_more_workers_than_cores_are_told_and_left(monkeypatch):
+    said = []
+    monkeypatch.setattr(launch, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launch, "_notice", said.append)
+    loaders = {
+        f"{name}_dataloader": dict(num_workers=number)
+        for name, number in (("train", 5), ("val", 4), ("test", 9))
+    }
+    config = Config(dict(**loaders, work_dir="x"))
+    launch._tell_workers(config, ["train", "val"])
+    assert not said
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    launch._tell_workers(config, ["train", "val"])
+    (text,) = said
+    assert "train_dataloader.num_workers is 5, of 8 cores for 2 process(es)" in text
+    assert "train_dataloader.num_workers=4" in text
+    # Each worker has a seed of its own: fewer would be another training.
+    assert config.train_dataloader.num_workers == 5
+
+
+def resumed(rank, folder, digits):
+    """What is said where one process alone finds a checkpoint, or another one."""
+    os.environ["PINAS_DATA"] = digits
+    limit = datetime.timedelta(seconds=60)
+    store = f"file://{folder}/store"
+    distributed.init_process_group("gloo", store, rank=rank, world_size=2, timeout=limit)
+    said = []
+    for case in ("alone", "older"):
+        config = Config.fromfile(CONFIGS / "small_supernet.py")
+        config.merge_from_dict({"work_dir": f"{folder}/{case}{rank}", "resume": True})
+        try:
+            launch.build_runner(config)
+        except UserError as error:
+            said.append(str(error))
+    torch.save(said, f"{folder}/said{rank}.pth")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_that_find_different_checkpoints_do_not_begin(digits, tmp_path):
+    for place, iteration in (("alone0", 8), ("older0", 8), ("older1", 4)):
+        meta = dict(iter=iteration, epoch=iteration // 4, seed=0)
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / f"epoch_{iteration // 4}.pth"
+        torch.save(dict(meta=meta, state_dict={}, optimizer={}), file)
+    multiprocessing.spawn(resumed, args=(str(tmp_path), str(digits)), nprocs=2)
+    said = [torch.load(tmp_path / f"said{rank}.pth") for rank in range(2)]
+    assert said[0] == said[1]
+    alone, older = said[0]
+    first = "rank 0 goes on from epoch_2.pth at iteration 8"
+    assert f"{first}, rank 1 starts from the beginning" in alone
+    assert f"{first}, rank 1 goes on from epoch_1.pth at iteration 4" in older
+    assert "--work-dir on a file system that all machines share" in older
 
 
 @pytest.mark.parametrize("launcher", ["slurm", "mpi"])

@@ -1,12 +1,14 @@
 """What a run needs later is looked at before it begins."""
 
 import contextlib
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
 import pytest
 from conftest import CONFIGS, NAMES
-from filelock import FileLock
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
@@ -80,16 +82,32 @@ def test_a_training_from_python_lets_others_in_at_its_end(runner, config, tmp_pa
     subprocess.run(command, check=True)
 
 
-@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks")])
-def test_a_file_system_without_locks_is_no_hindrance(config, tmp_path, monkeypatch, error):
-    def acquire(*args, **options):
-        raise error
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_no_hindrance(config, tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(FileLock, "acquire", acquire)  # There is no such file system here.
+    monkeypatch.setattr(fcntl, "flock", flock)  # There is no such file system here.
     file, name = tmp_path / "run.log", next(NAMES)
     MMLogger.get_instance(name, logger_name=name, log_file=str(file))
-    check_run(config(), trains=True)
-    assert "cannot be locked" in file.read_text()
+    with held_within():
+        check_run(config(), trains=True)
+    assert f"cannot be locked ([Errno {number}]" in file.read_text()
+
+
+def test_a_training_killed_where_there_are_no_locks_is_requeued_elsewhere(tmp_path):
+    killed = (
+        "import fcntl, os, socket, sys\nfrom pathlib import Path\n"
+        "def flock(*_): raise OSError(38, 'Function not implemented')\n"
+        "fcntl.flock, socket.gethostname = flock, lambda: sys.argv[2]\n"
+        "from pinas_mm.engine.preflight import _hold\n"
+        "_hold(Path(sys.argv[1]).resolve())\nprint('held', flush=True)\nos._exit(9)\n"
+    )
+    for node in ("node1", "node2"):
+        command = [sys.executable, "-c", killed, str(tmp_path), node]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.stdout.endswith("held\n"), done.stderr
+        assert done.returncode == 9
 
 
 def test_a_work_dir_that_cannot_be_made(config, tmp_path):

@@ -24,6 +24,29 @@ def network():
     return network
 
 
+def test_a_device_is_waited_for_once(network, monkeypatch):
+    before, read = state(network), []
+
+    def number(tensor):
+        read.append(tensor)
+        return 0.0
+
+    monkeypatch.setattr(torch.Tensor, "__float__", number)
+    monkeypatch.setattr(torch.Tensor, "item", number)
+    # No batch: of the norms' own, each reads its count too.
+    Statistics(network, network["used"], [])
+    assert not read
+    monkeypatch.undo()
+    assert_state(network, before)
+
+
+def test_a_network_without_batch_norms_has_none_to_recompute():
+    network = nn.Conv2d(1, 1, 1)
+    before = state(network)
+    with Statistics(network, network, [torch.zeros(1, 1, 2, 2)]).applied():
+        assert_state(network, before)
+
+
 def state(network):
     modes = [(name, module.training) for name, module in network.named_modules()]
     momenta = [m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)]

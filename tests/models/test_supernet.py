@@ -59,6 +59,15 @@ def test_only_a_path_runs_and_only_a_path_learns(space):
         assert (parameter.grad is not None) == (id(parameter) in touched)
 
 
+def test_what_comes_after_the_last_stage_returned_is_on_no_path(space):
+    supernet = PiNASSupernet(space, out_indices=(0,))
+    supernet(torch.randn(2, 3, 32, 32), "13-0")[0].sum().backward()
+    modules = supernet.path_modules(space.arch("13-0"))
+    assert modules == list(dict.fromkeys(modules))
+    along = [p for module in modules for p in module.parameters()]
+    assert {id(p) for p in supernet.parameters() if p.grad is not None} == {id(p) for p in along}
+
+
 def test_a_steps_work_does_not_grow_with_the_number_of_candidates(space):
     def work(number):
         """Modules run and tensors with gradient or changed statistics in a step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
@@ -37,8 +37,13 @@ class LastValidationHook(Hook):
         begun = done >= getattr(loop, "val_begin", 1)
         interval = getattr(loop, "val_interval", 1)
         due = done > 0 and (done >= last or (begun and done % interval == 0))
+        if not due:
+            return
         file = Path(runner.work_dir) / "last_validation"
-        if due and (not file.is_file() or file.read_text() != str(loop.iter)):
+        # Rank 0 wrote it, and says for all: others may not see its file system, or not yet.
+        validated = [file.is_file() and file.read_text() == str(loop.iter)]
+        broadcast_object_list(validated)
+        if not validated[0]:
             val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:

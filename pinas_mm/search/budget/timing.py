@@ -52,13 +52,15 @@ def _of_cpu(run: Callable[[Any], Any], x: Any, runs: int) -> float:
 
 
 def _of_gpu(run: Callable[[Any], Any], x: Any, runs: int) -> float:
-    # By the GPU's own clock: what waits for this process is not counted.
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(runs):
-        run(x)
-    end.record()
-    end.synchronize()
+    # By the GPU's own clock, from the first operation on: that it waits for this process to launch
+    # the next one is counted. Events are of the current device's stream.
+    with torch.cuda.device((x if isinstance(x, torch.Tensor) else x[0]).device):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(runs):
+            run(x)
+        end.record()
+        end.synchronize()
     return 1e-3 * start.elapsed_time(end)
 
 

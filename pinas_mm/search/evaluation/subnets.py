@@ -27,14 +27,19 @@ def borrowed(module: nn.Module) -> Iterator[None]:
 
     Afterwards it is as it was, to the bit, whatever happened: its own statistics are put aside, not
     overwritten. Synchronized batch norms use the statistics of their own process here, since ranks
-    run different subnets.
+    run different subnets. What is compiled runs uncompiled here: each momentum would be compiled
+    anew, until PyTorch gives up compiling these modules for the rest of the process.
     """
     norms = [
         (n, n.momentum, n.running_mean, n.running_var, n.num_batches_tracked)
         for n in batch_norms(module)
     ]
     synchronized = [norm for norm, *_ in norms if isinstance(norm, nn.SyncBatchNorm)]
+    calls = [(m, getattr(m, "_compiled_call_impl", None)) for m in module.modules()]
+    compiled = [(m, call) for m, call in calls if call is not None]
     try:
+        for m, _ in compiled:
+            m._compiled_call_impl = None
         for norm, *_ in norms:
             norm.num_batches_tracked = None
         for norm in synchronized:
@@ -44,6 +49,8 @@ def borrowed(module: nn.Module) -> Iterator[None]:
                 m.training = False
             yield
     finally:
+        for m, call in compiled:
+            m._compiled_call_impl = call
         for norm in synchronized:
             norm.__dict__.pop("forward", None)
         for norm, momentum, mean, var, batches in norms:

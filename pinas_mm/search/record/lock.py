@@ -7,6 +7,7 @@ both take over the trial of a third that died.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import math
 import sqlite3
 import time
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy
-from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+
+from pinas_mm.errors import UserError
 
 Made = TypeVar("Made")
 # What databases say where somebody else was a moment earlier.
@@ -26,8 +28,6 @@ TAKEN = (
     "database is locked",  # A new SQLite file's first journal is not waited for.
 )
 TRIES, PAUSE = 10, 0.3
-# Seconds between two looks whether a file's lock is free; it is held for some milliseconds.
-POLL = 0.005
 # Seconds that a restart of a server may take.
 RESTART = 60.0
 
@@ -50,6 +50,9 @@ class StudyLock:
         study: name of the study.
         file: the SQLite file, where it is one.
 
+    Raises:
+        UserError: when it is taken; the SQLite file's folder has no locks.
+
     Example:
         >>> lock = StudyLock(sqlalchemy.create_engine('sqlite://'), 'search')
         >>> with lock() as connection:
@@ -61,7 +64,7 @@ class StudyLock:
         self._engine, self._study = engine, study
         self._sqlite = engine.dialect.name == "sqlite"
         # A database in memory has one process, and a lock that nobody else waits for.
-        self._file = FileLock(f"{file}.lock") if self._sqlite and file else None
+        self._file = Path(f"{file}.lock") if self._sqlite and file else None
         if self._sqlite:
             return
         created_once(self._make, reached=True)
@@ -79,8 +82,8 @@ class StudyLock:
             A connection in a transaction that ends with the block: who loses the lock with the
             connection has written nothing.
         """
-        file = self._file.acquire(poll_interval=POLL) if self._file else contextlib.nullcontext()
-        with file, self._engine.begin() as connection:
+        held = _locked(self._file) if self._file else contextlib.nullcontext()
+        with held, self._engine.begin() as connection:
             if self._sqlite:
                 # Python's driver would begin with the first write, and end with a savepoint.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -88,6 +91,29 @@ class StudyLock:
                 row = sqlalchemy.select(_LOCKS).where(_LOCKS.c.study == self._study)
                 connection.execute(row.with_for_update()).one()
             yield connection
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Waits for the system's lock of a file, and holds it in a ``with`` block.
+
+    filelock would do without where there is none, by a file that a killed worker leaves, and that
+    others then wait for.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be locked ({error.strerror or error}), so that workers might run a "
+                "trial twice: put the record on a disk of this machine, or on a database server "
+                "(--storage postgresql://...)"
+            ) from error
+        try:
+            yield
+        finally:
+            # Processes that were forked meanwhile have the file open too.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def created_once(create: Callable[[], Made], reached: bool = False) -> Made:

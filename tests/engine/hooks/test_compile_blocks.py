@@ -13,6 +13,7 @@ from pinas_mm.analysis.zero_cost import naswot
 from pinas_mm.engine import CompileBlocksHook
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.search.evaluation.scores.zero_cost import path_part
+from pinas_mm.search.evaluation.subnets import Subnets, borrowed
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.nn.Module, "compile"), reason="modules compile in place since PyTorch 2.2"
@@ -64,6 +65,36 @@ def test_hooks_of_compiled_blocks_are_called(space):
     for arch in archs:
         Statistics(network, functools.partial(network, arch=arch), [images])
     assert scores() == expected
+
+
+def test_a_search_leaves_what_is_compiled(space, at_iteration):
+    at_iteration(0, 0)
+    model, images = single_path(image_classifier(space)), torch.rand(4, 3, 32, 32).double()
+    network, archs = model.backbone, [space.arch(arch) for arch in ("00-0", "13-2")]
+    compiled, ran = [], []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return lambda *inputs: ran.append(graph) or graph.forward(*inputs)
+
+    def step():
+        before = len(compiled), len(ran)
+        network.train()(images, archs[0])[0].sum().backward()
+        return len(compiled) - before[0], len(ran) - before[1]
+
+    CompileBlocksHook(backend=backend).before_train(run(model))
+    assert step() > (0, 0)
+    again = step()
+    assert again[1] > again[0] == 0
+    before = len(compiled)
+    with borrowed(model):
+        subnets = Subnets(network, archs, 1e9)
+        for _ in range(3):
+            subnets.calibrate(images)
+        subnets.run(images, lambda *_: None)
+    # Each momentum would be compiled anew, until PyTorch compiles these modules no more.
+    assert len(compiled) == before
+    assert step() == again
 
 
 def test_a_run_goes_on_where_nothing_compiles(space, at_iteration, caplog):
