@@ -31,8 +31,8 @@ from pinas_mm.export.subnet import take_facts
 from pinas_mm.export.whole_model import build_model
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
-from pinas_mm.operations.norms import check_same_norm
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, read_checkpoint, state_dict
+from pinas_mm.weights.meta import check_meta
 
 
 def train(
@@ -94,9 +94,9 @@ def init_model(config: str | Path | Config, checkpoint: str | Path) -> nn.Module
     if not torch.cuda.is_available():
         model = revert_sync_batchnorm(model)
     state, source = state_dict(content), f"checkpoint {path}"
-    check_fits(model, state, source)
     if isinstance(network := getattr(model, "backbone", None), Network):
-        check_same_norm(network, meta.get("norm_cfg"), source)
+        check_meta(network, meta, source)
+    check_fits(model, state, source)
     model.load_state_dict(state)
     return _with_config(model.to(get_device()).eval(), cfg, path)
 
@@ -143,7 +143,7 @@ def export_subnet(
     backbone = subnet_of(cfg.load_from, arch, **read_network(cfg))
     used = recompute_statistics(backbone, cfg, batches)
     if out is not None:
-        write_subnet(out, backbone, cfg.load_from, used)
+        write_subnet(out, backbone, cfg.load_from, used, force)
     return backbone
 
 

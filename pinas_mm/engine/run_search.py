@@ -21,12 +21,11 @@ from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.engine.runner_parts import dumped_config, unwrapped
 from pinas_mm.errors import UserError
+from pinas_mm.export.stand_alone_config import without_loads
 from pinas_mm.export.statistics import calibration_loader, changed_loader, stands_alone
 from pinas_mm.export.subnet import network_config
 from pinas_mm.files import check_writable
-from pinas_mm.models.initial_weights import loader_type
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.registry import dicts
 from pinas_mm.search.budget.objective import Objective, check_given, cost_names
 from pinas_mm.search.display import Display, add_pictures
 from pinas_mm.search.evaluation.evaluator import Evaluator
@@ -211,12 +210,7 @@ def loaded_runner(cfg: Config, checkpoint: str, worker: int = 0) -> Runner:
 def _untrained_runner(cfg: Config, seed: int, worker: int) -> Runner:
     """A runner whose model's weights are drawn by a seed, the same in all processes."""
     cfg.load_from = None
-    for part in list(dicts(cfg.model)):
-        init = part.pop("init_cfg", None)
-        inits = [init] if isinstance(init, dict) else init or ()
-        drawn = [one for one in inits if not loader_type(one)]
-        if drawn:
-            part["init_cfg"] = drawn
+    without_loads(cfg.model)
     # What a constructor draws and no initialization replaces, as a queue, is by the seed too.
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": seed, "diff_rank_seed": False}
     runner = _runner(cfg, worker)

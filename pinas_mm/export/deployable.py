@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmpretrain.models import ImageClassifier
@@ -19,14 +18,11 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.subnet import SUPERNET, network_config, preprocessor_config, take_facts
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.registry import MODELS, type_name
-from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import check_fits, find_checkpoint, inner_state, read_checkpoint
 from pinas_mm.weights.checkpoint import state_dict as weights_of
 from pinas_mm.weights.initializers import PREFIX, load_backbone
+from pinas_mm.weights.meta import PLACED, said_space
 from pinas_mm.weights.subnet import in_channels, is_supernet
-
-# What a network may have otherwise than the space that its weights are of.
-PLACED = ("strides", "dilations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,15 +92,6 @@ class Deployable:
         whole = not isinstance(module, PiNASBackbone)
         backbone: Any = module.backbone if whole else module
         load_backbone(backbone, inner, source, meta)
-        for name in PLACED:
-            own = getattr(backbone, name)
-            if meta.get(name) and meta[name] != (own and list(own)):
-                taken = "its space's" if own is None else list(own)
-                print_log(
-                    f"{source} was cut with {name} {meta[name]}; the config's network has {taken}, "
-                    "which are taken",
-                    "current",
-                )
         if whole:
             check_fits(module, state, source)
             module.load_state_dict(state)
@@ -118,12 +105,12 @@ def _backbone_of_meta(content: dict[str, Any], source: str) -> PiNASBackbone:
             f"{source} is a whole model's: --config gives its config, and --backbone-only "
             "leaves the rest of it out"
         )
-    if not meta.get("arch") or not meta.get("space"):
+    space = said_space(meta, source)
+    if not meta.get("arch") or space is None:
         raise UserError(
             f"{source} does not say its architecture, as files of tools/export.py do: "
             "--config gives a config whose model.backbone has it, with --backbone-only"
         )
-    space = SearchSpace.build(meta["space"])
     channels = meta.get("in_channels") or in_channels(state, space)
     known: dict[str, Any] = {name: meta.get(name) for name in (*PLACED, "norm_cfg")}
     return PiNASBackbone(meta["arch"], space, channels, **known)

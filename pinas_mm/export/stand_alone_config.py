@@ -47,10 +47,7 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
     wrapper, config.model = config.model, config.model.model
     if wrapper.get("data_preprocessor") and not config.model.get("data_preprocessor"):
         config.model.data_preprocessor = wrapper.data_preprocessor
-    for part in list(dicts(config.model)):
-        init = part.get("init_cfg") or ()
-        if any(loader_type(one) for one in ([init] if isinstance(init, dict) else init)):
-            del part["init_cfg"]
+    without_loads(config.model)
     (network,) = _supernets(config)
     backbone = _backbone(network, arch)
     network.clear()
@@ -86,6 +83,23 @@ def stand_alone_config(cfg: Config, arch: Any) -> Config:
             within = {k.removeprefix(WITHIN): v for k, v in keys.items() if k not in bare}
             part["custom_keys"] = {**bare, **within}
     return config
+
+
+def without_loads(model: dict[str, Any]) -> None:
+    """Leaves of a model's initializations those that draw; what loads goes.
+
+    Args:
+        model: its config, however deep; changed in place.
+    """
+    for part in list(dicts(model)):
+        init = part.get("init_cfg") or ()
+        inits = list(init) if isinstance(init, (list, tuple)) else [init]
+        drawn = [one for one in inits if not loader_type(one)]
+        if drawn and len(drawn) < len(inits):
+            part["init_cfg"] = drawn
+        elif inits and not drawn:
+            # A part's own initialization, not none.
+            del part["init_cfg"]
 
 
 def _check(cfg: Config) -> None:

@@ -16,6 +16,7 @@ from mmengine.runner import autocast
 
 from pinas_mm.data.checks import check_data
 from pinas_mm.errors import UserError
+from pinas_mm.export.finite import check_finite
 from pinas_mm.export.subnet import preprocessor_config
 from pinas_mm.long_work import LongWork
 from pinas_mm.models.backbone import PiNASBackbone
@@ -48,18 +49,13 @@ def recompute_statistics(
 
     Raises:
         UserError: ``batches`` is no such number, the config has no such loader, its data are not
-            there, or there is no batch.
+            there, or there is no batch; a parameter is not finite.
     """
-    search = cfg.get("search") or {}
-    if batches is None:
-        batches = search.get("calibration_batches") or CALIBRATION_BATCHES
-    if not is_whole(batches, 0):
-        raise UserError(
-            f"batches for the statistics is {batches!r}: whole numbers from 0 on are "
-            "allowed; 0 leaves them as they are"
-        )
+    batches = wanted_batches(cfg, batches)
     if batches == 0:
         return 0
+    check_finite(model, statistics=False)
+    search = cfg.get("search") or {}
     key, loader = checked_loader(cfg)
     print_log(f"statistics from {key} of {cfg.filename}: {', '.join(_roots(loader))}", "current")
     tell_other_images(cfg)
@@ -79,6 +75,23 @@ def recompute_statistics(
         Statistics(model, run, numbered()).write()
     model.to(home)
     return len(loaded)
+
+
+def wanted_batches(cfg: Config, batches: int | None) -> int:
+    """How many batches the statistics are to be of, as :func:`recompute_statistics` says.
+
+    Raises:
+        UserError: it is no whole number from 0 on.
+    """
+    if batches is None:
+        said = (cfg.get("search") or {}).get("calibration_batches")
+        batches = CALIBRATION_BATCHES if said is None else said
+    if not is_whole(batches, 0):
+        raise UserError(
+            f"batches for the statistics is {batches!r}: whole numbers from 0 on are "
+            "allowed; 0 leaves them as they are"
+        )
+    return batches
 
 
 def _trained(model: BaseModel) -> Callable[[tuple[int, dict[str, Any]]], None]:

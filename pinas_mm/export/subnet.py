@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,19 @@ from mmengine.config import Config
 from torch import nn
 
 from pinas_mm.errors import UserError
+from pinas_mm.export.finite import check_finite
 from pinas_mm.files import file_sha256, write_output
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.operations.norms import check_same_norm, unsynchronized
-from pinas_mm.registry import MODELS, check_known, dicts, plain, type_name
+from pinas_mm.operations.norms import unsynchronized
+from pinas_mm.registry import MODELS, dicts, plain, type_name
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import find_checkpoint, inner_state, read_checkpoint, state_dict
 from pinas_mm.weights.initializers import PREFIX, load_subnet
+from pinas_mm.weights.meta import FACTS, check_types, network_facts, said_space
 from pinas_mm.weights.subnet import in_channels
 
 SUPERNET, BACKBONE = PiNASSupernet.__name__, PiNASBackbone.__name__
-# What a network is built from, and what a checkpoint says of it.
-FACTS = ("arch", "space", "in_channels", "norm_cfg")
 
 
 def network_configs(cfg: Config) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def take_facts(cfg: Config, meta: Mapping[str, Any]) -> None:
     if type_name(network) == BACKBONE and left_to_a_file:
         known = {name: meta[name] for name in FACTS if meta.get(name) is not None}
         taken = {name: known[name] for name in known if network.get(name) is None}
-        check_known(taken, "the network of the checkpoint")
+        check_types(taken, "the network of the checkpoint")
         network.update(taken)
 
 
@@ -139,7 +140,7 @@ def without_pools(
         return space, strides
     # Where strides take away one of the space's, a backbone keeps the pool there and a supernet has
     # none; of a space without that stride both have none.
-    return SearchSpace.build({**space.to_dict(), "strides": list(strides)}), None
+    return dataclasses.replace(space, strides=tuple(strides)), None
 
 
 def subnet_of(
@@ -158,7 +159,8 @@ def subnet_of(
         checkpoint: a supernet's, or of a model that trains or classifies with one; a file, or a
             work dir whose last checkpoint is meant.
         arch: the architecture, in any form that :meth:`SearchSpace.arch` reads.
-        space: that the supernet was trained with; None is the paper's.
+        space: that the supernet was trained with; None is what the checkpoint says, else the
+            paper's.
         norm_cfg: config of its norm layers; None is what the checkpoint says, else BN.
         strides, dilations: of each stage; None takes the space's strides, no dilation. What fits a
             config's supernet :func:`read_network` says.
@@ -168,18 +170,22 @@ def subnet_of(
     """
     path = find_checkpoint(checkpoint)
     read = read_checkpoint(path)
-    state, space = inner_state(state_dict(read), PREFIX), SearchSpace.build(space)
-    theirs = unsynchronized((read.get("meta") or {}).get("norm_cfg"))
-    norm_cfg = theirs if norm_cfg is None else norm_cfg
+    state, meta, source = state_dict(read), read.get("meta") or {}, f"checkpoint {path}"
+    state = inner_state(state, PREFIX)
+    space = SearchSpace.build(said_space(meta, source) if space is None else space)
+    norm_cfg = unsynchronized(meta.get("norm_cfg")) if norm_cfg is None else norm_cfg
     channels = in_channels(state, space)
     backbone = PiNASBackbone(arch, space, channels, strides, dilations, norm_cfg=norm_cfg)
-    check_same_norm(backbone, theirs, f"checkpoint {path}")
-    load_subnet(backbone, state, f"checkpoint {path}")
+    load_subnet(backbone, state, source, meta)
     return backbone.eval()
 
 
 def write_subnet(
-    path: str | Path, backbone: PiNASBackbone, source: str | Path, calibrated: int = 0
+    path: str | Path,
+    backbone: PiNASBackbone,
+    source: str | Path,
+    calibrated: int = 0,
+    replace: bool = True,
 ) -> None:
     """Writes a backbone's weights, whole or not at all, for ``PiNASBackbone`` to load.
 
@@ -193,15 +199,16 @@ def write_subnet(
         backbone: the network.
         source: the supernet's checkpoint, file or work dir.
         calibrated: batches that its statistics were recomputed on.
+        replace: see :func:`~pinas_mm.files.write_output`.
 
     Raises:
-        UserError: the file cannot be written, or is the source itself.
+        UserError: the file cannot be written, or is the source itself; a weight is not finite.
     """
     path, source = Path(path), find_checkpoint(source)
     if path.is_dir() or (path.exists() and path.samefile(source)):
         what = "a folder" if path.is_dir() else "the supernet's checkpoint itself"
         raise UserError(f"{path} is {what}: give another name for the subnet's weights")
-    write_output(path, packed_weights(backbone, backbone, source, calibrated))
+    write_output(path, packed_weights(backbone, backbone, source, calibrated), replace)
 
 
 def packed_weights(
@@ -218,17 +225,16 @@ def packed_weights(
         backbone: that the module is or has.
         source, calibrated: as for :func:`write_subnet`.
         **facts: plain values for ``meta``.
+
+    Raises:
+        UserError: a parameter or a statistic is not finite.
     """
+    check_finite(module, statistics=True)
     source = find_checkpoint(source)
-    placed = dict(strides=backbone.strides, dilations=backbone.dilations)
     meta = dict(
-        arch=str(backbone.arch),
-        space=backbone.space.to_dict(),
-        in_channels=backbone.in_channels,
-        norm_cfg=plain(backbone.norm_cfg),
+        network_facts(backbone),
         source=dict(file=source.name, sha256=file_sha256(source)),
         calibration_batches=calibrated,
-        **{name: list(value) for name, value in placed.items() if value is not None},
         **facts,
     )
     state = {n: v.detach().cpu().contiguous() for n, v in module.state_dict().items()}

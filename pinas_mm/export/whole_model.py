@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
+from pinas_mm.algorithms.single_path import SinglePath
 from pinas_mm.export.config_text import config_text
 from pinas_mm.export.stand_alone_config import stand_alone_config
-from pinas_mm.export.statistics import checked_loader, recompute_statistics
+from pinas_mm.export.statistics import checked_loader, recompute_statistics, wanted_batches
 from pinas_mm.export.subnet import packed_weights
-from pinas_mm.export.targets import check_targets
+from pinas_mm.export.targets import check_targets, config_files
 from pinas_mm.files import whole_folder
 from pinas_mm.models.backbone import PiNASBackbone
-from pinas_mm.registry import MODELS
+from pinas_mm.registry import MODELS, type_name
 from pinas_mm.weights.checkpoint import (
     check_fits,
     find_checkpoint,
@@ -75,11 +76,12 @@ def hand_over(
         batches: to recompute the statistics on at most; None is as many as the search's (see
             :func:`~pinas_mm.export.recompute_statistics`), 0 keeps the supernet's.
         calibration: config whose images they are of; None is ``cfg``.
-        force: write over an earlier model in the folder.
+        force: write over an earlier model in the folder, but not over what is read.
 
     Raises:
         UserError: the model has no supernet in a SinglePath, the checkpoint is of another model or
-            search space, the images are not there, the folder cannot be written or holds something.
+            search space or of other norms, a weight is not finite, the images are not there, the
+            folder cannot be written or holds something.
 
     Example:
         >>> cfg = Config.fromfile('fcos.py')
@@ -87,16 +89,18 @@ def hand_over(
         >>> handed.config
         PosixPath('/home/me/winner/winner.py')
     """
-    check_targets([], force=force, folder=str(folder))
-    config = stand_alone_config(cfg, arch)
     calibration = calibration or cfg
-    if batches != 0:
+    configs = [*config_files(cfg.filename), *config_files(calibration.filename)]
+    check_targets([], [str(checkpoint), *configs], force, str(folder))
+    config = stand_alone_config(cfg, arch)
+    if wanted_batches(calibration, batches):
         checked_loader(calibration)
     source = find_checkpoint(checkpoint)
     content = read_checkpoint(source)
-    model, backbone = _loaded(config, state_dict(content), f"checkpoint {source}")
+    meta = content.get("meta") or {}
+    model, backbone = _loaded(cfg, config, state_dict(content), meta, f"checkpoint {source}")
     used = recompute_statistics(model, calibration, batches)
-    known = (content.get("meta") or {}).get("dataset_meta")
+    known = meta.get("dataset_meta")
     classes = {"dataset_meta": known} if known else {}
     folder = Path(folder).resolve()
     weights, file = (folder / f"{folder.name}{suffix}" for suffix in (".pth", ".py"))
@@ -105,7 +109,7 @@ def hand_over(
         # The supernet's training lies in its own.
         config.work_dir = f"./work_dirs/{folder.name}"
     head = (
-        f"# {config.model.type} with architecture {backbone.arch}, out of its supernet's "
+        f"# {type_name(config.model)} with architecture {backbone.arch}, out of its supernet's "
         f"{source.name}.\n"
         f"# Test: tools/test.py {file.name} {weights.name}, fine-tune: tools/train.py {file.name}\n"
         "# Data and schedule are the supernet's training's: set your own at the end.\n"
@@ -125,8 +129,16 @@ def build_model(cfg: Config) -> BaseModel:
     return MODELS.build(settings)
 
 
-def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseModel, PiNASBackbone]:
+def _loaded(
+    cfg: Config, config: Config, state: dict[str, Any], meta: dict[str, Any], source: str
+) -> tuple[BaseModel, PiNASBackbone]:
     """The model of a stand-alone config with a supernet's weights, and its backbone.
+
+    Args:
+        cfg: of the supernet.
+        config: the stand-alone one.
+        state, meta: the supernet's weights, and what their file says of itself.
+        source: what the messages call them.
 
     Raises:
         UserError: the weights are of another search space or model.
@@ -136,8 +148,21 @@ def _loaded(config: Config, state: dict[str, Any], source: str) -> tuple[BaseMod
     # Another one, as a teacher's, has no candidates.
     prefix = next((p for p in prefixes if is_supernet(under(state, p))), prefixes[0])
     backbone: Any = model.get_submodule(prefix.removesuffix("."))
-    load_subnet(backbone, under(state, prefix), source)
+    load_subnet(backbone, under(state, prefix), source, meta)
     around = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    left_over = {_first(name) for name in around} - {_first(name) for name in model.state_dict()}
+    if left_over:
+        # Of the strategy, which goes: built only to know, since a supernet is large.
+        own = left_over & _strategy(cfg).check_names()
+        around = {k: v for k, v in around.items() if _first(k) not in own}
     check_fits(model, around | backbone.state_dict(prefix=prefix), source)
     model.load_state_dict(around, strict=False)
     return model.eval(), backbone
+
+
+def _strategy(cfg: Config) -> SinglePath:
+    return cast(SinglePath, build_model(cfg))
+
+
+def _first(name: str) -> str:
+    return name.partition(".")[0]

@@ -41,7 +41,8 @@ class PiNASBackbone(Network):
             ``init_cfg``, where it names one, else the paper's.
         in_channels: channels of the input images; None is the file's where ``arch`` or ``space``
             is left to it, else 3.
-        strides, dilations: of each stage; None takes the space's strides, no dilation.
+        strides, dilations: of each stage; None is the file's where ``arch`` or ``space`` is left
+            to it and it names some, else the space's strides, no dilation.
         out_indices: stages whose outputs are returned, counted from 0; None is all.
         frozen_stages: -1 nothing, 0 the stem, n the stem and the first n stages.
         norm_cfg: config of the norm layers, BN, SyncBN or GN; None is the file's where ``arch`` or
@@ -55,8 +56,8 @@ class PiNASBackbone(Network):
             ``prefix='backbone.'`` a trained model's; ``dict(type='pinas_mm.FromSupernet',
             checkpoint=...)`` cuts the architecture out of a supernet's checkpoint. Both load all
             of it or raise :class:`~pinas_mm.errors.UserError`. A file that
-            ``tools/export.py`` or a training wrote knows architecture and space: what the config
-            does not say it says, and what the config says otherwise is refused.
+            ``tools/export.py`` or a training wrote knows architecture and space: it supplies what
+            the config does not say, and a config that contradicts it is refused.
 
     Raises:
         UserError: an argument does not fit the space; says what is allowed.
@@ -83,11 +84,16 @@ class PiNASBackbone(Network):
         init_cfg: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         known = _known(init_cfg, needed=arch is None) if arch is None or space is None else {}
-        arch, space, in_channels, norm_cfg = (
-            known.get(name) if value is None else value
-            for name, value in dict(
-                arch=arch, space=space, in_channels=in_channels, norm_cfg=norm_cfg
-            ).items()
+        given = dict(
+            arch=arch,
+            space=space,
+            in_channels=in_channels,
+            norm_cfg=norm_cfg,
+            strides=strides,
+            dilations=dilations,
+        )
+        arch, space, in_channels, norm_cfg, strides, dilations = (
+            known.get(name) if value is None else value for name, value in given.items()
         )
         if arch is None:
             raise UserError(
@@ -112,16 +118,16 @@ class PiNASBackbone(Network):
         )
 
     def choices_at(self, number: int) -> list[int]:
-        """The architecture's one."""
+        """The one candidate of the architecture at block ``number``."""
         return [self.arch[number]]
 
     def place(self, candidates: dict[int, nn.Module], shortcut: nn.Module | None) -> nn.Module:
-        """The only one."""
+        """The only candidate itself."""
         (module,) = candidates.values()
         return module
 
     def _placed(self, specs: Iterable[BlockSpec]) -> Iterable[BlockSpec]:
-        """Where the space strides a block has what strides, also where this network does not."""
+        """A block that the space strides keeps what strides, even where this network does not."""
         for spec, own in zip(specs, self.space.blocks(), strict=True):
             yield dataclasses.replace(spec, strided=spec.strided or own.strided)
 

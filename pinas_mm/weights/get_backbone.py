@@ -20,8 +20,8 @@ def get_backbone(
             with them), or any architecture that :meth:`SearchSpace.arch` reads; None is that of the
             file.
         pretrained: a file of ``tools/export.py``, ``tools/convert.py`` or a training; or its
-            http(s) address. Search space, channels and norm layers are the file's, where it says
-            them and the options do not.
+            http(s) address. Search space, channels, norm layers, strides and dilations are the
+            file's, where it says them and the options do not.
         **options: of :class:`~pinas_mm.models.PiNASBackbone`.
 
     Returns:
@@ -38,10 +38,8 @@ def get_backbone(
         >>> backbone = pinas_mm.get_backbone(pretrained='winner.pth')  # doctest: +SKIP
     """
     load = None if pretrained is None else Pretrained(pretrained)
-    options = {**(load.describe() if load else {}), **options}
-    if name is not None:
-        options["arch"] = name
-    backbone = PiNASBackbone(**options)
+    given = {key: value for key, value in dict(options, arch=name).items() if value is not None}
+    backbone = PiNASBackbone(**{**(load.describe() if load else {}), **given})
     # Not backbone.init_weights(), which logs every parameter.
     if load is None:
         start(backbone)

@@ -17,9 +17,9 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.operations.norms import check_same_norm, unsynchronized
+from pinas_mm.operations.norms import unsynchronized
 from pinas_mm.registry import WEIGHT_INITIALIZERS
-from pinas_mm.space import Arch, SearchSpace
+from pinas_mm.space import Arch
 from pinas_mm.weights.channels import check_way, fit_channels
 from pinas_mm.weights.checkpoint import (
     check_fits,
@@ -29,6 +29,7 @@ from pinas_mm.weights.checkpoint import (
     state_dict,
     under,
 )
+from pinas_mm.weights.meta import PLACED, check_arch, check_meta, said_space
 from pinas_mm.weights.subnet import is_supernet, subnet_state
 
 PREFIX = "backbone."
@@ -59,27 +60,32 @@ def load_backbone(
             "cut out of it by init_cfg=dict(type='pinas_mm.FromSupernet', checkpoint=...)"
         )
     fit_channels(backbone, state, source)
-    _check_space(backbone.space, meta or {}, source)
-    _check_arch(backbone, _said_arch(backbone, meta or {}), source)
-    check_same_norm(backbone, (meta or {}).get("norm_cfg"), source)
+    check_meta(backbone, meta, source)
     try:
         check_fits(backbone, state, source)
     except UserError:
-        _check_arch(backbone, _shown_arch(backbone, state), source)
+        check_arch(backbone, _shown_arch(backbone, state), source)
         raise
     backbone.load_state_dict(state)
 
 
-def load_subnet(backbone: PiNASBackbone, supernet: Mapping[str, torch.Tensor], source: str) -> None:
+def load_subnet(
+    backbone: PiNASBackbone,
+    supernet: Mapping[str, torch.Tensor],
+    source: str,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
     """Loads a backbone's architecture from the state dict of a supernet of its search space.
 
     Args:
         backbone: the stand-alone network, of any strides and dilations.
         supernet: the supernet's weights.
         source: what the messages call it.
+        meta: what their file says of itself.
 
     Raises:
-        UserError: the weights are not a whole supernet's of this space; says what differs.
+        UserError: the weights are not a whole supernet's of this space, or of other norms; says
+            what differs.
     """
     if not is_supernet(supernet):
         raise UserError(
@@ -87,6 +93,7 @@ def load_subnet(backbone: PiNASBackbone, supernet: Mapping[str, torch.Tensor], s
             "layer1.0.2.conv1.weight has. A stand-alone network's weights load by "
             "init_cfg=dict(type='Pretrained', checkpoint=...)"
         )
+    check_meta(backbone, meta, source)
     check_fits(_supernet_of(backbone), supernet, source)
     backbone.load_state_dict(subnet_state(supernet, backbone.arch, backbone.space))
 
@@ -124,11 +131,11 @@ class Pretrained:
         self.channels = channels
 
     def describe(self) -> dict[str, Any]:
-        """What the file says of the network: ``arch``, ``space``, ``norm_cfg``, and
-        ``in_channels``, unless they are to be adapted.
+        """What the file says of the network: ``arch``, ``space``, ``norm_cfg``, ``strides`` and
+        ``dilations`` of its own, and ``in_channels``, unless they are to be adapted.
         """
         channels = () if self.channels else ("in_channels",)
-        return _described(self.checkpoint, "arch", "space", "norm_cfg", *channels)
+        return _described(self.checkpoint, "arch", "space", "norm_cfg", *PLACED, *channels)
 
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
@@ -140,7 +147,7 @@ class Pretrained:
         if isinstance(module, PiNASBackbone):
             load_backbone(module, state, source, meta)
         else:
-            check_same_norm(module, meta.get("norm_cfg"), source)
+            check_meta(module, meta, source)
             check_fits(module, state, source)
             module.load_state_dict(state)
         _tell(module, f"weights from {path}")
@@ -179,16 +186,16 @@ class FromSupernet:
     def __call__(self, module: Network) -> None:
         """Loads the weights."""
         path = find_checkpoint(self.checkpoint)
-        checkpoint = read_checkpoint(path)
+        checkpoint, source = read_checkpoint(path), f"checkpoint {path}"
         state = inner_state(state_dict(checkpoint), self.prefix)
-        state = fit_channels(module, state, f"checkpoint {path}", self.channels)
-        norm_cfg = (checkpoint.get("meta") or {}).get("norm_cfg")
-        check_same_norm(module, norm_cfg, f"checkpoint {path}")
+        state = fit_channels(module, state, source, self.channels)
+        meta = checkpoint.get("meta") or {}
         if isinstance(module, PiNASBackbone):
-            load_subnet(module, state, f"checkpoint {path}")
+            load_subnet(module, state, source, meta)
             _tell(module, f"architecture {module.arch} of the supernet from {path}")
             return
-        check_fits(module, state, f"checkpoint {path}")
+        check_meta(module, meta, source)
+        check_fits(module, state, source)
         module.load_state_dict(state)
         _tell(module, f"supernet from {path}")
 
@@ -211,46 +218,6 @@ def _tell(module: Network, text: str) -> None:
     print_log(text, logger="current")
     if hasattr(module, "_params_init_info"):  # Only while init_weights() runs.
         update_init_info(module, init_info=text)
-
-
-def _check_space(space: SearchSpace, meta: Mapping[str, Any], source: str) -> None:
-    """Shapes do not show strides and stem pooling, the file's own word does."""
-    # A converted file's space was read off the shapes and says no more than they do.
-    if "space" not in meta or "kind" in meta:
-        return
-    # The one that a space has unless it says otherwise.
-    usual = dict(skeleton="pinas_mm.ResNeStSkeleton")
-    ours, theirs = (usual | s.to_dict() for s in (space, SearchSpace.build(meta["space"])))
-    for part, value in ours.items():
-        # What else may stand in a block changes no weight of what does.
-        if part != "allowed" and theirs[part] != value:
-            raise UserError(
-                f"{source} is of another search space: its {part} is {theirs[part]}, not {value}; "
-                "give the backbone the space that the supernet was trained with"
-            )
-
-
-def _said_arch(backbone: PiNASBackbone, meta: Mapping[str, Any]) -> Arch | None:
-    """The architecture that a file of the same space names."""
-    if not meta.get("arch") or not meta.get("space"):
-        return None
-    theirs = SearchSpace.build(meta["space"])
-    same = (theirs.candidates, theirs.depths) == (backbone.space.candidates, backbone.space.depths)
-    return theirs.arch(meta["arch"]) if same else None
-
-
-def _check_arch(backbone: PiNASBackbone, theirs: Arch | None, source: str) -> None:
-    ours = backbone.arch
-    if theirs is None or theirs == ours:
-        return
-    number = next(
-        n for n, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other
-    )
-    raise UserError(
-        f"{source} is of architecture {theirs}, not {ours}: at block {number} "
-        f"({backbone.specs[number].name}), the first that differs, it has candidate "
-        f"{theirs[number]}, not {ours[number]}; set arch='{theirs}', or give another checkpoint"
-    )
 
 
 def _shown_arch(backbone: PiNASBackbone, state: Mapping[str, torch.Tensor]) -> Arch | None:
@@ -280,6 +247,7 @@ def _supernet_of(backbone: PiNASBackbone) -> PiNASSupernet:
 
 def _described(checkpoint: str | Path, *names: str) -> dict[str, Any]:
     meta = read_checkpoint(checkpoint, mmap=True).get("meta") or {}
+    said_space(meta, f"checkpoint {checkpoint}")
     known = {name: meta[name] for name in names if meta.get(name) is not None}
     if "norm_cfg" in known:
         known["norm_cfg"] = unsynchronized(known["norm_cfg"])

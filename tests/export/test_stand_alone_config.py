@@ -13,6 +13,7 @@ from pinas_mm.engine.config import READ, read_config
 from pinas_mm.errors import UserError
 from pinas_mm.export import stand_alone_config
 from pinas_mm.export.config_text import config_text
+from pinas_mm.export.stand_alone_config import without_loads
 from pinas_mm.registry import MODELS, dicts, type_name
 from pinas_mm.space import SearchSpace
 
@@ -97,6 +98,15 @@ def test_strides_that_the_supernet_has_no_pools_for_are_the_space_s(layouts, mon
     # A top-level space, which the tools hold against the network's, goes along.
     config.space = space
     assert stand_alone_config(config, "000").space == backbone.space
+
+
+def test_initializations_that_draw_stay():
+    load, draw = (dict(type=kind) for kind in ("pinas_mm.FromSupernet", "Normal"))
+    inits = dict(a=load, b=draw, c=[draw, load], d=[load], e=[draw], f=None, g=[], h=(draw, load))
+    model = dict(part=[dict(name=name, init_cfg=init) for name, init in inits.items()])
+    without_loads(model)
+    left = {part["name"]: part["init_cfg"] for part in model["part"] if "init_cfg" in part}
+    assert left == dict(b=draw, c=[draw], e=[draw], f=None, g=[], h=[draw])
 
 
 def test_what_stood_around_the_model_goes_in(config):

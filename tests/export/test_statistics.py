@@ -72,6 +72,27 @@ def test_calibration_without_images_is_refused(checkpoint, space, config, monkey
         recompute_statistics(backbone, Config(dict(model=dict(type="PiNAS"))))
 
 
+def test_as_many_batches_as_the_search_s_none_among_them(checkpoint, space, config):
+    backbone = subnet_of(checkpoint, "31-2", space)
+    before = {n: v.clone() for n, v in backbone.state_dict().items()}
+    cfg = config("small_search.py")
+    cfg.search.calibration_batches = 0
+    assert recompute_statistics(backbone, cfg) == 0
+    assert all(torch.equal(v, before[n]) for n, v in backbone.state_dict().items())
+    cfg.search.calibration_batches = 3
+    assert recompute_statistics(backbone, cfg) == 3
+
+
+def test_nothing_is_run_with_weights_that_are_no_numbers(checkpoint, space, config):
+    backbone = subnet_of(checkpoint, "31-2", space)
+    # Those of a supernet go.
+    backbone.bn1.running_var.fill_(float("inf"))
+    assert recompute_statistics(backbone, config("small_linear.py"), batches=1) == 1
+    backbone.bn1.weight.data[3] = float("nan")
+    with pytest.raises(UserError, match=r"bn1\.weight of the PiNASBackbone is not finite"):
+        recompute_statistics(backbone, config("small_linear.py"), batches=1)
+
+
 def test_the_loader_of_the_evaluation_is_used_not_one_that_a_base_left(checkpoint, space, config):
     cfg = config("small_linear.py")
     cfg.calibration_dataloader.batch_size = 3

@@ -99,6 +99,19 @@ def test_what_cannot_be_written_is_refused(checkpoint, space, tmp_path):
         write_subnet(checkpoint / "subnet.pth", backbone, checkpoint)
 
 
+@pytest.mark.parametrize("name", ["layer1.0.conv1.weight", "bn1.running_var"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_written(checkpoint, space, tmp_path, name, value):
+    backbone = subnet_of(checkpoint, "31-2", space)
+    # A mask may be of infinities.
+    backbone.layer1[0].register_buffer("mask", torch.full((2,), -torch.inf))
+    write_subnet(tmp_path / "good.pth", backbone, checkpoint)
+    backbone.state_dict()[name].flatten()[0] = value
+    with pytest.raises(UserError, match=f"{name} of the PiNASBackbone is not finite: only numbers"):
+        write_subnet(tmp_path / "bad.pth", backbone, checkpoint)
+    assert not (tmp_path / "bad.pth").exists()
+
+
 def test_checkpoint_of_another_space_or_kind_is_refused(checkpoint, space, tmp_path):
     with pytest.raises(UserError, match="does not fit PiNASSupernet"):
         subnet_of(checkpoint, "0" * 16)

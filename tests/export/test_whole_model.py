@@ -13,6 +13,7 @@ from mmpretrain.apis import get_model
 from mmseg.apis import init_model
 from tasks import TASKS, trained, write_task
 
+from pinas_mm.algorithms import SinglePath
 from pinas_mm.data.digits import prepare
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
@@ -224,6 +225,39 @@ def test_the_supernet_may_stand_anywhere(made, tmp_path):
         check_same(model.test_step(batch), supernet.test_step(batch, "312"))
 
 
+@MODELS.register_module()
+class WithProjector(SinglePath):
+    """A strategy with parts of its own, which train beside the model."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.projector = torch.nn.Linear(2, 2)
+        self.register_buffer("queue", torch.zeros(3))
+
+
+def test_what_is_the_strategys_own_stays_behind(made, tmp_path):
+    cfg, _, checkpoint = made("classifier")
+    cfg.model.type = "pinas_mm.WithProjector"
+    supernet = trained(cfg, checkpoint)
+    whole = supernet.state_dict()
+    assert {"projector.weight", "queue"} <= whole.keys()
+    handed = hand_over(tmp_path / "winner", checkpoint, cfg, "312", 0)
+    model = built(handed.config, handed.weights)
+    assert type(model).__name__ == "ImageClassifier"
+    assert torch.equal(model.head.fc.weight, whole["head.fc.weight"])
+    # What is neither's is refused as ever.
+    torch.save({**whole, "stray.weight": torch.zeros(1)}, checkpoint)
+    with pytest.raises(UserError, match=r"1 left over \(stray\.weight\)"):
+        hand_over(tmp_path / "other", checkpoint, cfg, "312", 0)
+
+
+def test_batches_that_the_search_takes_none_of_need_no_images(made, tmp_path):
+    cfg, _, checkpoint = made("classifier")
+    cfg.search = dict(calibration_batches=0)
+    cfg.val_cfg.calibration_dataloader.dataset.data_root = "nowhere"
+    assert hand_over(tmp_path / "winner", checkpoint, cfg, "312").calibrated == 0
+
+
 LAZY = """
 from mmengine.config import read_base
 from mmpretrain.models import GlobalAveragePooling, ImageClassifier, LinearClsHead
@@ -274,6 +308,22 @@ def test_nothing_is_written_where_something_is_missing(made, space, tmp_path):
     refused(r"2 keys missing \(head", checkpoint=tmp_path / "headless.pth", batches=0)
     other = read_config(cfg.filename, {"model.model.backbone.space.expansion": 4})
     refused("does not fit PiNASSupernet: .* of another shape", cfg=other)
+    meta = dict(space=supernet.backbone.space.to_dict(), norm_cfg=dict(type="BN"))
+    torch.save(dict(state_dict=supernet.state_dict(), meta=meta), tmp_path / "said.pth")
+    for option, said in (
+        ({"space.stem_pool": True}, "of another search space: its stem_pool is False, not True"),
+        ({"norm_cfg": dict(type="BN", eps=1e-3)}, "trained with norm_cfg=.* has .*eps=0.001"),
+    ):
+        options = {f"model.model.backbone.{key}": value for key, value in option.items()}
+        options |= {key: value for key, value in option.items() if key.startswith("space")}
+        other = read_config(cfg.filename, options)
+        refused(said, cfg=other, checkpoint=tmp_path / "said.pth")
+    nan = {**supernet.state_dict()}
+    nan["head.fc.bias"] = nan["head.fc.bias"] * float("nan")
+    torch.save(nan, tmp_path / "nan.pth")
+    for batches in (0, BATCHES):
+        said = r"head\.fc\.bias of the ImageClassifier is not finite"
+        refused(said, checkpoint=tmp_path / "nan.pth", batches=batches)
     nowhere = {"val_cfg.calibration_dataloader.dataset.data_root": "nowhere"}
     refused("data root nowhere of the calibration set", cfg=read_config(cfg.filename, nowhere))
     refused("no.pth does not exist", checkpoint="no.pth")

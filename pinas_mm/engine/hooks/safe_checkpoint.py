@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from typing import Any
 
@@ -18,12 +19,12 @@ from pinas_mm.errors import UserError
 from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.models.supernet import PiNASSupernet
-from pinas_mm.operations.norms import check_same_norm
-from pinas_mm.registry import HOOKS, dicts, plain
+from pinas_mm.registry import HOOKS, dicts, name_of, plain
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.channels import fit_channels
 from pinas_mm.weights.checkpoint import check_fits, under
 from pinas_mm.weights.initializers import PREFIX, load_backbone
+from pinas_mm.weights.meta import check_meta, network_facts
 
 
 @HOOKS.register_module()
@@ -71,34 +72,28 @@ class SafeCheckpointHook(Hook):
                     state[name] = dict(value)
         network = getattr(unwrapped(runner.model), "backbone", None)
         if isinstance(network, Network):
-            checkpoint["meta"] |= dict(
-                space=network.space.to_dict(),
-                in_channels=network.in_channels,
-                norm_cfg=plain_values(dict(network.norm_cfg)),
-            )
-        if isinstance(network, PiNASBackbone):
-            checkpoint["meta"]["arch"] = str(network.arch)
+            facts = network_facts(network)
+            checkpoint["meta"] |= dict(facts, norm_cfg=plain_values(facts["norm_cfg"]))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Checks the weights, restores history buffers."""
         model = unwrapped(runner.model)
         backbone = getattr(model, "backbone", None)
-        state = checkpoint.get("state_dict", checkpoint)
+        state, meta = checkpoint.get("state_dict", checkpoint), checkpoint.get("meta")
         if isinstance(backbone, Network):
             inner = under(state, PREFIX)
             fit_channels(backbone, inner, "the checkpoint")
             if isinstance(backbone, PiNASBackbone):
-                load_backbone(backbone, inner, "the checkpoint")
-            meta = checkpoint.get("meta")
-            norm_cfg = meta.get("norm_cfg") if isinstance(meta, dict) else None
-            check_same_norm(backbone, norm_cfg, "the checkpoint")
+                load_backbone(backbone, inner, "the checkpoint", meta)
+            else:
+                check_meta(backbone, meta, "the checkpoint")
         # A fine-tuning may leave heads out; mmengine's log says which.
         tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         if isinstance(backbone, PiNASSupernet) or not tunes:
             check_fits(model, state, "the checkpoint")
         # mmengine would run it as a config on resuming.
-        if isinstance(checkpoint.get("meta"), dict):
-            checkpoint["meta"].pop("config", None)
+        if isinstance(meta, dict):
+            meta.pop("config", None)
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, kept in scalars.items():
             if isinstance(kept, dict):
@@ -113,7 +108,9 @@ def loader_facts(loader: DataLoader[Any]) -> dict[str, int | None]:
 
 
 def plain_values(value: Any) -> Any:
-    """The same with history buffers and NumPy's types as tensors, lists and numbers."""
+    """The same with history buffers and NumPy's types as tensors, lists and numbers, and classes
+    and functions by their names, which PyTorch's safe loading refuses.
+    """
     if isinstance(value, dict):
         return {key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -123,4 +120,4 @@ def plain_values(value: Any) -> Any:
         return {"history": history, "count": count, "max_length": value.max_length}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    return value
+    return name_of(value) if inspect.isclass(value) or inspect.isfunction(value) else value

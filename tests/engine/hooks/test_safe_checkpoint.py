@@ -33,5 +33,12 @@ def test_a_checkpoint_of_another_space_is_refused_by_the_runner(runner, tmp_path
     path, work_dir = str(tmp_path / "work" / "epoch_1.pth"), str(tmp_path / "other")
     space = {"model.backbone.space.stem_widths": (8, 8, 8)}
     other = runner(load_from=path, work_dir=work_dir, **space)
-    with pytest.raises(UserError, match="of another shape"):
+    with pytest.raises(UserError, match=r"its stem_widths is \[8, 8, 16\], not \[8, 8, 8\]"):
         other.load_or_resume()
+
+
+def test_a_checkpoint_says_where_its_network_is_placed(runner, tmp_path):
+    runner("small_classifier.py", **{"model.backbone.dilations": (1, 2)}).train()
+    meta = read_checkpoint(tmp_path / "work" / "epoch_1.pth")["meta"]
+    assert (meta["arch"], meta["dilations"]) == ("31-2", [1, 2])
+    assert "strides" not in meta
