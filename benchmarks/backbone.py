@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from results import facts
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -33,7 +34,6 @@ from torch import nn
 from pinas_mm.compat import fast_bfloat16
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, write_json
-from pinas_mm.machine import machine
 from pinas_mm.models import PiNASBackbone
 from pinas_mm.models.deployed import deployed
 
@@ -208,13 +208,8 @@ def main() -> None:
         print("bfloat16 is left out: this CPU does not multiply in it")
     show(cells, args.rounds)
     if args.out:
-        command = (
-            f"benchmarks/backbone.py --sizes {' '.join(args.sizes)} --batches "
-            f"{' '.join(map(str, args.batches))} --rounds {args.rounds} --threads {args.threads}"
-            f" --forms {' '.join(args.forms)}"
-        )
-        facts = dict(command=command, machine=machine(), device=str(DEVICE), rounds=args.rounds)
-        write_json(args.out, facts | dict(largest_difference=different, cells=cells))
+        found = facts(__file__) | dict(device=str(DEVICE), rounds=args.rounds)
+        write_json(args.out, found | dict(largest_difference=different, cells=cells))
 
 
 if __name__ == "__main__":

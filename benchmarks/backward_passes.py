@@ -27,12 +27,12 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
+from results import facts
 from rich.console import Console
 from rich.table import Table
 
 from pinas_mm.algorithms import SinglePath
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
 
 CLASSES = 10
@@ -132,8 +132,7 @@ def main() -> None:
             kind: {n: dict(bytes=value, ratio=value / row[1]) for n, value in row.items()}
             for kind, row in figures.items()
         }
-        command = f"benchmarks/backward_passes.py --batch {args.batch}"
-        write_json(args.out, dict(command=command, machine=machine(), paths=rows))
+        write_json(args.out, facts(__file__) | dict(paths=rows))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator as Metrics
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from results import facts
 
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine
 from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.models.calibration import calibration_batch, calibration_pass
 from pinas_mm.registry import MODELS
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.work_dir / "transfer_mask_rcnn.py")
@@ -75,8 +75,7 @@ def main() -> None:
             found[way] = tested()
     for way, metrics in found.items():
         print(f"{way:16} " + ", ".join(f"{name} {value}" for name, value in metrics.items()))
-    command = f"python benchmarks/calibration.py {' '.join(sys.argv[1:])}"
-    write_json(args.out, dict(command=command, machine=machine(), batches=args.batches, ap=found))
+    write_json(args.out, facts(__file__) | dict(batches=args.batches, ap=found))
 
 
 if __name__ == "__main__":

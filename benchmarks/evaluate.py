@@ -35,13 +35,14 @@ from breeding import bred
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
+from results import facts
 from rich.console import Console
 from rich.table import Table
 
 from pinas_mm.data.digits import prepare
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine, usable_cores
+from pinas_mm.machine import usable_cores
 from pinas_mm.registry import MODELS
 from pinas_mm.search.evaluation.prefixes import PrefixTree
 from pinas_mm.space import Arch, SearchSpace
@@ -208,9 +209,8 @@ def main() -> None:
 
 
 def _write(args: argparse.Namespace, rows: list[dict]) -> None:
-    command = " ".join(["benchmarks/evaluate.py", *sys.argv[1:]])
-    facts = dict(command=command, machine=machine(), threads=args.threads, memory=MEMORY)
-    write_json(args.out, dict(**facts, rows=rows, blocks=shares(args.archs)))
+    found = dict(threads=args.threads, memory=MEMORY, rows=rows, blocks=shares(args.archs))
+    write_json(args.out, facts(__file__) | found)
 
 
 if __name__ == "__main__":

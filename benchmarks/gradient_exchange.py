@@ -22,6 +22,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from results import facts
 from rich.console import Console
 from rich.table import Table
 from torch import distributed, multiprocessing
@@ -29,7 +30,6 @@ from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
 from pinas_mm.engine import CPUDistributedDataParallel, PathDataParallel
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine
 from pinas_mm.registry import MODELS
 
 WRAPPERS = ("PathDataParallel", "DistributedDataParallel")
@@ -97,9 +97,7 @@ def main() -> None:
         table.add_row(name, f"{mean / 1e6:.1f}")
     Console().print(table, f"{100 * ours / theirs:.0f} % of the bytes")
     if args.out:
-        command = f"benchmarks/gradient_exchange.py --steps {args.steps}"
-        content = dict(command=command, machine=machine(), bytes=found, share=ours / theirs)
-        write_json(args.out, content)
+        write_json(args.out, facts(__file__) | dict(bytes=found, share=ours / theirs))
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ import numpy as np
 from breeding import bred
 from evaluations import batches, classifier
 from mmengine.config import Config
+from results import exponent, facts
 from rich.console import Console
 from rich.table import Table
 from train_step import FILES, Ours
 from turns import Turns
 
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine
 from pinas_mm.search.evaluation.evaluator import Evaluator
 from pinas_mm.search.evaluation.scores import ProbeScore
 from pinas_mm.space import SearchSpace
@@ -93,13 +93,8 @@ def measure(quantity: str, sizes: list[int], rounds: int, threads: int) -> dict:
         sizes=sizes,
         seconds=seconds,
         peak_bytes=list(held.values()),
-        exponent=exponent(sizes, seconds),
+        exponent=exponent(sizes, [row["min"] for row in seconds]),
     )
-
-
-def exponent(sizes: list[int], times: list[dict[str, float]]) -> float:
-    """The power of the size that the minima grow with."""
-    return float(np.polyfit(np.log(sizes), np.log([row["min"] for row in times]), 1)[0])
 
 
 def main() -> None:
@@ -122,14 +117,11 @@ def main() -> None:
             ", ".join(f"{size}: {value}" for size, value in zip(sizes, values, strict=True))
             for values in (times, held)
         )
-        table.add_row(quantity, f"{row['exponent']:.3f}", *cells)
+        fitted = "" if row["exponent"] is None else f"{row['exponent']:.3f}"
+        table.add_row(quantity, fitted, *cells)
     Console().print(table)
     if args.out:
-        command = " ".join(["benchmarks/growth.py", *sys.argv[1:]])
-        write_json(
-            args.out,
-            dict(command=command, machine=machine(), rounds=args.rounds, usual=USUAL, rows=rows),
-        )
+        write_json(args.out, facts(__file__) | dict(rounds=args.rounds, usual=USUAL, rows=rows))
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ from optuna.storages._rdb.models import (
     TrialValueModel,
 )
 from optuna.trial import TrialState
+from results import exponent, facts
 from rich.console import Console
 from rich.table import Table
 
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, write_json
-from pinas_mm.machine import load, machine
+from pinas_mm.machine import load
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.budget.budget import Budget
 from pinas_mm.search.budget.objective import parse_objectives
@@ -140,13 +141,6 @@ def against_trials(args: argparse.Namespace, landscape: Landscape) -> list[dict]
     return rows
 
 
-def exponent(sizes: list[int], seconds: list[float]) -> float | None:
-    """Of the power of the size that the seconds grow with; None of one size."""
-    if len(sizes) < 2:
-        return None
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-
-
 class Sleeping:
     """Scores by the landscape, and takes its time."""
 
@@ -230,7 +224,7 @@ def show(rows: list[dict], shared: list[dict], args: argparse.Namespace) -> None
     Console().print(table)
 
 
-@one_line_errors
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
@@ -257,9 +251,8 @@ def main() -> None:
     shared = against_workers(args, landscape)
     show(rows, shared, args)
     if args.out:
-        command = "benchmarks/growth_search.py " + " ".join(sys.argv[1:])
         figures = dict(trials=rows, workers=shared, load_before=busy)
-        write_json(args.out, dict(command=command, machine=machine(), figures=figures))
+        write_json(args.out, facts(__file__) | dict(figures=figures))
 
 
 if __name__ == "__main__":

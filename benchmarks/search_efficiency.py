@@ -29,14 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import optuna
 from landscapes import FAMILIES, Landscape, read_table
+from results import facts
 from rich.console import Console
 from rich.table import Table
 from under_scores import ceilings, found, show
 
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, write_json
-from pinas_mm.machine import machine
 from pinas_mm.search.record.encoding import distributions
 from pinas_mm.search.samplers import build_sampler
 from pinas_mm.search.samplers.library import OPTUNA_SAMPLERS
@@ -151,7 +151,7 @@ def read_tables(args: argparse.Namespace) -> list[Landscape]:
     return tables
 
 
-@one_line_errors
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     source = parser.add_mutually_exclusive_group(required=True)
@@ -188,8 +188,7 @@ def main() -> None:
             for name, make in wanted.items()
         }
     if args.out:
-        command = "benchmarks/search_efficiency.py " + " ".join(sys.argv[1:])
-        write_json(args.out, dict(command=command, machine=machine(), figures=figures))
+        write_json(args.out, facts(__file__) | dict(figures=figures))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from plain_step import PlainStep
+from results import facts
 from rich.console import Console
 from rich.table import Table
 from shares import named, shares
@@ -42,7 +43,7 @@ from pinas_mm.algorithms import PiNAS
 from pinas_mm.compat import fast_bfloat16
 from pinas_mm.engine.config import read_config
 from pinas_mm.files import write_json
-from pinas_mm.machine import machine, usable_cores
+from pinas_mm.machine import usable_cores
 from pinas_mm.operations.split_attention import SplitAttention
 from pinas_mm.registry import MODELS
 
@@ -247,10 +248,9 @@ def main() -> None:
             parts = ", ".join(f"{part} {share:.0%}" for part, share in row["shares"].items())
             console.print(f"{name} {pixels} px x {batch}, {precision}: {parts}")
             if args.out:
-                command = " ".join(["benchmarks/train_step.py", *sys.argv[1:]])
                 device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "cpu"
-                about = dict(command=command, machine=machine(), device=device)
-                write_json(args.out, dict(**about, threads=args.threads, rows=rows))
+                found = dict(device=device, threads=args.threads, rows=rows)
+                write_json(args.out, facts(__file__) | found)
     console.print(table(rows))
 
 

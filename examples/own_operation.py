@@ -20,8 +20,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from torch import nn
 
+from pinas_mm.commands.command import command
 from pinas_mm.data.digits import prepare
-from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.launch import build_runner
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.export import read_best, recompute_statistics, subnet_of, write_subnet
@@ -155,7 +155,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 def main() -> None:
     """The whole way."""
     args = parse_args()

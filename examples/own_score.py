@@ -16,7 +16,7 @@ import torch
 from own_operation import config, parse_args, whole_way
 from torch.nn import functional as F
 
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.registry import SCORES
 from pinas_mm.search.evaluation.scores import ClassificationScore
 
@@ -53,7 +53,7 @@ class LogLikelihood(ClassificationScore):
         return {"log_likelihood": -float(torch.cat(tally).mean())}
 
 
-@one_line_errors
+@command
 def main() -> None:
     """The whole way, searched by this score."""
     args = parse_args()

@@ -20,7 +20,7 @@ from own_operation import config, parse_args, whole_way
 from torch.nn import functional as F
 
 from pinas_mm.algorithms import SinglePath, Step
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.space import Arch
 
 
@@ -45,7 +45,7 @@ class InPlaceDistillation(SinglePath):
         return dict(loss=F.cross_entropy(logits, targets))
 
 
-@one_line_errors
+@command
 def main() -> None:
     """The whole way, trained by this strategy."""
     args = parse_args()

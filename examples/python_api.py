@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 
 import pinas_mm
+from pinas_mm.commands.command import command
 from pinas_mm.data.digits import prepare
-from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 def main() -> None:
     """The whole way."""
     args = parse_args()

@@ -68,9 +68,11 @@ def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
 def while_loading() -> None:
     """Does the same for Ctrl-C outside of such a block, while libraries are loaded.
 
-    Of a library that is missing then, a line says how to get it.
+    Of a library that is missing then, a line says how to get it. Where they are loaded already,
+    as in a benchmark, work may have begun: Ctrl-C is left to Python.
     """
-    sys.excepthook = _hook
+    if "torch" not in sys.modules:
+        sys.excepthook = _hook
 
 
 def leave_process_group() -> None:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from pinas_mm.export.subnet import network_config
+from pinas_mm.registry import dicts
 
 # Of transforms, data preprocessors and windows of sliding inference; whole numbers are pixels.
 SIZES = "scale", "scales", "img_scale", "size", "crop_size", "stride"
@@ -44,7 +45,7 @@ def shrink(config: Config, shortest: int = 36) -> Config:
     if network.get("space") and "arch" not in network:
         network.space.depths = (1,) * len(network.space.depths)
         config.space = network.space
-    for node in dicts(config):
+    for node in dicts(config._cfg_dict):
         if "dataset" in node and "batch_size" in node:
             node.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
         node.update({key: value for key, value in LENGTHS.items() if node.get(key)})
@@ -102,17 +103,6 @@ def scaled(value: object, factor: float) -> object:
     if isinstance(value, (list, tuple)):
         return type(value)(scaled(inner, factor) for inner in value)
     return max(1, round(value * factor)) if isinstance(value, int) else value
-
-
-def dicts(node: object) -> Iterator[dict]:
-    """All dicts of a config, outer ones first."""
-    if isinstance(node, (dict, Config)):
-        if isinstance(node, dict):
-            yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)
 
 
 def random_weights(config: Config, file: Path) -> str:

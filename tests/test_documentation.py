@@ -25,12 +25,13 @@ from fragments import PAGES, Fragment, fragments, inline_commands, script_of
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, Registry, init_default_scope
-from shrink import dicts, narrow, shrink
+from shrink import narrow, shrink
 
 from pinas_mm import registry
 from pinas_mm.engine.config import read_config
 from pinas_mm.export.subnet import network_config, network_configs
 from pinas_mm.models import PiNASBackbone
+from pinas_mm.registry import dicts
 
 ALL = [fragment for page in PAGES for fragment in fragments(page)]
 # By the beginning of a command, why it is only read here.
@@ -376,7 +377,7 @@ def test_config_part(fragment, monkeypatch):
 def check_types(config: Config, fragment: Fragment) -> None:
     """That something is registered under every ``type`` of ours."""
     registries = [r for r in vars(registry).values() if isinstance(r, Registry)]
-    for node in dicts(config):
+    for node in dicts(config._cfg_dict):
         name = node.get("type")
         if isinstance(name, str) and name.startswith("pinas_mm."):
             bare = name.removeprefix("pinas_mm.")

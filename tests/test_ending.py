@@ -13,7 +13,7 @@ from conftest import CONFIGS, NAMES, REPOSITORY, free_port
 from mmengine.logging import MessageHub
 
 from pinas_mm import ending
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.engine.launch import what_training_keeps
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def test_what_a_training_keeps():
     ],
 )
 def test_a_lost_process_is_one_line(capsys, text):
-    main = one_line_errors(ending.interruptible("go on")(raised(RuntimeError(text))))
+    main = command(ending.interruptible("go on")(raised(RuntimeError(text))))
     with pytest.raises(SystemExit):
         main()
     assert "error: another process of the run is dead, or stopped" in capsys.readouterr().err

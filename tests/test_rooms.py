@@ -37,8 +37,8 @@ FLOORS = (
     ("search",),
     ("convert", "export"),
     ("engine",),
-    ("demo",),
     ("commands",),
+    ("demo",),
 )
 # The same inside of search.
 SEARCH = (

@@ -11,9 +11,9 @@ from pinas_mm import ending
 
 ending.while_loading()
 
+from pinas_mm.commands.command import command
 from pinas_mm.demo import transfer
 from pinas_mm.demo.run import Demo
-from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 @ending.interruptible("what is done is kept; the same command goes on from there")
 def main() -> None:
     args = parse_args()

@@ -11,8 +11,8 @@ from pinas_mm import ending
 
 ending.while_loading()
 
+from pinas_mm.commands.command import command
 from pinas_mm.demo.task import TaskDemo
-from pinas_mm.engine.faults import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 @ending.interruptible("what is done is kept; the same command goes on from there")
 def main() -> None:
     args = parse_args()

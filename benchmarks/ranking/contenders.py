@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from pinas_mm.demo.jobs import REPOSITORY, Job
+from pinas_mm.demo.jobs import REPOSITORY, Job, training
 from pinas_mm.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -216,17 +214,13 @@ class Contest:
         return jobs
 
     def _training(
-        self, note: str, name: str, work_dir: Path, seed: int, options: dict | None = None
+        self, note: str, name: str, work_dir: Path, seed: int, options: dict[str, Any]
     ) -> Job:
-        options = {"randomness.seed": seed, **(options or {})}
-        if self.epochs:
-            options |= {"train_cfg.max_epochs": self.epochs, "train_cfg.val_interval": self.epochs}
-        epochs = self.epochs or Config.fromfile(_config(name)).train_cfg.max_epochs
-        command = (
-            *("tools/train.py", _config(name), "--work-dir", str(work_dir.resolve()), "--resume"),
-            *_options(options),
-        )
-        return Job(note, command, work_dir, epochs)
+        if not self.epochs:
+            return training(note, _config(name), work_dir, seed, options)
+        shorter = {"train_cfg.max_epochs": self.epochs, "train_cfg.val_interval": self.epochs}
+        job = training(note, _config(name), work_dir, seed, {**options, **shorter})
+        return dataclasses.replace(job, total=self.epochs)
 
     def _shifts(self, note: str, name: str, folder: Path) -> Job:
         command = (

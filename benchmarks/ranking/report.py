@@ -37,7 +37,7 @@ from scipy.stats import kendalltau
 from under_scores import compared
 
 from pinas_mm.analysis.ranking import RESAMPLES, rank
-from pinas_mm.engine.faults import one_line_errors
+from pinas_mm.commands.command import command
 from pinas_mm.errors import UserError
 from pinas_mm.files import write_atomically, write_output
 from pinas_mm.search.report.figures import to_png
@@ -298,7 +298,7 @@ def _number(value: float, digits: int = 3) -> str:
     return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
-@one_line_errors
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -21,20 +21,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[:3]]
 
 from alone import Recipe
 from contenders import CONFIGS, CONTENDERS, ZERO_COST, Contest
 from digits import SPLITS, write_images
 from mmengine.config import Config
+from results import facts
 from table import Table, spread_over_accuracy, spread_over_cost
 
 from pinas_mm.analysis.results import read_results
+from pinas_mm.commands.command import command
 from pinas_mm.demo.jobs import run_chains
-from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.errors import UserError
 from pinas_mm.files import check_output, check_writable, write_json
-from pinas_mm.machine import machine
 from pinas_mm.space import SearchSpace
 
 
@@ -143,7 +143,7 @@ def make_table(scale: Scale, work_dir: Path, images: Path, given: Path | None) -
     if file.is_file() or given:
         content = json.loads((file if file.is_file() else given).read_text())
     else:
-        content = dict(command=_command(), machine=machine(), **usual.make())
+        content = facts(__file__) | usual.make()
         content |= dict(recipe=dataclasses.asdict(usual.recipe))
     longer = {made["steps"]: made for made in content.get("longer", ())}
     for steps in (times * scale.steps for times in scale.longer):
@@ -154,17 +154,13 @@ def make_table(scale: Scale, work_dir: Path, images: Path, given: Path | None) -
                 recipe=recipe(steps),
                 folder=work_dir / f"alone_{steps}",
             )
-            trained = dict(command=_command(), machine=machine(), **table.make())
+            trained = facts(__file__) | table.make()
             longer[steps] = dict(steps=steps, **trained)
     write_json(file, content | dict(longer=list(longer.values())))
     return file
 
 
-def _command() -> str:
-    return " ".join(["python benchmarks/ranking/run.py", *sys.argv[1:]])
-
-
-@one_line_errors
+@command
 def main() -> None:
     args = parse_args()
     scale = REDUCED if args.reduced else FULL
@@ -231,7 +227,7 @@ def joined(
         table: of the architectures alone, the earlier ones among them.
         found: by contender.
     """
-    made = dict(command=_command(), machine=machine())
+    made = facts(__file__)
     if not earlier:
         return dict(**made, table=table, contest=found)
     everything = earlier["contest"] | found

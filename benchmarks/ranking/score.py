@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from pinas_mm.commands.command import command
 from pinas_mm.commands.options import RunParser, add_run_options, load_config
-from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.files import check_output, write_json
 from pinas_mm.search.evaluation.scores import ArchScore
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@one_line_errors
+@command
 def main() -> None:
     args = parse_args()
     check_output(args.out)

@@ -44,9 +44,4 @@ val_cfg = dict(
     calibration_batches=49,
     num_archs=8,
 )
-test_cfg = dict(
-    type="pinas_mm.SupernetTestLoop",
-    calibration_dataloader=calibration_dataloader,
-    calibration_batches=49,
-    num_archs=8,
-)
+test_cfg = dict(val_cfg, type="pinas_mm.SupernetTestLoop")

@@ -12,3 +12,5 @@ found = dict(
 channels = [256, 512, 1024, 2048]
 # How images were normalized where it was trained; most detectors' own backbones want others.
 normalization = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
+# Norm layers of mmseg's models, which are trained on several GPUs.
+sync_bn = dict(type="SyncBN", requires_grad=True)

@@ -72,8 +72,8 @@ def check_space(space: SearchSpace) -> None:
 
 
 def compare_features(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Of features (N, D) along two paths: cosine and relative L2 shift, and the inner products of
-    their centred kernels; on the CPU.
+    """Cosine and relative L2 shift between features (N, D) along two paths, and the inner products
+    of their centred kernels; on the CPU.
     """
     a, b = a.float(), b.float()
     dot, one, other = (a * b).sum(1), a.square().sum(1), b.square().sum(1)

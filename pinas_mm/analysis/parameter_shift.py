@@ -82,7 +82,7 @@ class Snapshot:
 
     @torch.no_grad()
     def motion(self, backbone: PiNASSupernet, iteration: int) -> list[list[float]]:
-        """How far each block's parameters have gone since, relative to their length then, per step.
+        """How far each block's parameters have moved since, relative to their length, per step.
 
         Returns:
             A value for each place; none for blocks without parameters, or with zeros only, and for
@@ -111,9 +111,9 @@ def with_partners(space: SearchSpace, arch: Arch, number: int, key: Sequence[int
     """The path, and random others up to ``number`` that pairwise differ where there is a choice.
 
     Args:
-        space: that they are of.
+        space: the space of the paths.
         arch: the path.
-        number: of paths in all.
+        number: how many paths in all.
         key: seeds the others.
     """
     order = np.where(space.mask, np.random.default_rng(key).random(space.mask.shape), np.inf)
@@ -155,7 +155,7 @@ def _gradients(
     seed: int,
     restore: Callable[[], None],
 ) -> list[torch.Tensor]:
-    """Of the loss along the first path, mean over the batches, as one vector for each block."""
+    """Gradients of the loss along the first path, mean over batches, one vector for each block."""
     parameters = [parameter for block in owned for parameter in block]
     total = [torch.zeros_like(parameter) for parameter in parameters]
     for batch in batches if parameters else ():

@@ -64,7 +64,7 @@ class Ranking:
     ceiling: Measure | None
 
     def named(self) -> dict[str, Measure]:
-        """Every measure that there is, by a name for people."""
+        """Every measure that there is, by a readable name."""
         held = " and ".join(self.costs)
         single = {
             "Kendall tau-b": self.kendall,
@@ -81,7 +81,7 @@ class Ranking:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, what is not defined None."""
+        """Plain values; None for what is not defined."""
         return _plain(dataclasses.asdict(self))
 
 
@@ -97,12 +97,12 @@ def rank(
 
     Intervals are percentile bootstrap intervals over architectures: n of them are drawn anew with
     replacement. A resample is kept as the number of times that each is in it, so that a measure
-    takes O(n log n) time and memory; half a thousand resamples of 32,768 architectures take
-    seconds. A resample in which a measure is not defined, as one architecture n times, is left out.
+    takes O(n log n) time and memory; 500 resamples of 32,768 architectures take seconds. A
+    resample in which a measure is not defined, as one architecture n times, is left out.
     For correlations, averages over pairs of architectures, such intervals hold; those of regret and
     precision, which hang on the few best, are rough: each resample lacks a third of the
     architectures, and every third one the best.
-    Of scores that are equal the truly worse architecture counts as the better scored, so that the
+    Where scores are equal, the truly worse architecture counts as the better scored, so that the
     order in a table favours nothing.
 
     The partial tau comes of all taus between truth, scores and costs as a partial correlation of
@@ -192,7 +192,7 @@ def _correlations(true: NDArray[Any], scored: NDArray[Any]) -> Measured:
 
 
 def _ranks(groups: NDArray[Any], times: NDArray[Any]) -> NDArray[Any]:
-    """Ranks in a resample, those of equals their mean."""
+    """Ranks in a resample; equals share the mean of theirs."""
     copies = np.bincount(groups, times)
     return (np.cumsum(copies) - copies / 2)[groups]
 

@@ -1,4 +1,4 @@
-"""Tables of architectures and numbers of theirs, as people write them."""
+"""Tables of architectures and their numbers, as people write them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNNAMED = "value"
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """A number of architectures, of several seeds or one.
+    """One number for each architecture, in one seed or several.
 
     Attributes:
         source: where it comes from, for messages.
@@ -74,7 +74,7 @@ class Results:
 
 
 def arch_key(value: Any, space: SearchSpace | None = None) -> str:
-    """What is the same for all ways to write an architecture.
+    """A key that is the same for all ways to write an architecture.
 
     Args:
         value: text, or a list of candidate indices.
@@ -266,7 +266,7 @@ _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 class _Yaml(_Loader):  # type: ignore[misc]  # Of two, which PyYAML's build tells.
-    """All scalars are texts: an architecture 0123 is no number. A key stands once."""
+    """All scalars are texts: an architecture 0123 is no number. A key may stand only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         """A dict."""

@@ -27,7 +27,7 @@ class Retrieval:
         top1: share of images whose student embedding along path A is nearest to the same image's
             teacher embedding along path B, of all images'; A and B differ in every block. Chance
             is 1 / images.
-        spread: of the student's embeddings (see
+        spread: how far the student's embeddings spread (see
             :func:`~pinas_mm.algorithms.heads.embedding_spread`); near 0 when they have collapsed.
     """
 
@@ -48,7 +48,7 @@ def cross_path_retrieval(
         model: the algorithm with student and teacher.
         views: batches of two augmented, normalized views of the same images, each (N, C, H, W).
         num_pairs: pairs of paths to average over.
-        seed: of the pairs drawn.
+        seed: seeds the pairs drawn.
     """
     hits, spreads, progress = [], [], LongWork("retrieval, pairs of paths", num_pairs)
     for number in range(num_pairs):

@@ -52,6 +52,7 @@ from pinas_mm.analysis.parameter_shift import parameter_shift
 from pinas_mm.analysis.unchanged import seed_all, unchanged
 from pinas_mm.errors import UserError
 from pinas_mm.models.supernet import PiNASSupernet
+from pinas_mm.whole_numbers import check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +70,16 @@ class Shifts:
     values: Mapping[str, Sequence[Sequence[float]]]
 
     def means(self, name: str) -> list[float | None]:
-        """Of a measure, for each place, over the comparisons; None where there are none."""
+        """A measure's mean over the comparisons, for each place; None where there are none."""
         return [float(np.mean(found)) if len(found) else None for found in self.values[name]]
 
     def overall(self) -> dict[str, float | None]:
-        """Of each measure the mean over the places."""
+        """Each measure's mean over the places."""
         whole = {name: [m for m in self.means(name) if m is not None] for name in self.values}
         return {name: float(np.mean(found)) if found else None for name, found in whole.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it: of each measure mean, standard deviation and number of comparisons."""
+        """For JSON: mean, standard deviation and number of comparisons of each measure."""
         return dict(
             overall=self.overall(),
             places={
@@ -137,11 +138,12 @@ def measure_shifts(
 
 
 def check_amounts(pairs: int, seed: int, images: int = FEWEST_IMAGES) -> None:
-    """Raises :class:`UserError` where shifts cannot be measured so."""
-    if images < FEWEST_IMAGES or pairs < 1 or not 0 <= seed < 2**32:
+    """Raises :class:`UserError` where shifts cannot be measured with these numbers."""
+    check_seed(seed)
+    if images < FEWEST_IMAGES or pairs < 1:
         raise UserError(
-            f"images {images}, pairs {pairs}, seed {seed}: shifts need at least {FEWEST_IMAGES} "
-            f"images, 1 pair of paths, and a seed from 0 to {2**32 - 1}"
+            f"images {images}, pairs {pairs}: shifts need at least {FEWEST_IMAGES} images and 1 "
+            "pair of paths"
         )
 
 
@@ -154,7 +156,7 @@ def places(backbone: PiNASSupernet) -> tuple[str, ...]:
 def prepared(
     model: SupernetAlgorithm, batch: dict[str, Any], seed: int, number: int
 ) -> dict[str, Any]:
-    """A loaded batch as a training step gets it; of views, those of a seed and a number.
+    """A loaded batch as a training step gets it; its views are those of a seed and a number.
 
     Args:
         model: the algorithm.
@@ -170,6 +172,6 @@ def prepared(
 
 
 def images_of(batch: Mapping[str, Any]) -> torch.Tensor:
-    """The images (N, C, H, W) of a prepared batch; of several views the first."""
+    """The images (N, C, H, W) of a prepared batch; if it has several views, the first."""
     inputs = batch["inputs"]
     return inputs[0] if isinstance(inputs, (list, tuple)) else inputs

@@ -86,7 +86,7 @@ class Concordance:
         return against
 
     def _tau(self, times: NDArray[Any], weights: NDArray[Any], against: NDArray[Any]) -> float:
-        """Where a pair weighs the sum of what its two have in ``weights``, over their copies."""
+        """Tau-b; a pair weighs the sum of its two in ``weights``, over their copies."""
         total = (times.sum() - 1) * weights.sum()
         one, other, both = (
             ties.weight(times, weights) for ties in (self._one, self._other, self._both)
@@ -104,6 +104,6 @@ class _Ties:
         self.groups = np.unique(values, return_inverse=True)[1]
 
     def weight(self, times: NDArray[Any], weights: NDArray[Any]) -> float:
-        """Of all tied pairs."""
+        """The weight of all tied pairs."""
         copies = np.bincount(self.groups, times)
         return float((copies - 1) @ np.bincount(self.groups, weights))

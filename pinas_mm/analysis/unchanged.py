@@ -16,8 +16,8 @@ from pinas_mm.models.batch_norm import modes_kept
 
 @contextlib.contextmanager
 def unchanged(model: nn.Module) -> Iterator[Callable[[], None]]:
-    """Whatever runs here, parameters, buffers, gradients, modes and random numbers stay as they
-    were; yields what restores the parameters and buffers in between.
+    """Whatever runs in the ``with`` block, parameters, buffers, gradients, modes and random numbers
+    are as before afterwards; yields a function that restores parameters and buffers in between.
     """
     owners: list[dict[str, Any]]
     owners = [owner for m in model.modules() for owner in (m._parameters, m._buffers)]
@@ -47,7 +47,7 @@ def random_numbers_kept(devices: Iterable[int | torch.device] = ()) -> Iterator[
     """Afterwards Python's, NumPy's and PyTorch's random numbers go on where they stood.
 
     Args:
-        devices: the GPUs of whose random numbers the same is true.
+        devices: the GPUs whose random numbers are kept as well.
     """
     python, numpy = random.getstate(), np.random.get_state()
     try:

@@ -1,4 +1,4 @@
-"""Zero-cost measures: what a network says of itself without being trained, of any module."""
+"""Zero-cost measures: what any module, untrained, says of itself."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def synflow(network: nn.Module, image_shape: Sequence[int]) -> float:
     bit.
 
     Args:
-        network: takes images, and returns a tensor or a sequence of them, of which the last counts.
+        network: takes images; returns a tensor, or a sequence of tensors whose last one counts.
         image_shape: channels, height and width.
 
     Returns:
-        A natural logarithm, any number; more is better.
+        A natural logarithm; more is better.
 
     Raises:
         UserError: nothing flows, or more than float64 holds.

@@ -9,9 +9,9 @@ from pinas_mm import ending
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Ends a command as :func:`~pinas_mm.engine.faults.one_line_errors` does, on Ctrl-C too.
+    """Ends a command as :func:`~pinas_mm.engine.faults.fail` does, on Ctrl-C too.
 
-    What explains errors knows all libraries, and is loaded when there is one.
+    That function knows all libraries, and is loaded when there is an error.
     """
 
     @functools.wraps(main)

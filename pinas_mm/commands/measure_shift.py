@@ -34,7 +34,7 @@ def main() -> None:
     args = parse_args()
     from rich.console import Console
 
-    from pinas_mm.engine.measure_shift import measure_checkpoint, shift_table
+    from pinas_mm.engine.run_measure_shift import measure_checkpoint, shift_table
     from pinas_mm.export.targets import check_outputs, write_json
     from pinas_mm.files import write_output
     from pinas_mm.search.report.figures import draw_shifts, to_png

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from pinas_mm.data.digits.fragments import SIDE
-from pinas_mm.demo.jobs import Job
+from pinas_mm.demo.jobs import Job, training
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.demo.schedule import Work
 from pinas_mm.model_index import REPOSITORY
@@ -21,29 +21,29 @@ from pinas_mm.search.report.figures.style import BEST, INK, POINT, heading, pane
 from pinas_mm.space import SearchSpace
 
 CONFIG = "configs/demo/stand_alone.py"
+KIND = "alone"
 RANDOM = 16  # architectures drawn at random
 NEAR = 0.1  # largest difference of their multiply-adds from the winner's, as a share of those
 
 
 def works() -> list[Work]:
     """What :func:`trainings` will be, before the winner is known."""
-    return [Work("alone", Config.fromfile(REPOSITORY / CONFIG).train_cfg.max_epochs)] * (RANDOM + 1)
+    return [Work(KIND, Config.fromfile(REPOSITORY / CONFIG).train_cfg.max_epochs)] * (RANDOM + 1)
 
 
 def trainings(folder: Path, seed: int) -> list[Job]:
     """Of a seed's winner and of the random ones, from scratch, all in the same way."""
-    jobs = []
-    archs = [_winner(folder), *_of_its_cost(folder, seed)]
-    for arch, work in zip(archs, works(), strict=True):
-        work_dir = (folder / "alone" / arch).resolve()
-        command = (
-            *("tools/train.py", CONFIG, "--work-dir", str(work_dir), "--resume"),
-            *("--cfg-options", f"randomness.seed={seed}", f"model.backbone.arch={arch}"),
+    return [
+        training(
+            f"{arch} alone, seed {seed}",
+            CONFIG,
+            folder / "alone" / arch,
+            seed,
+            {"model.backbone.arch": arch},
+            KIND,
         )
-        jobs.append(
-            Job(f"{arch} alone, seed {seed}", command, work_dir, work.total, work.kind, True)
-        )
-    return jobs
+        for arch in (_winner(folder), *_of_its_cost(folder, seed))
+    ]
 
 
 def findings(folder: Path, seed: int) -> dict[str, Any]:

@@ -18,8 +18,8 @@ import mmengine.config.config
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from pinas_mm.commands.command import command
 from pinas_mm.engine.config import read_config
-from pinas_mm.engine.faults import one_line_errors
 from pinas_mm.engine.run_search import evaluate
 from pinas_mm.export import hand_over
 from pinas_mm.files import write_json
@@ -97,7 +97,7 @@ def _tuned(cfg: Config, seed: int, steps: int, folder: Path) -> dict[str, float]
     return runner.test()
 
 
-@one_line_errors
+@command
 def _main() -> None:
     args = _parse_args()
     # Laying out a config's text, four times a run, takes as long as so short a training; the

@@ -28,12 +28,12 @@ from pinas_mm.demo.schedule import Schedule, Timed, Work
 from pinas_mm.demo.sections import demo_page
 from pinas_mm.demo.settings import told_config
 from pinas_mm.engine.config import read_config
-from pinas_mm.errors import UserError
 from pinas_mm.files import check_writable, write_atomically, write_json
 from pinas_mm.machine import machine
 from pinas_mm.model_index import REPOSITORY
 from pinas_mm.registry import MODELS
 from pinas_mm.search.report.figures import to_png
+from pinas_mm.whole_numbers import check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,7 @@ class Demo:
         """Runs what is not done yet; returns and prints the findings."""
         console, start = Console(), time.monotonic()
         for seed in self.seeds:
-            if not 0 <= seed < 2**32:
-                raise UserError(f"seed {seed}: allowed are 0 to {2**32 - 1}")
+            check_seed(seed)
         check_writable(self.work_dir, "--work-dir")
         begin(self.work_dir, self.settings(), [*self._trainings(), *self._searches()])
         results = self.work_dir / "results.json"
@@ -86,7 +85,7 @@ class Demo:
                 for seed in self.seeds:
                     search.export(self.folder(seed), self._environment())
             # The longest first, so that no core waits for the last.
-            chains = [*self._transfers(), *self._random(), *self._alone()]
+            chains = [*self._transfers(), *self._alone()]
             run_chains(chains, self.data, schedule, "transfer")
             with schedule.step("pictures"), _aside(self.work_dir / "pictures.log"):
                 drawn = [transfer.draw(self.folder(seed)) for seed in self.seeds]
@@ -128,7 +127,6 @@ class Demo:
             "export": [[Work("export", seeds)]],
             "transfer": [
                 *([work] for work in transfers for _ in range(each)),
-                *self._random(),
                 *([work] for _ in self.seeds for work in alone.works()),
             ],
             "pictures": [[Work("pictures", seeds)]],
@@ -171,12 +169,12 @@ class Demo:
         chains = []
         for seed in self.seeds:
             probe = self._probe("probe, trained", "linear", "supernet", seed)
-            chains.append([search.label_free(self.folder(seed), seed)])
-            chains.append([probe, search.random_probe(self.folder(seed), seed)])
+            folder = self.folder(seed)
+            chains.append([search.label_free(folder, seed)])
+            # As long as the search, beside it.
+            random = search.random_probe(folder, seed), search.random_free(folder, seed)
+            chains.append([probe, *random])
         return chains
-
-    def _random(self) -> list[list[Job]]:
-        return [[search.random_free(self.folder(seed), seed)] for seed in self.seeds]
 
     def _alone(self) -> list[list[Job]]:
         jobs = (alone.trainings(self.folder(seed), seed) for seed in self.seeds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from pinas_mm.demo.jobs import Job
+from pinas_mm.demo.jobs import Job, training
 from pinas_mm.demo.pictures import draw_predictions
 from pinas_mm.demo.scalars import validation_rows
 from pinas_mm.demo.schedule import Work
@@ -99,24 +99,22 @@ def findings(folder: Path, weights: Sequence[str]) -> dict[str, dict[str, float]
     return found
 
 
-def draw(folder: Path, weights: str = PRETRAINED) -> dict[str, list[Path]]:
-    """Pictures of what a seed's networks predict, in their work dirs, by the tasks' titles."""
+def draw(folder: Path) -> dict[str, list[Path]]:
+    """Pictures of what a seed's pre-trained networks predict, in their work dirs, by the tasks'
+    titles.
+    """
     return {
-        task.title: list(draw_predictions(folder_of(folder, task, weights), task.config, PICTURES))
+        task.title: list(draw_predictions(folder_of(folder, task), task.config, PICTURES))
         for task in TASKS
     }
 
 
 def _job(folder: Path, task: TransferTask, seed: int, weights: str) -> Job:
     arch = (folder / "search" / "best.txt").read_text().strip()
-    options = {"randomness.seed": seed, "model.backbone.arch": arch}
+    options: dict[str, object] = {"model.backbone.arch": arch}
     if weights == PRETRAINED:
         options["model.backbone.init_cfg.type"] = "Pretrained"
         options["model.backbone.init_cfg.checkpoint"] = (folder / "winner.pth").resolve()
-    work_dir = folder_of(folder, task, weights).resolve()
-    command = (
-        *("tools/train.py", task.config, "--work-dir", str(work_dir), "--resume"),
-        *("--cfg-options", *(f"{key}={value}" for key, value in options.items())),
-    )
-    name = task.name.replace("_", " ") + (", random" if weights == RANDOM else "")
-    return Job(f"{name}, seed {seed}", command, work_dir, work(task).total, task.name)
+    name = f"{task.name.replace('_', ' ')}{', random' if weights == RANDOM else ''}, seed {seed}"
+    work_dir = folder_of(folder, task, weights)
+    return training(name, task.config, work_dir, seed, options, task.name)

@@ -28,6 +28,7 @@ from pinas_mm.search.evaluation.images import num_images
 from pinas_mm.search.evaluation.scores.coco import shared_annotations
 from pinas_mm.space import Arch
 from pinas_mm.space.arch import read_archs
+from pinas_mm.whole_numbers import check_seed
 
 # It stands before one of mmengine's loops among a class's bases.
 if TYPE_CHECKING:
@@ -195,10 +196,11 @@ class RetrievalLoop(BaseLoop):
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader)
-        if num_images < 1 or num_pairs < 1 or not 0 <= seed < 2**32:
+        check_seed(seed)
+        if num_images < 1 or num_pairs < 1:
             raise UserError(
-                f"num_images {num_images}, num_pairs {num_pairs}, seed {seed}: at least 1 image "
-                f"and pair, and a seed from 0 to {2**32 - 1} are allowed"
+                f"num_images {num_images}, num_pairs {num_pairs}: at least 1 image and pair are "
+                "allowed"
             )
         self.num_images, self.num_pairs, self.seed = num_images, num_pairs, seed
 
@@ -222,7 +224,7 @@ class RetrievalLoop(BaseLoop):
         batches: list[list[torch.Tensor]] = []
         for index, data in enumerate(self.dataloader):
             crops = preprocessor.batches(data)
-            views = preprocessor.make_views(crops, self.seed, index)[:2]
+            views = preprocessor.make_views(crops, self.seed, index, 2)
             batches.append([view[:wanted] for view in views])
             wanted -= len(crops[0])
             if wanted <= 0:

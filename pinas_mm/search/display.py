@@ -30,7 +30,7 @@ from rich.text import Text
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.findings import Evaluated, Findings
-from pinas_mm.search.report.beside import Beside
+from pinas_mm.search.report.beside import ReportProcess
 from pinas_mm.search.report.shown import FIGURES
 from pinas_mm.search.report.text import printable
 from pinas_mm.search.search import Search
@@ -85,7 +85,7 @@ class Display:
         self._streams: list[tuple[logging.StreamHandler[Any], TextIO]] = []
         self._looked = self._reported = time.monotonic()
         self._shown = (-1, -1)
-        self._beside = Beside()
+        self._report = ReportProcess()
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -102,7 +102,7 @@ class Display:
         if kind is None:
             self._look()
         # Whoever writes the last report comes after it.
-        self._reporting(self._beside.wait)
+        self._reporting(self._report.wait)
         for handler, stream in self._streams:
             handler.setStream(stream)
         self._bar.stop()
@@ -116,7 +116,7 @@ class Display:
         self._look()
         if now - self._reported >= REPORT:
             self._reported = now
-            self._reporting(lambda: self._beside.write(*self._search.report(patience=0)))
+            self._reporting(lambda: self._report.write(self._search.report(patience=0)))
 
     def _reporting(self, work: Callable[[], None]) -> None:
         try:

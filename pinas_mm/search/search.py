@@ -28,7 +28,7 @@ from pinas_mm.search.budget.latency_options import LatencyOptions
 from pinas_mm.search.budget.objective import LATENCY, cost_names
 from pinas_mm.search.evaluation.images import Batches, load_batches, shuffles
 from pinas_mm.search.record.record import Record
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 from pinas_mm.search.report.shown import ShownFindings
 from pinas_mm.search.samplers import ArchSampler, build_sampler
 from pinas_mm.search.settings import SearchSettings, options_of
@@ -108,13 +108,11 @@ class Search:
     def run(
         self,
         progress: Callable[[float], None] = lambda fraction: None,
-        should_stop: Callable[[], bool] = lambda: False,
     ) -> ShownFindings | None:
         """Searches until the record is full; goes on where it ends.
 
         Args:
             progress: called now and then with the share of the batch in work that is done, 0 to 1.
-            should_stop: asked before each batch; True ends this process's part.
 
         Returns:
             All that is found; None on other ranks than 0.
@@ -127,7 +125,6 @@ class Search:
                 self.evaluator,
                 self.settings.batch,
                 progress,
-                should_stop,
                 prunes=self.settings.pruner is not None,
             )
         return self.findings() if self.record else None
@@ -156,28 +153,29 @@ class Search:
         """
         report = self.report(patience)
         try:
-            write_report(*report)
+            report.write()
         except OSError as error:
             raise UserError(
                 f"the report in {self.work_dir} cannot be written ({error.strerror}): make room "
                 "and run the same command, the record has what is finished"
             ) from error
 
-    def report(self, patience: float | None = None) -> tuple[Any, ...]:
-        """What :func:`~pinas_mm.search.report.report.write_report` takes to write it.
+    def report(self, patience: float | None = None) -> Report:
+        """What the report of all that is found so far is made of.
 
         Args:
             patience: as for :meth:`findings`.
         """
-        return (
+        backbone = self.evaluator.backbone
+        return Report(
             self.findings(patience),
             self.work_dir,
             self.cost_table,
-            self.settings.best,
-            self._sha256,
-            self._facts,
-            self.config,
-            {name: getattr(self.evaluator.backbone, name) for name in ("strides", "dilations")},
+            number=self.settings.best,
+            sha256=self._sha256,
+            facts=self._facts,
+            config=self.config,
+            placed={name: getattr(backbone, name) for name in ("strides", "dilations")},
         )
 
     def _num_classes(self, model: Any) -> int:
@@ -233,7 +231,7 @@ class Search:
     def _identity(self, model: Any) -> dict[str, Any]:
         """What makes evaluations comparable; budget, sampler and number of trials may differ."""
         settings = self.settings
-        objective = any(objective.name == "latency" for objective in self.objectives)
+        objective = any(objective.name == LATENCY for objective in self.objectives)
         identity = dict(
             space=model.backbone.space.to_dict(),
             checkpoint=weights_digest(model),

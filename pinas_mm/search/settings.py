@@ -22,6 +22,7 @@ from pinas_mm.search.evaluation.evaluator import Evaluator, unprunable
 from pinas_mm.search.evaluation.images import Batches
 from pinas_mm.search.evaluation.memory import MEMORY, parse_bytes
 from pinas_mm.search.evaluation.scores import ArchScore, Score
+from pinas_mm.search.record.storage import GRACE, HEARTBEAT
 from pinas_mm.whole_numbers import is_whole
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class SearchSettings:
     study: str = "search"
     storage: str | None = None
     workers: int = 1
-    heartbeat: int = 20
-    grace: int = 90
+    heartbeat: int = HEARTBEAT
+    grace: int = GRACE
     storage_timeout: int = 600
     keep_workers: bool = False
     best: int = 10

@@ -246,8 +246,8 @@ def test_a_smaller_last_batch_does_not_count(build_pinas, space):
 @pytest.mark.parametrize(
     ("options", "images", "fault"),
     [
-        (dict(pairs=0), 6, "at least 4 images, 1 pair of paths"),
-        (dict(seed=-1), 6, "a seed from 0 to"),
+        (dict(pairs=0), 6, "at least 4 images and 1 pair of paths"),
+        (dict(seed=-1), 6, "seed is -1"),
         ({}, 3, "a batch has 3 images: feature shift compares at least 4"),
         ({}, 0, "a batch has 0 images"),
     ],

@@ -66,7 +66,7 @@ def test_small_run(tmp_path):
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(out.read_text())
-    assert found["command"] == " ".join(["benchmarks/backbone.py", *options])
+    assert found["command"] == " ".join(["benchmarks/backbone.py", "--out", str(out), *options])
     cell = found["cells"][0]
     assert list(cell["ms"]) == FORMS
     for row in cell["ms"].values():

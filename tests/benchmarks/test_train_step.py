@@ -87,7 +87,7 @@ def test_sides_take_steps_and_shares_are_of_the_whole():
 def test_the_exponent_is_the_power_of_growth(tmp_path, monkeypatch):
     sizes = [1, 2, 4, 8]
     for power in (0, 0.5, 1, 2):
-        times = [dict(min=3 * size**power, median=0) for size in sizes]
+        times = [3 * size**power for size in sizes]
         assert growth.exponent(sizes, times) == pytest.approx(power, abs=1e-9)
     file = tmp_path / "growth.json"
     options = ["--quantities", "candidates", "--points", "2", "--rounds", "1", "--out", str(file)]

@@ -1,22 +1,12 @@
 # configs/pinas_linear.py on the space of small_supernet.py; needs a checkpoint.
-_base_ = ["../../configs/pinas_linear.py"]
+_base_ = ["../../configs/pinas_linear.py", "small_space.py"]
 
-small_space = dict(
-    candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],
-    depths=(2, 1),
-    widths=(16, 16),
-    strides=(2, 2),
-    expansion=2,
-    stem_widths=(8, 8, 16),
-    stem_stride=2,
-    stem_pool=False,
-)
-space = dict(_delete_=True, **small_space)
+space = dict(_delete_=True, **_base_.small_space)
 
 model = dict(
     model=dict(
         data_preprocessor=dict(num_classes=10),
-        backbone=dict(space=dict(_delete_=True, **small_space)),
+        backbone=dict(space=dict(_delete_=True, **_base_.small_space)),
         head=dict(num_classes=10, in_channels=32),
     )
 )

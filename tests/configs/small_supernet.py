@@ -1,21 +1,11 @@
 # configs/pinas_supernet.py in seconds: three choice blocks, digits of 32 pixels, every step logged.
-_base_ = ["../../configs/pinas_supernet.py"]
+_base_ = ["../../configs/pinas_supernet.py", "small_space.py"]
 
-small_space = dict(
-    candidates=[(1, 1, 64), (2, 1, 64), (1, 2, 48), (2, 2, 32)],
-    depths=(2, 1),
-    widths=(16, 16),
-    strides=(2, 2),
-    expansion=2,
-    stem_widths=(8, 8, 16),
-    stem_stride=2,
-    stem_pool=False,
-)
-space = dict(_delete_=True, **small_space)
+space = dict(_delete_=True, **_base_.small_space)
 
 model = dict(
     data_preprocessor=dict(augment=dict(size=32, blur=0.0)),
-    backbone=dict(space=dict(_delete_=True, **small_space)),
+    backbone=dict(space=dict(_delete_=True, **_base_.small_space)),
     neck=dict(in_channels=32, hid_channels=32, out_channels=16),
     head=dict(pair=dict(dim=16, queue_size=32)),
     teacher=dict(momentum=0.9),

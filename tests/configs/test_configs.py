@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from conftest import NAMES, REPOSITORY
 from mmengine.config import Config
-from shrink import STEPS, dicts, random_supernet, random_weights, shrink
+from shrink import STEPS, random_supernet, random_weights, shrink
 
 from pinas_mm.engine import launch
 from pinas_mm.engine.config import read_config
 from pinas_mm.engine.run_search import run_search
 from pinas_mm.export.subnet import network_config
+from pinas_mm.registry import dicts
 
 CONFIGS = REPOSITORY / "configs"
 FILES = [path for path in sorted(CONFIGS.rglob("*.py")) if path.parent.name != "_base_"]
@@ -34,7 +35,7 @@ def load(layouts, monkeypatch, tmp_path):
 
     def read(name: str) -> Config:
         config = shrink(read_config(CONFIGS / name))
-        loaders = [d for d in dicts(config) if d.get("type") == "LoadImageFromFile"]
+        loaders = [d for d in dicts(config._cfg_dict) if d.get("type") == "LoadImageFromFile"]
         assert all(loader["_scope_"] == "pinas_mm" for loader in loaders)
         config.update(work_dir=str(tmp_path / "work"), experiment_name=next(NAMES))
         return config

@@ -10,9 +10,10 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
-from shrink import dicts, shrink
+from shrink import shrink
 
 from pinas_mm.commands.options import add_run_options
+from pinas_mm.registry import dicts
 from pinas_mm.space import SearchSpace
 
 CONFIGS = REPOSITORY / "configs"

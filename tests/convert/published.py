@@ -193,3 +193,7 @@ MAKERS = {
     "DeepLabV3 segmentor": deeplabv3,
     "Mask R-CNN detector": mask_rcnn,
 }
+
+
+def without(state, *names):
+    return {name: value for name, value in state.items() if name not in names}

@@ -9,7 +9,7 @@ import torch
 from mmpretrain.models import ImageClassifier, ResNeSt
 from mmpretrain.models.backbones.resnest import Bottleneck
 from mmseg.models import EncoderDecoder
-from published import ARCHS, MAKERS, SPACES
+from published import ARCHS, MAKERS, SPACES, without
 
 from pinas_mm.algorithms import PiNAS
 from pinas_mm.convert import convert_state
@@ -19,10 +19,6 @@ from pinas_mm.space import SearchSpace
 
 every_kind = pytest.mark.parametrize("kind", MAKERS)
 every_space = pytest.mark.parametrize("space", SPACES)
-
-
-def without(state, *names):
-    return {name: value for name, value in state.items() if name not in names}
 
 
 @every_kind

@@ -3,7 +3,7 @@
 import published
 import pytest
 import torch
-from published import MAKERS
+from published import MAKERS, without
 
 from pinas_mm.convert import convert_state
 from pinas_mm.errors import UserError
@@ -16,10 +16,6 @@ def refusal(state):
         convert_state(state, "x.pth")
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def without(state, *names):
-    return {name: value for name, value in state.items() if name not in names}
 
 
 @every_kind

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pinas_mm.errors import UserError
 from pinas_mm.search import display
 from pinas_mm.search.display import Display
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 from pinas_mm.search.report.shown import FIGURES
 from pinas_mm.search.search import Search
 from pinas_mm.search.settings import SearchSettings
@@ -146,7 +146,7 @@ def test_report_that_cannot_be_written_does_not_end_the_search(show):
 
 
 def test_tensorboard_has_the_reports_figures(space, tmp_path):
-    write_report(made_findings(space, [1.0, 2.0], "score"), tmp_path)
+    Report(made_findings(space, [1.0, 2.0], "score"), tmp_path).write()
     backends = [dict(type="TensorboardVisBackend")]
     visualizer = Visualizer(vis_backends=backends, save_dir=str(tmp_path / "run"))
     display.add_pictures(visualizer, tmp_path, step=7)

@@ -7,12 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import CONFIGS, NAMES, REPOSITORY, free_port, save_model
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -232,13 +232,6 @@ def slow(digits, checkpoints, tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition, seconds: float = 200) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_interrupted_it_says_what_is_kept_and_puts_back_what_is_in_work(slow, tmp_path):

@@ -31,12 +31,7 @@ val_cfg = dict(
         **calibration_loader, dataset=dict(_delete_=True, **_base_.digits_train)
     ),
 )
-test_cfg = dict(
-    **calibration,
-    calibration_dataloader=dict(
-        **calibration_loader, dataset=dict(_delete_=True, **_base_.digits_train)
-    ),
-)
+test_cfg = val_cfg
 
 search = dict(
     score=dict(type="pinas_mm.ProbeScore", topk=1),

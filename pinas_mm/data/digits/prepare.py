@@ -13,6 +13,7 @@ from pinas_mm.data.digits.layouts import LAYOUTS, DataSetLayout
 from pinas_mm.data.digits.photos import Photos, load_photos
 from pinas_mm.errors import UserError
 from pinas_mm.files import whole_folder
+from pinas_mm.whole_numbers import check_seed
 
 MAX_HEIGHT = 2048
 # A day's work; 1,797 digits on two photographs say nothing new in more.
@@ -154,8 +155,7 @@ def _check(
     if unknown or not layouts:
         given = ", ".join(unknown) or "none"
         raise UserError(f"layouts: {given} given, allowed are {', '.join(LAYOUTS)}")
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed is {seed}, allowed is 0 to {2**32 - 1}")
+    check_seed(seed)
     if not 0 <= contrast <= 1:
         raise UserError(f"contrast is {contrast}, allowed is 0 to 1")
     for split, count in (("train", train), ("val", val)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.constraint import Constraint, readable
-from pinas_mm.search.budget.objective import cost_names
+from pinas_mm.search.budget.objective import LATENCY, cost_names
 from pinas_mm.search.budget.selection import Selection
 from pinas_mm.space import Arch, SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -91,12 +92,12 @@ class Budget:
             Fewer than ``number`` only where there are no more.
         """
         seen = set(map(tuple, seen))
-        drawn: dict[tuple[int, ...], None] = {}
-        self._draw(number, rng, seen, drawn)
-        if len(drawn) < number and self.space.size <= LISTED:
-            self._pick(number, rng, seen, drawn)
-        elif len(drawn) < number and self.constraints:
-            self._solve(number, rng, seen, drawn)
+        drawn = self._draw(number, rng, seen)
+        missing = number - len(drawn)
+        if missing > 0 and self.space.size <= LISTED:
+            drawn += self._pick(missing, rng, seen.union(drawn))
+        elif missing > 0 and self.constraints:
+            drawn += self._solve(missing, rng, seen.union(drawn))
         return [Arch(choices, self.space.depths) for choices in drawn]
 
     def has_other(self, seen: Collection[tuple[int, ...]], besides: int = 0) -> bool:
@@ -112,19 +113,16 @@ class Budget:
         return len(self._others) > besides
 
     def _draw(
-        self,
-        number: int,
-        rng: np.random.Generator,
-        seen: set[tuple[int, ...]],
-        drawn: dict[tuple[int, ...], None],
-    ) -> None:
-        """Adds to ``drawn`` what drawing at random finds."""
+        self, number: int, rng: np.random.Generator, seen: set[tuple[int, ...]]
+    ) -> list[tuple[int, ...]]:
+        """What drawing at random finds."""
         small = self.space.size <= LISTED
         number = min(number, self.space.size - len(seen))
         draws = FEW_DRAWS if small else MANY_DRAWS
-        size = max(2 * (number - len(drawn)), 16)
+        size = max(2 * number, 16)
         # In a big space without constraints there is always more to find, and not for long.
         endless = not small and not self.constraints
+        drawn: dict[tuple[int, ...], None] = {}
         while len(drawn) < number and (draws > 0 or endless):
             choices = self.space.draw(size, rng)
             draws -= size
@@ -132,41 +130,32 @@ class Budget:
                 if len(drawn) < number and tuple(row) not in seen:
                     drawn[tuple(row)] = None
             size = min(2 * size, 16_384)
+        return list(drawn)
 
     def _pick(
-        self,
-        number: int,
-        rng: np.random.Generator,
-        seen: set[tuple[int, ...]],
-        drawn: dict[tuple[int, ...], None],
-    ) -> None:
-        """Adds to ``drawn`` from the list of all that are feasible."""
-        for index in rng.permutation(len(self._all)):
-            if len(drawn) == number:
-                return
-            choices = tuple(self._all[index].tolist())
-            if choices not in seen:
-                drawn[choices] = None
+        self, number: int, rng: np.random.Generator, seen: set[tuple[int, ...]]
+    ) -> list[tuple[int, ...]]:
+        """Of the list of all that are feasible."""
+        rows = (self._all[index].tolist() for index in rng.permutation(len(self._all)))
+        return list(itertools.islice((row for row in map(tuple, rows) if row not in seen), number))
 
     def _solve(
-        self,
-        number: int,
-        rng: np.random.Generator,
-        seen: set[tuple[int, ...]],
-        drawn: dict[tuple[int, ...], None],
-    ) -> None:
-        """Adds to ``drawn`` what integer programs with random objectives find."""
+        self, number: int, rng: np.random.Generator, seen: set[tuple[int, ...]]
+    ) -> list[tuple[int, ...]]:
+        """What integer programs with random objectives find."""
         selection = self._selection(self.constraints)
-        excluded = np.array([*seen, *drawn], dtype=np.int64).reshape(-1, self.space.num_blocks)
+        excluded = np.array([*seen], dtype=np.int64).reshape(-1, self.space.num_blocks)
         # Sorted: the order of a set is no input to what is drawn.
         excluded = np.unique(excluded[self.feasible(excluded)], axis=0)
+        drawn: list[tuple[int, ...]] = []
         while len(drawn) < number:
             objective = rng.standard_normal(selection.shape)
             choices = selection.minimize(objective, excluded, gap=1e-3)
             if choices is None:
-                return
-            drawn[tuple(choices.tolist())] = None
+                break
+            drawn.append(tuple(choices.tolist()))
             excluded = np.concatenate([excluded, choices[None]])
+        return drawn
 
     @cached_property
     def _all(self) -> NDArray[Any]:
@@ -179,7 +168,7 @@ class Budget:
     def _check_known(self, constraint: Constraint) -> None:
         if constraint.name in self._costs:
             return
-        if constraint.name == "latency":
+        if constraint.name == LATENCY:
             raise UserError(
                 f"constraint {constraint} needs measured latency: give "
                 "measure_latency(space, LatencyOptions(image_size)).additive() among the costs"

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pinas_mm.errors import UserError
+from pinas_mm.search.budget.objective import LATENCY
 
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 # Smallest first. Seconds must be named: who writes latency<=40 means milliseconds.
@@ -100,4 +101,4 @@ def readable(name: str, value: float, digits: int | None = 4, rounding: str = "n
 
 
 def _units(name: str) -> dict[str, Decimal]:
-    return TIMES if name == "latency" else COUNTS
+    return TIMES if name == LATENCY else COUNTS

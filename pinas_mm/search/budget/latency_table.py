@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinas_mm.machine import usable_cores
+from pinas_mm.search.budget.objective import LATENCY
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
 
@@ -45,7 +46,7 @@ class LatencyTable:
 
     def additive(self) -> AdditiveCost:
         """The cost ``latency``, in seconds for one batch."""
-        return AdditiveCost("latency", self.fixed, self.table)
+        return AdditiveCost(LATENCY, self.fixed, self.table)
 
     def doubt(self) -> str | None:
         """Why these seconds may be others' as well; None where nothing speaks for it."""

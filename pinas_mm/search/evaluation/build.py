@@ -39,6 +39,9 @@ def build_evaluator(
 ) -> Evaluator:
     """Loads the images and makes an evaluator of them.
 
+    A score that measures architectures by themselves takes one batch of as many images as it says:
+    ``images``, ``calibration_batches`` and ``calibration_dataloader`` are not used then.
+
     Args:
         model: a trained :class:`SinglePath` or :class:`PiNAS`, on its device.
         score: the score or its config; where it takes a seed of its own, the default stays.
@@ -47,9 +50,7 @@ def build_evaluator(
         images: how many images to score on, drawn by the seed; None is all, in their order.
         calibration_batches: batches for the statistics; fewer where there are no more images. A
             last one that is not full is left out, since batches weigh equally. 0 recomputes
-            nothing, see :class:`Evaluator`. Neither these two
-            numbers nor ``calibration_dataloader`` are used by a score that measures architectures
-            by themselves: it takes one batch of as many images as it says.
+            nothing, see :class:`Evaluator`.
         memory: most bytes of activations kept for sharing, as number or text.
         seed: of the choice of images, where the loader's sampler shuffles, and of random pipelines.
         keep_images: whether images are read once and kept, or read again for each call; None keeps

@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 )
 
 from pinas_mm.search.record.lock import StudyLock, is_restarting, sqlite_file
-from pinas_mm.search.record.storage import cause_of, storage_errors
+from pinas_mm.search.record.storage import cause_of, database_error, storage_errors
 
 Made = TypeVar("Made")
 ERRORS = (SQLAlchemyError, StorageInternalError, sqlite3.Error)
@@ -153,7 +153,7 @@ def _undivided() -> Iterator[None]:
 
 def is_away(error: BaseException, engine: sqlalchemy.Engine) -> bool:
     """Whether an error may be gone at the next try: a lost connection, a lock held too long."""
-    cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
+    cause = database_error(error)
     if engine.dialect.name == "sqlite":
         # All else, such as a full disk, a file's server cannot mend by itself.
         return any(text in str(cause) for text in ("is locked", "is busy"))

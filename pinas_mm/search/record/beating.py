@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mmengine.logging import print_log
 
 from pinas_mm.search.record.access import ERRORS, Access
-from pinas_mm.search.record.faults import CheckedStorage
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.storage import cause_of
 
 

@@ -13,10 +13,10 @@ from optuna.trial import Trial, TrialState
 
 from pinas_mm.search.budget.budget import Budget, SpaceExhausted
 from pinas_mm.search.record.access import Access
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.encoding import arch_of, held, parameter_names, parameters
-from pinas_mm.search.record.faults import CheckedStorage
-from pinas_mm.search.record.left import Leavings, Left
 from pinas_mm.search.record.recovery import Recovery
+from pinas_mm.search.record.remaining import Remaining, RemainingTracker
 from pinas_mm.space import Arch
 
 
@@ -50,14 +50,14 @@ class Claiming:
     ) -> None:
         self._study, self._storage, self._access = study, storage, access
         self._budget, self._space, self._recovery = budget, budget.space, recovery
-        self._leavings = Leavings(budget, trials)
+        self._remaining = RemainingTracker(budget, trials)
 
-    def left(self) -> Left:
+    def left(self) -> Remaining:
         """What is left once trials whose worker died are put back; the lock must be held."""
         self._recovery.put_back(self._study)
-        return self._leavings.of(self._study.get_trials(deepcopy=False), self._recovery.strangers)
+        return self._remaining.of(self._study.get_trials(deepcopy=False), self._recovery.strangers)
 
-    def enter(self, entered: list[Claim], others: bool) -> Left | None:
+    def enter(self, entered: list[Claim], others: bool) -> Remaining | None:
         """Takes the next trial of the queue, or a new one; the lock must be held.
 
         Args:
@@ -83,7 +83,7 @@ class Claiming:
         self._storage.record_heartbeat(trial_id)
         return left
 
-    def choose(self, trial: Trial, left: Left) -> Arch | None:
+    def choose(self, trial: Trial, left: Remaining) -> Arch | None:
         """A trial's architecture, the sampler's where it has none yet.
 
         Returns:
@@ -105,12 +105,14 @@ class Claiming:
                 return None
             known = left.held if arch is None else None
             kept = self._access.locked(functools.partial(self._keep, trial, chosen, known))
-            if not isinstance(kept, Left):
+            if not isinstance(kept, Remaining):
                 return kept
             # As entered, so that the sampler is asked anew.
             left, trial = kept, Trial(self._study, trial._trial_id)
 
-    def _keep(self, trial: Trial, arch: Arch, known: frozenset[Arch] | None) -> Arch | Left | None:
+    def _keep(
+        self, trial: Trial, arch: Arch, known: frozenset[Arch] | None
+    ) -> Arch | Remaining | None:
         """Writes down a trial's architecture; the lock must be held.
 
         Args:
@@ -133,7 +135,7 @@ class Claiming:
             return arch
         if (
             known is not None
-            and arch in (left := self._leavings.of(trials, self._recovery.strangers)).held
+            and arch in (left := self._remaining.of(trials, self._recovery.strangers)).held
             and arch not in known
         ):
             return left
@@ -153,7 +155,7 @@ class Claiming:
         found = self._storage.get_trial(trial._trial_id)
         if found.state != TrialState.RUNNING or arch_of(found, self._space) not in (None, arch):
             return
-        self._leavings.outside.add(trial.number)
+        self._remaining.outside.add(trial.number)
         self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         print_log(
             f"trial {trial.number}, {arch or 'a part of one'}, waited and is outside the budget "

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from pinas_mm.analysis.results import Results
 from pinas_mm.errors import UserError
 from pinas_mm.search.budget.objective import Objective
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.encoding import arch_of
-from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.search.record.storage import damages, open_storage, storage_errors
 from pinas_mm.space import SearchSpace
 

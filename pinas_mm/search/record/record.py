@@ -28,7 +28,7 @@ from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.record.identity import identify
 from pinas_mm.search.record.lock import sqlite_file
 from pinas_mm.search.record.recovery import Recovery
-from pinas_mm.search.record.storage import damages, open_storage
+from pinas_mm.search.record.storage import GRACE, HEARTBEAT, damages, open_storage
 from pinas_mm.space import Arch
 
 # Trials that are left out are named up to this number.
@@ -75,8 +75,8 @@ class Record:
         identity: Mapping[str, Any],
         trials: int,
         pruner: optuna.pruners.BasePruner | None = None,
-        heartbeat: int = 20,
-        grace: int = 90,
+        heartbeat: int = HEARTBEAT,
+        grace: int = GRACE,
         patience: float = 600,
     ) -> None:
         self.objectives, self.budget, self.trials = tuple(objectives), budget, trials
@@ -120,8 +120,8 @@ class Record:
         architecture after. Where another process has taken the same one meanwhile, it thinks again.
 
         Returns:
-            None when all are finished or in somebody's work, or the budget's architectures are
-            used up: see :meth:`finished`.
+            The claims; an empty list when all are finished or in somebody's work, or the budget's
+            architectures are used up: see :meth:`finished`.
         """
         claims: list[Claim] = []
         # The last one, which an interruption at the end of its transaction must not lose.

@@ -10,8 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_mm.search.record.access import Access
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.encoding import arch_of
-from pinas_mm.search.record.faults import CheckedStorage
 from pinas_mm.space import SearchSpace
 
 # An architecture that comes to no result must not be evaluated for ever.

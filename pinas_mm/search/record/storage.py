@@ -17,19 +17,21 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.record.faults import CheckedStorage
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.lock import created_once, sqlite_file
 
 # Seconds that a SQLite connection waits for another process's write.
 SQLITE_TIMEOUT = 120
 # Where a SQLite file says whether its writes go to a log beside it.
 LOGS = slice(18, 20)
+# Seconds between a worker's signs of life, and without one until its trials are taken over.
+HEARTBEAT, GRACE = 20, 90
 # What Optuna says of a trial or study that was there before.
 NOT_FOUND = "Record does not exist"
 
 
 def open_storage(
-    url: str | Path, heartbeat: int = 60, grace: int = 120, reads: bool = False
+    url: str | Path, heartbeat: int = HEARTBEAT, grace: int = GRACE, reads: bool = False
 ) -> CheckedStorage:
     """Opens or creates an Optuna storage.
 
@@ -112,8 +114,7 @@ def storage_errors(url: str | Path) -> Iterator[None]:
             "pymysql for MySQL"
         ) from error
     except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else error
-        away = isinstance(cause, (OperationalError, sqlite3.Error))
+        away = isinstance(database_error(error), (OperationalError, sqlite3.Error))
         kind = "cannot be reached or written" if away else "failed"
         raise UserError(
             f"storage {_shown(url)} {kind}: {cause_of(error)}. Finished trials are kept there; "
@@ -147,10 +148,16 @@ def _damaged(url: str | Path, error: Exception) -> str:
     )
 
 
+def database_error(error: BaseException) -> BaseException:
+    """What the database or its driver raised, where Optuna raised something else on it."""
+    wrapped = isinstance(error, optuna.exceptions.StorageInternalError)
+    return error.__cause__ or error if wrapped else error
+
+
 def cause_of(error: BaseException) -> str:
     """What the database says, in one line."""
-    cause = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else error
-    lines = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()
+    cause = database_error(error)
+    lines = str(getattr(cause, "orig", None) or cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__
 
 

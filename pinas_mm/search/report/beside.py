@@ -11,17 +11,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any
 
 from pinas_mm.errors import UserError
 from pinas_mm.handing import handed, received
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 
 # How much the process yields to those that evaluate, as of the command nice.
 NICENESS = 10
 
 
-class Beside:
+class ReportProcess:
     """Writes reports, one at a time, in processes that have the lowest claim on the cores.
 
     They are started as programs of their own: a process of a pool runs the caller's script again,
@@ -33,11 +32,11 @@ class Beside:
         # A file: a pipe that nobody reads would stop who warns a lot.
         self._said = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  As long as this is there.
 
-    def write(self, *report: Any) -> None:
+    def write(self, report: Report) -> None:
         """Begins to write a report, unless the one before is still being written.
 
         Args:
-            report: arguments of :func:`~pinas_mm.search.report.report.write_report`.
+            report: it.
 
         Raises:
             UserError: the one before could not be written.
@@ -85,11 +84,11 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     try:
-        report = received()
+        report: Report = received()
     except EOFError:
         sys.exit("the search is gone")
     try:
-        write_report(*report)
+        report.write()
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}")
 

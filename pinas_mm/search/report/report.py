@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pinas_mm.files import write_atomically
 from pinas_mm.search.record.findings import Findings
 from pinas_mm.search.report.figures import to_png, to_svg
 from pinas_mm.search.report.page import render_page
 from pinas_mm.search.report.shown import FIGURES, ShownFindings
-from pinas_mm.search.report.table import best_table
 from pinas_mm.space.cost import CostTable
 
-__all__ = ["best_table", "write_report"]
 
-
-def write_report(
-    findings: Findings,
-    folder: str | Path,
-    cost_table: CostTable | None = None,
-    number: int = 10,
-    sha256: str = "",
-    facts: Mapping[str, str] | None = None,
-    config: str | Path | None = None,
-    placed: Mapping[str, Sequence[int] | None] | None = None,
-) -> None:
-    """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
-
-    Each file is there whole or not at all, and the same findings give the same bytes. ``best.txt``
-    has the best architecture's text form alone; it is missing while nothing is evaluated.
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a report is made of.
 
     Args:
         findings: of the search; see :meth:`Findings.to_dict` for ``best.json``.
@@ -43,35 +31,57 @@ def write_report(
         facts: what else the page shall say of the search, by headings.
         config: file of the config that the search ran with, for the page's commands.
         placed: ``strides`` and ``dilations`` of the supernet.
-
-    Raises:
-        OSError: a file cannot be written.
     """
-    folder = Path(folder)
-    trials = [e.trial for e in findings.evaluated]
-    shown, pictures = ShownFindings.of(findings, cost_table), {}
-    for name in FIGURES:
-        alt = _alt(name, findings)
-        # A page shows one of the two, whichever fits.
-        for narrow in (False, True):
-            figure, key = shown.plot(name, narrow), f"{name}-narrow" if narrow else name
-            pictures[key] = to_svg(figure, key, alt, trials)
-            if not narrow:
-                write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
-    page = render_page(findings, folder, pictures, facts or {}, config)
-    write_atomically(folder / "search.html", page.encode())
-    content = findings.to_dict(number) | _source(findings.checkpoint, folder, sha256)
-    content |= {name: value and list(value) for name, value in (placed or {}).items()}
-    if cost_table is not None and cost_table.image_size is not None:
-        content["image_size"] = list(cost_table.image_size)
-    text = json.dumps(content, indent=2, allow_nan=False)
-    write_atomically(folder / "best.json", f"{text}\n".encode())
-    best = findings.best(1)
-    if best:
-        write_atomically(folder / "best.txt", f"{best[0].arch}\n".encode())
-    else:
-        # One of a search with other constraints would pass for this search's.
-        (folder / "best.txt").unlink(missing_ok=True)
+
+    findings: Findings
+    folder: str | Path
+    cost_table: CostTable | None = None
+    number: int = 10
+    sha256: str = ""
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: str | Path | None = None
+    placed: Mapping[str, Sequence[int] | None] = dataclasses.field(default_factory=dict)
+
+    def write(self) -> None:
+        """Writes ``search.html``, ``figures/*.png``, ``best.json`` and ``best.txt``.
+
+        Each file is there whole or not at all, and the same findings give the same bytes.
+        ``best.txt`` has the best architecture's text form alone; it is missing while nothing is
+        evaluated.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        findings, folder = self.findings, Path(self.folder)
+        trials = [e.trial for e in findings.evaluated]
+        shown, pictures = ShownFindings.of(findings, self.cost_table), {}
+        for name in FIGURES:
+            alt = _alt(name, findings)
+            # A page shows one of the two, whichever fits.
+            for narrow in (False, True):
+                figure, key = shown.plot(name, narrow), f"{name}-narrow" if narrow else name
+                pictures[key] = to_svg(figure, key, alt, trials)
+                if not narrow:
+                    write_atomically(folder / "figures" / f"{name}.png", to_png(figure))
+        page = render_page(findings, folder, pictures, self.facts, self.config)
+        write_atomically(folder / "search.html", page.encode())
+        text = json.dumps(self._best(folder), indent=2, allow_nan=False)
+        write_atomically(folder / "best.json", f"{text}\n".encode())
+        best = findings.best(1)
+        if best:
+            write_atomically(folder / "best.txt", f"{best[0].arch}\n".encode())
+        else:
+            # One of a search with other constraints would pass for this search's.
+            (folder / "best.txt").unlink(missing_ok=True)
+
+    def _best(self, folder: Path) -> dict[str, Any]:
+        """What ``best.json`` has."""
+        source = _source(self.findings.checkpoint, folder, self.sha256)
+        content = self.findings.to_dict(self.number) | source
+        content |= {name: value and list(value) for name, value in self.placed.items()}
+        if self.cost_table is not None and self.cost_table.image_size is not None:
+            content["image_size"] = list(self.cost_table.image_size)
+        return content
 
 
 def _source(checkpoint: str, folder: Path, sha256: str) -> dict[str, str]:

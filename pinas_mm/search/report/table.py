@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinas_mm.search.budget.constraint import COUNTS, TIMES
-from pinas_mm.search.budget.objective import cost_names
+from pinas_mm.search.budget.objective import LATENCY, cost_names
 from pinas_mm.search.record.findings import Evaluated, Findings
 from pinas_mm.search.report.text import printable
 
@@ -20,6 +20,8 @@ DIGITS, COST_DIGITS = 5, 4
 ARCHITECTURE = "architecture"
 # Characters of a name that stand in a line at least, where it is as long.
 NAME = 8
+# Architectures where nobody asks for more or less.
+SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ def columns(findings: Findings, rows: Sequence[Evaluated]) -> list[Column]:
     return made
 
 
-def best_rows(findings: Findings, number: int) -> tuple[str, list[str], list[list[str]]]:
+def best_rows(findings: Findings, number: int = SHOWN) -> tuple[str, list[str], list[list[str]]]:
     """Title, headings and rows of the best architectures' table, all texts."""
     best = findings.best(number)
     made = columns(findings, best)
@@ -67,7 +69,7 @@ def best_rows(findings: Findings, number: int) -> tuple[str, list[str], list[lis
     return title, [*headings, *(["front"] if several else [])], rows
 
 
-def best_table(findings: Findings, number: int = 10, width: int | None = None) -> Table:
+def best_table(findings: Findings, number: int = SHOWN, width: int | None = None) -> Table:
     """The best architectures for a terminal; of several objectives, ``front`` marks the front.
 
     Args:
@@ -102,9 +104,9 @@ def _least(heading: str, *texts: str) -> int:
     return max(min(len(heading), NAME), *map(len, texts), 0)
 
 
-def best_html(findings: Findings, number: int = 10) -> str:
+def best_html(findings: Findings) -> str:
     """The same for a notebook."""
-    title, headings, rows = best_rows(findings, number)
+    title, headings, rows = best_rows(findings)
 
     def line(tag: str, texts: Sequence[str]) -> Markup:
         cells = (Markup("<{0}>{1}</{0}>").format(Markup(tag), text) for text in texts)
@@ -128,7 +130,7 @@ def _texts(name: str, values: Sequence[float | None]) -> tuple[str, ...]:
     largest = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
     unit, size, digits = "", 1.0, DIGITS
     if name in cost_names():
-        units = TIMES if name == "latency" else COUNTS
+        units = TIMES if name == LATENCY else COUNTS
         unit = [u for u, s in units.items() if s <= largest or s == min(units.values())][-1]
         size, digits = float(units[unit]), COST_DIGITS
     elif largest and not 1e-4 <= largest < 1e9:

@@ -33,6 +33,22 @@ class Kernels:
     block: NDArray[Any]
     log_whole: NDArray[Any]
 
+    @property
+    def noise(self) -> float:
+        """Variance of each architecture's own effect, of which no other tells."""
+        return float(self.amplitudes[3]) + 1e-6
+
+    def covariance(
+        self, main: NDArray[Any], pairs: NDArray[Any], whole: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Of all three kernels and the mean, without the noise.
+
+        Args:
+            main, pairs, whole: of :meth:`ArchProcess.parts`.
+        """
+        a = self.amplitudes
+        return a[0] * main + a[1] * pairs + a[2] * whole + 1.0
+
 
 class ArchProcess:
     """Gaussian process regression of scores.
@@ -136,19 +152,15 @@ class ArchProcess:
     ) -> tuple[float, NDArray[Any]]:
         """Minus the log posterior density of the hyperparameters, and its gradient."""
         kernels = self._kernels(hyper)
-        main, pairs, whole = self.parts(kernels, codes, codes)
+        main, _, whole = parts = self.parts(kernels, codes, codes)
         a = kernels.amplitudes
-        covariance = a[0] * main + a[1] * pairs + a[2] * whole + 1.0
-        covariance[np.diag_indices_from(covariance)] += a[3] + 1e-6
-        lower = cholesky(covariance, lower=True, check_finite=False)
-        inverse = lapack.dpotri(lower, lower=1)[0]
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        inverse, lower = _inverse(kernels.covariance(*parts), kernels.noise)
         weights = inverse @ scores
         deviation = (hyper - self._mean) / self._sd
         loss = 0.5 * scores @ weights + np.log(np.diag(lower)).sum() + 0.5 * deviation @ deviation
         slope = 0.5 * (inverse - np.outer(weights, weights))
         gradient = deviation / self._sd
-        gradient[:3] += [a[i] * (slope * part).sum() for i, part in enumerate((main, pairs, whole))]
+        gradient[:3] += [a[i] * (slope * part).sum() for i, part in enumerate(parts)]
         gradient[3] += a[3] * np.trace(slope)
         inner = a[0] / self.blocks + a[1] / self._pairs * self.blocks * main
         of_block = self._fold(slope * inner, codes)
@@ -199,7 +211,7 @@ class Posterior:
 
     Attributes:
         best: the highest score.
-        noise: variance of each architecture's own effect, of which no other tells.
+        noise: see :attr:`Kernels.noise`.
     """
 
     def __init__(
@@ -207,12 +219,8 @@ class Posterior:
     ) -> None:
         self._process, self._kernels = process, kernels
         self._codes = one_hot(archs, process.candidates)
-        covariance = self._covariance(self._codes)
-        self.noise = float(kernels.amplitudes[3]) + 1e-6
-        covariance[np.diag_indices_from(covariance)] += self.noise
-        lower = cholesky(covariance, lower=True, check_finite=False)
-        self._inverse = lapack.dpotri(lower, lower=1)[0]
-        self._inverse = np.tril(self._inverse) + np.tril(self._inverse, -1).T
+        self.noise = kernels.noise
+        self._inverse, _ = _inverse(self._covariance(self._codes), self.noise)
         self._weights = self._inverse @ scores
         self.best = float(scores.max())
 
@@ -224,9 +232,7 @@ class Posterior:
         return covariance @ self._weights, np.maximum(variance, 1e-9)
 
     def _covariance(self, codes: NDArray[Any]) -> NDArray[Any]:
-        main, pairs, whole = self._process.parts(self._kernels, codes, self._codes)
-        a = self._kernels.amplitudes
-        return a[0] * main + a[1] * pairs + a[2] * whole + 1.0
+        return self._kernels.covariance(*self._process.parts(self._kernels, codes, self._codes))
 
     def _own(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Prior variance of each architecture."""
@@ -235,3 +241,11 @@ class Posterior:
         a, blocks = self._kernels.amplitudes, self._process.blocks
         pairs = (main**2 - squares) / (2 * self._process._pairs)
         return a[0] * main / blocks + a[1] * pairs + a[2] + 1.0
+
+
+def _inverse(covariance: NDArray[Any], noise: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of a covariance with noise, which is added in place; and its Cholesky factor."""
+    covariance[np.diag_indices_from(covariance)] += noise
+    lower = cholesky(covariance, lower=True, check_finite=False)
+    inverse = lapack.dpotri(lower, lower=1)[0]
+    return np.tril(inverse) + np.tril(inverse, -1).T, lower

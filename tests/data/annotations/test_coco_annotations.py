@@ -10,10 +10,10 @@ import pytest
 from conftest import REPOSITORY
 from mmengine.config import Config
 from PIL import Image
+from refusals import refusal
 
 from pinas_mm.data.annotations import check_data_sets, looks
 from pinas_mm.data.annotations.coco_file import read_file
-from pinas_mm.errors import UserError
 
 FILE = "annotations/instances_train2017.json"
 NAN, INFINITE = float("nan"), float("inf")
@@ -45,13 +45,6 @@ def write(config: Config, content: dict) -> Path:
     path = Path(config.data_root) / FILE
     path.write_text(json.dumps(content))
     return path
-
-
-def refusal(config: Config, splits=("train", "val")) -> str:
-    with pytest.raises(UserError) as error:
-        check_data_sets(config, splits)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_what_is_there_passes(coco):

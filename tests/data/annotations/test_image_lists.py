@@ -10,10 +10,10 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from pictures import NO_FILES, PIXELS, broken_file, encoded
+from refusals import refusal
 
 from pinas_mm.data.annotations import check_data_sets, looks
 from pinas_mm.data.cache import CachedDataset
-from pinas_mm.errors import UserError
 from pinas_mm.registry import DATASETS, TRANSFORMS
 
 
@@ -31,13 +31,6 @@ def imagenet(read, layouts, tmp_path):
     config = copy.deepcopy(read)
     config.train_dataloader.dataset.data_root = str(root)
     return config, root / "meta" / "train.txt"
-
-
-def refusal(config: Config, splits=("train",)) -> str:
-    with pytest.raises(UserError) as error:
-        check_data_sets(config, splits)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_what_is_there_passes(imagenet):

@@ -12,10 +12,10 @@ from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 from PIL import Image
+from refusals import refusal
 
 from pinas_mm.data.annotations import check_data_sets, looks
 from pinas_mm.data.annotations.label_maps import LabelMaps
-from pinas_mm.errors import UserError
 
 DEMO = REPOSITORY / "configs" / "demo"
 FOLDERS = dict(ade20k="annotations/training", cityscapes="gtFine/train")
@@ -36,13 +36,6 @@ def maps(read, tmp_path, request):
     root = shutil.copytree(config.train_dataloader.dataset.data_root, tmp_path / "data")
     config.train_dataloader.dataset.data_root = str(root)
     return config, sorted((root / FOLDERS[request.param]).rglob("*.png"))
-
-
-def refusal(config: Config, splits=("train",)) -> str:
-    with pytest.raises(UserError) as error:
-        check_data_sets(config, splits)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def change(path: Path, make) -> None:

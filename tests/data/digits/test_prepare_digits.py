@@ -148,7 +148,7 @@ def test_a_folder_of_someone_else_is_never_replaced(tool, tmp_path, content):
         (["--size", "8"], "size is 8, allowed for imagenet is 16 to 2048 pixels"),
         (["--size", "32"], "size is 32, allowed for coco is 64 to 2048 pixels"),
         (["--size", "4096"], "size is 4096, allowed for imagenet is 16 to 2048 pixels"),
-        (["--seed", "-1"], "seed is -1, allowed is 0 to 4294967295"),
+        (["--seed", "-1"], "seed is -1: allowed is a whole number from 0 to 4294967295"),
         (["--layouts", "voc"], "voc given, allowed are imagenet"),
         (["--train", "many"], "invalid int value: 'many'"),
     ],

@@ -12,7 +12,7 @@ import sqlalchemy
 from postgres import IMMEDIATE
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.record.faults import CheckedStorage
+from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.worker import work
 
 

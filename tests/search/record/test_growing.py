@@ -10,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 
 from pinas_mm.search.record.encoding import parameters
 from pinas_mm.search.record.evaluations import Evaluations
-from pinas_mm.search.record.left import Leavings
+from pinas_mm.search.record.remaining import RemainingTracker
 from pinas_mm.search.record.settled import Settled
 from pinas_mm.search.samplers.history import Reader
 
@@ -36,7 +36,7 @@ def test_sums_of_a_growing_record_are_those_of_the_whole(open_record, sqlite, ob
     draw, claims, states = random.Random(0), [], set()
     record = open_record(sqlite, trials=50, objectives=objectives, sampler="RandomSampler")
     kinds = dict(
-        left=lambda: Leavings(record.budget, 50),
+        left=lambda: RemainingTracker(record.budget, 50),
         found=lambda: Evaluations(record.budget, record.objectives),
         history=lambda: Reader(record.space),
     )

@@ -8,19 +8,11 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
+from records import fill
 
 from pinas_mm.errors import UserError
 from pinas_mm.search.record.encoding import distributions, parameters
-from pinas_mm.search.report.report import write_report
-
-
-def fill(record, number: int = 50) -> list:
-    claims = []
-    while batch := record.claim(number):
-        claims += batch
-        for claim in batch:
-            assert record.finish(claim, {"score": float(sum(claim.arch))})
-    return claims
+from pinas_mm.search.report.report import Report
 
 
 def enqueued(**choices):
@@ -169,7 +161,7 @@ def test_damaged_trials_are_named_left_out_and_evaluated_anew(
     assert found.states["complete"] == len(found.evaluated) == number + 2
     assert found.states["left out"] == number
     assert found.best(1)[0].trial == number
-    write_report(found, tmp_path)
+    Report(found, tmp_path).write()
     assert f"{number} left out" in (tmp_path / "search.html").read_text()
     written = json.loads((tmp_path / "best.json").read_text())
     assert written["trials"]["left out"] == number

@@ -8,17 +8,10 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.storages._rdb.models import TrialHeartbeatModel
+from records import fill
 
 from pinas_mm.search.record import recovery
 from pinas_mm.search.record.encoding import distributions
-
-
-def fill(record) -> list:
-    claims = []
-    while batch := record.claim(8):
-        claims += batch
-        assert all(record.finish(claim, {"score": float(sum(claim.arch))}) for claim in batch)
-    return claims
 
 
 def asked(url, space):

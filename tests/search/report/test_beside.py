@@ -13,19 +13,20 @@ from made_findings import made_findings
 from test_report import files
 
 from pinas_mm.errors import UserError
-from pinas_mm.search.report.beside import Beside
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.beside import ReportProcess
+from pinas_mm.search.report.report import Report
 
 pytestmark = pytest.mark.slow
 
 # A script as people write them: without a guard around what it does.
 SCRIPT = """
 import sys, time
-from pinas_mm.search.report.beside import Beside
+from pinas_mm.search.report.beside import ReportProcess
+from pinas_mm.search.report.report import Report
 with open(sys.argv[1], "a") as file:
     print("trained", file=file)
-beside = Beside()
-beside.write(None, sys.argv[2])
+beside = ReportProcess()
+beside.write(Report(None, sys.argv[2]))
 print(beside._process.pid, flush=True)
 time.sleep(float(sys.argv[3]))
 try:
@@ -49,14 +50,14 @@ def script(tmp_path):
 
 def test_it_writes_what_this_process_would(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9, 0.7], "score")
-    beside = Beside()
-    beside.write(findings, tmp_path)
+    beside = ReportProcess()
+    beside.write(Report(findings, tmp_path))
     beside.wait()
     beside.wait()
     written = files(tmp_path)
     # The page names its folder.
     shutil.rmtree(tmp_path)
-    write_report(findings, tmp_path)
+    Report(findings, tmp_path).write()
     assert written == files(tmp_path)
 
 
@@ -65,15 +66,15 @@ def test_faults_are_told_once_and_the_next_report_is_written(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9, 0.7], "score")
     findings = dataclasses.replace(findings, checkpoint="x" * 300_000)
     (tmp_path / "file").touch()
-    beside = Beside()
-    beside.write(findings, tmp_path / "file")
+    beside = ReportProcess()
+    beside.write(Report(findings, tmp_path / "file"))
     with pytest.raises(UserError, match=r"file.*: the search goes on"):
         beside.wait()
-    beside.write(findings, tmp_path / "fine")
+    beside.write(Report(findings, tmp_path / "fine"))
     os.kill(beside._process.pid, signal.SIGKILL)
     with pytest.raises(UserError, match=r"cannot be written now .*ended with status -9"):
         beside.wait()
-    beside.write(findings, tmp_path / "again")
+    beside.write(Report(findings, tmp_path / "again"))
     beside.wait()
     assert (tmp_path / "again" / "search.html").exists()
 

@@ -8,7 +8,7 @@ from made_findings import made_findings
 from PIL import Image
 
 from pinas_mm.models.cost import count_costs
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 
 # What the page is asked with.
 SCRIPT = """
@@ -42,7 +42,7 @@ def report(space):
 def page(report, space, tmp_path_factory):
     """Their page, made once."""
     folder = tmp_path_factory.mktemp("report")
-    write_report(report, folder, count_costs(space, 32))
+    Report(report, folder, count_costs(space, 32)).write()
     return folder / "search.html"
 
 
@@ -114,7 +114,7 @@ def test_points_tell_what_they_are(report, ask):
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_page_of_next_to_nothing(space, browser, tmp_path, number):
-    write_report(made_findings(space, [1.0] * number, ["score"]), tmp_path)
+    Report(made_findings(space, [1.0] * number, ["score"]), tmp_path).write()
     dom = browser.open(tmp_path / "search.html", "--dump-dom")
     assert f'data-ready="{number}"' in dom
 

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from pinas_mm.models.cost import count_costs
 from pinas_mm.search.report.page import arch_option, in_words
-from pinas_mm.search.report.report import best_table, write_report
+from pinas_mm.search.report.report import Report
 from pinas_mm.search.report.shown import ShownFindings
-from pinas_mm.search.report.table import columns
+from pinas_mm.search.report.table import best_table, columns
 from pinas_mm.space import Arch, SearchSpace
 
 FILES = {"search.html", "best.json", "best.txt"} | {
@@ -41,7 +41,7 @@ def terminal(table, width=200) -> str:
 
 def test_all_files_are_there(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9, 0.7], "score")
-    write_report(findings, tmp_path / "new" / "folder", count_costs(space, 32), number=2)
+    Report(findings, tmp_path / "new" / "folder", count_costs(space, 32), number=2).write()
     written = files(tmp_path / "new" / "folder")
     assert set(written) == FILES
     assert json.loads(written["best.json"]) == findings.to_dict(2) | {"image_size": [32, 32]}
@@ -53,15 +53,15 @@ def test_all_files_are_there(space, tmp_path):
 
 def test_best_txt_is_for_the_shell(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9], "score")
-    write_report(findings, tmp_path)
+    Report(findings, tmp_path).write()
     shell = 'printf %s "$(cat best.txt)"'
     said = subprocess.run(shell, shell=True, cwd=tmp_path, capture_output=True, text=True)
     assert space.arch(said.stdout) == findings.evaluated[1].arch
 
 
 def test_nothing_evaluated_leaves_no_old_winner(space, tmp_path):
-    write_report(made_findings(space, [0.5], "score"), tmp_path)
-    write_report(made_findings(space, [], "score"), tmp_path)
+    Report(made_findings(space, [0.5], "score"), tmp_path).write()
+    Report(made_findings(space, [], "score"), tmp_path).write()
     assert set(files(tmp_path)) == FILES - {"best.txt"}
     assert "Nothing is evaluated yet" in (tmp_path / "search.html").read_text()
 
@@ -70,16 +70,16 @@ SCRIPT = """
 import sys
 sys.path.insert(0, "tests")
 from made_findings import made_findings
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 from pinas_mm.space import SearchSpace
 values = [(0.5, 3.0), (0.9, 2.0), (0.7, 1.0)]
-write_report(made_findings(SearchSpace(), values, ["score", "macs"]), "FOLDER")
+Report(made_findings(SearchSpace(), values, ["score", "macs"]), "FOLDER").write()
 """
 
 
 def test_same_bytes_from_another_process(tmp_path):
     values = [(0.5, 3.0), (0.9, 2.0), (0.7, 1.0)]
-    write_report(made_findings(SearchSpace(), values, ["score", "macs"]), tmp_path)
+    Report(made_findings(SearchSpace(), values, ["score", "macs"]), tmp_path).write()
     first = files(tmp_path)
     run = [sys.executable, "-c", SCRIPT.replace("FOLDER", str(tmp_path))]
     subprocess.run(run, check=True, cwd=Path(__file__).parents[3])
@@ -90,14 +90,14 @@ def test_page_of_a_thousand_trials_stays_small(tmp_path):
     space = SearchSpace()
     values = np.random.default_rng(0).normal(60, 5, 1000).tolist()
     findings = made_findings(space, values, "accuracy/top1", latency=True)
-    write_report(findings, tmp_path, count_costs(space))
+    Report(findings, tmp_path, count_costs(space)).write()
     assert (tmp_path / "search.html").stat().st_size < 3e6
 
 
 def test_pruned_architectures_are_counted_apart(space, tmp_path):
     findings = made_findings(space, [0.5, 0.9], "score")
     states = {**findings.states, "pruned": 3}
-    write_report(dataclasses.replace(findings, states=states), tmp_path)
+    Report(dataclasses.replace(findings, states=states), tmp_path).write()
     page = (tmp_path / "search.html").read_text()
     assert "2 architectures evaluated, 3 more stopped early by the pruner" in page
     assert json.loads((tmp_path / "best.json").read_text())["trials"]["pruned"] == 3
@@ -106,7 +106,7 @@ def test_pruned_architectures_are_counted_apart(space, tmp_path):
 def test_names_cannot_break_the_page(space, tmp_path):
     findings = made_findings(space, [1.0], "<b>score</b>&'\"")
     findings = dataclasses.replace(findings, checkpoint="<script>alert(1)</script>")
-    write_report(findings, tmp_path / "a folder's")
+    Report(findings, tmp_path / "a folder's").write()
     page = (tmp_path / "a folder's" / "search.html").read_text()
     assert "<b>score" not in page
     assert "<script>alert" not in page
@@ -124,7 +124,7 @@ def test_the_pages_commands_run_from_where_it_says(space, tmp_path, monkeypatch,
     folder = tmp_path / "runs" / "search"
     findings = made_findings(space, [1.0], "score")
     findings = dataclasses.replace(findings, checkpoint=str(tmp_path / "runs/supernet/epoch_1.pth"))
-    write_report(findings, folder, config=folder / "small.py")
+    Report(findings, folder, config=folder / "small.py").write()
     page = (folder / "search.html").read_text()
     config = str(Path(place) / "small.py")
     command = f"python tools/export.py --best {place} --out best.pth --calibrate {config}"
@@ -137,7 +137,7 @@ def test_the_pages_commands_run_from_where_it_says(space, tmp_path, monkeypatch,
 
 
 def test_no_config_no_calibration(space, tmp_path):
-    write_report(made_findings(space, [1.0], "score"), tmp_path)
+    Report(made_findings(space, [1.0], "score"), tmp_path).write()
     assert "--calibrate" not in (tmp_path / "search.html").read_text()
 
 
@@ -257,7 +257,7 @@ def test_no_name_ends_a_table_a_page_or_a_picture(space, tmp_path):
     shown = terminal(best_table(findings)).replace("\n", "")
     assert not [c for c in shown if not c.isprintable()]
     assert "x[/red]" in [column.header.plain for column in best_table(findings).columns[2:4]]
-    write_report(findings, tmp_path)
+    Report(findings, tmp_path).write()
     page = (tmp_path / "search.html").read_text()
     assert not {c for c in page if not c.isprintable()} - {"\n"}
     assert "a\\x1b[2Jb" in page

@@ -65,7 +65,7 @@ class FeatureScore(Score):
     whole: bool = False
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
-        """That of what it scores on."""
+        """Height and width in pixels of what it scores on."""
         height, width = self.prepare(batch, 0)[0].shape[-2:]
         return height, width
 
@@ -149,7 +149,7 @@ class ArchScore(Score):
             )
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
-        """That of normalized images."""
+        """Height and width in pixels of the normalized images."""
         height, width = self.inputs(batch).shape[-2:]
         return height, width
 

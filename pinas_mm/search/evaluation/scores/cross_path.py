@@ -167,7 +167,7 @@ class CrossPathScore(FeatureScore):
         return cast(torch.Tensor, preprocessor.normalize(augmented)).to(dtype)
 
     def image_size(self, batch: dict[str, Any]) -> tuple[int, int]:
-        """That of views."""
+        """Height and width in pixels of the views."""
         height, width = self.prepare_calibration(batch, 0)[0].shape[-2:]
         return height, width
 

@@ -21,7 +21,7 @@ from pinas_mm.models.supernet import PiNASSupernet
 from pinas_mm.registry import SCORES
 from pinas_mm.search.evaluation.scores.base import ArchScore
 from pinas_mm.space import Arch
-from pinas_mm.whole_numbers import is_whole
+from pinas_mm.whole_numbers import check_seed, is_whole
 
 
 def path_part(backbone: PiNASSupernet, arch: Arch) -> Part:
@@ -90,7 +90,7 @@ class NASWOTScore(ArchScore):
     names = ("zero_cost/naswot",)
 
     def __init__(self, images: int = 128) -> None:
-        self.num_images = _checked(images, 2)
+        self.num_images = _checked(images)
 
     def begin(self, images: Sequence[dict[str, Any]]) -> None:
         """Normalized images, as one batch."""
@@ -126,8 +126,9 @@ class GradNormScore(ArchScore):
     collective = True
 
     def __init__(self, images: int = 64, seed: int = 0) -> None:
-        self.num_images = _checked(images, 2)
-        self.seed = _checked(seed, 0, "seed", 2**32 - 1)
+        self.num_images = _checked(images)
+        check_seed(seed)
+        self.seed = seed
 
     def check(self, model: nn.Module) -> None:
         """Raises :class:`UserError` where there is no loss along a path."""
@@ -197,10 +198,7 @@ def _check_labelled(batch: dict[str, Any]) -> None:
         )
 
 
-def _checked(value: int, least: int, name: str = "images", most: int | None = None) -> int:
-    if not is_whole(value, least, most):
-        limit = "" if most is None else f" and at most {most}"
-        raise UserError(
-            f"{name} is {value!r}: allowed is a whole number of at least {least}{limit}"
-        )
-    return value
+def _checked(images: int) -> int:
+    if not is_whole(images, 2):
+        raise UserError(f"images is {images!r}: allowed is a whole number of at least 2")
+    return images

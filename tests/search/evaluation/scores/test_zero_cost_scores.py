@@ -162,7 +162,7 @@ def test_settings_ask_for_no_calibration_images(space):
         (dict(type="GradNormScore", images=True), "images is True"),
         (
             dict(type="GradNormScore", seed=-1),
-            "seed is -1: allowed is a whole number of at least 0 and",
+            "seed is -1: allowed is a whole number from 0 to",
         ),
         (dict(type="SynFlowScore", images=3), "SynFlowScore does not take {'images': 3}"),
     ],

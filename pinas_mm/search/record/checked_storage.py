@@ -1,4 +1,4 @@
-"""What is wrong with a trial of a record that others can write to as well."""
+"""Optuna's storage that names the trials of a record that cannot be used, and why."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ HELD = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.
 
 
 @dataclasses.dataclass(frozen=True)
-class Left:
+class Remaining:
     """What there is to claim, while the lock is held.
 
     Attributes:
@@ -50,7 +50,7 @@ class Left:
         return self.budget.has_other(self.seen, self.choosing)
 
 
-class Leavings:
+class RemainingTracker:
     """Finds what is left, again and again as the record grows.
 
     Args:
@@ -70,7 +70,7 @@ class Leavings:
         self._held: set[Arch] = set()
         self._number = 0
 
-    def of(self, trials: Sequence[FrozenTrial], strangers: Collection[int] = ()) -> Left:
+    def of(self, trials: Sequence[FrozenTrial], strangers: Collection[int] = ()) -> Remaining:
         """What is left of a record.
 
         Args:
@@ -90,7 +90,7 @@ class Leavings:
         waiting = tuple(
             sorted((trial for trial in ours if trial.state == TrialState.WAITING), key=attempts_at)
         )
-        return Left(
+        return Remaining(
             budget=self._budget,
             waiting=waiting,
             outside=sum(t.state == TrialState.WAITING and t.number in self.outside for t in rest),
