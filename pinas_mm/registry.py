@@ -61,15 +61,19 @@ COSTS = Registry("cost", locations=["pinas_mm.models"])
 PATH_SAMPLERS = Registry("path sampler", parent=root.TASK_UTILS, locations=["pinas_mm.models"])
 SCORES = Registry("score of architectures", locations=["pinas_mm.search.evaluation.scores"])
 ARCH_SAMPLERS = Registry("arch sampler", locations=["pinas_mm.search.samplers"])
+# In a candidate's config: a file says it.
+OF_FILE = "_of_file_"
 
 
-def find(registry: root.Registry, name: Any, what: str) -> Any:
+def find(registry: root.Registry, name: Any, what: str, kind: type | None = None) -> Any:
     """What is registered under a name, with or without our scope; a class is taken as it is.
 
     Args:
         registry: one of ours.
-        name: its name.
+        name: its name; with ``kind`` also where a class of that kind is that was imported before,
+            which is how :func:`name_of` writes one that is not registered.
         what: what the message calls it.
+        kind: None is registered names alone.
 
     Raises:
         UserError: there is none; the nearest names are offered, and all that there are.
@@ -81,6 +85,9 @@ def find(registry: root.Registry, name: Any, what: str) -> Any:
     bare = str(name).removeprefix("pinas_mm.")
     if bare in known:
         return registry.module_dict[bare]
+    place = imported(str(name))
+    if kind is not None and inspect.isclass(place) and issubclass(place, kind):
+        return place
     near = difflib.get_close_matches(bare, known, 1)
     hint = f"did you mean {_scoped(registry, near[0])}? " if near else ""
     names = ", ".join(_scoped(registry, one) for one in known)
@@ -101,14 +108,14 @@ def registered(kind: Any, scope: str | None, among: root.Registry | None = None)
     """
     if not isinstance(kind, str):
         return kind if callable(kind) else None
-    found = _looked_up(kind, scope, among)
+    found = looked_up(kind, scope, among)
     if found is None and "." in kind:
         with contextlib.suppress(ValueError):  # As '.name' has an empty one.
             found = get_object_from_string(kind)
     return found if callable(found) else None
 
 
-def _looked_up(name: str, scope: str | None, among: root.Registry | None) -> Any:
+def looked_up(name: str, scope: str | None, among: root.Registry | None) -> Any:
     """What a registry has under a name with or without a scope; None where none has."""
     said, _, bare = name.rpartition(".")
     if "." in said:
@@ -118,7 +125,7 @@ def _looked_up(name: str, scope: str | None, among: root.Registry | None) -> Any
         _load(one)
     every = [among] if among else vars(root).values()
     tops = [top for top in every if isinstance(top, root.Registry)]
-    if said not in ("", *_SCOPES) and not any(said in top.children for top in tops):
+    if said not in ("", *SCOPES) and not any(said in top.children for top in tops):
         return None  # A module that has a class of a registered one's name.
     for top in tops:
         for registry in (*(top.children.get(one) for one in scopes), top):
@@ -156,7 +163,7 @@ def check_known(config: object, what: str) -> None:
             continue
         scope = kind.rpartition(".")[0]
         # What is loaded is asked first: a library may be large, and not be needed.
-        known = _is_loaded(kind) or (scope in _SCOPES and _looked_up(kind, None, None) is not None)
+        known = _is_loaded(kind) or (scope in SCOPES and looked_up(kind, None, None) is not None)
         if not known and not _is_imported(kind):
             raise UserError(
                 f"{what}: type {kind} is unknown, and nothing is imported for it: one of your own "
@@ -164,13 +171,13 @@ def check_known(config: object, what: str) -> None:
             )
 
 
-_SCOPES = ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
+SCOPES = ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmseg", "pinas_mm")
 
 
 def _is_loaded(name: str) -> bool:
     """Whether a registry has it, as far as its scope's libraries are loaded."""
     scope, _, bare = name.rpartition(".")
-    if scope not in ("", *_SCOPES):
+    if scope not in ("", *SCOPES):
         return False
     tops = [top for top in vars(root).values() if isinstance(top, root.Registry)]
     inner = [one for top in tops for own, one in top.children.items() if scope in ("", own)]
@@ -179,9 +186,51 @@ def _is_loaded(name: str) -> bool:
 
 def _is_imported(name: str) -> bool:
     """Whether a dotted name is a network module's class in what is imported already."""
-    place, _, bare = name.rpartition(".")
-    found = getattr(sys.modules.get(place), bare, None)
+    found = imported(name)
     return inspect.isclass(found) and issubclass(found, nn.Module)
+
+
+def imported(name: str) -> Any:
+    """What a dotted name is in what is imported already; None where it is nothing."""
+    place, _, bare = name.rpartition(".")
+    return getattr(sys.modules.get(place), bare, None)
+
+
+def name_of(kind: Any, among: root.Registry | None = None) -> str:
+    """A class or function as a text that a config and a checkpoint can hold.
+
+    Args:
+        kind: the class or function.
+        among: the registry of ours that it is looked up in; None is all there are.
+
+    Returns:
+        The name that it is registered under, with its scope; where it is not registered, where it
+        is, as ``torch.nn.modules.activation.SiLU``, which is found while that is imported.
+    """
+    if among is not None:
+        among.import_from_location()
+    ours = [one for one in globals().values() if isinstance(one, root.Registry)]
+    for registry in [among] if among is not None else [one for one in ours if one.parent is None]:
+        for name, one in registry.module_dict.items():
+            if one is kind:
+                return _scoped(registry, name)
+    tops = [top for top in vars(root).values() if isinstance(top, root.Registry)]
+    inner = [pair for top in tops for pair in top.children.items()]
+    for scope, registry in [*(("mmengine", top) for top in tops), *inner]:
+        for name, one in registry.module_dict.items():
+            if one is kind and scope in SCOPES and "." not in name:
+                return f"{scope}.{name}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def written(value: Any) -> Any:
+    """:func:`plain` for what is written down: each class and function by its name."""
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return {key: written(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(written, value))
+    return name_of(value) if inspect.isclass(value) or inspect.isfunction(value) else value
 
 
 def _scoped(registry: root.Registry, name: str) -> str:
@@ -202,10 +251,12 @@ def built(registry: root.Registry, config: Any, what: str, kind: type) -> Any:
     Raises:
         UserError: the type is unknown or no such class, or does not take the arguments.
     """
-    options = plain(config) if isinstance(config, Mapping) else dict(type=config)
-    cls = find(registry, options.pop("type", None), what)
+    options = dict(config) if isinstance(config, Mapping) else dict(type=config)
+    cls = find(registry, options.pop("type", None), what, kind)
+    options = plain(options)
     # mmengine's mark on what comes from a base in another package.
     options.pop("_scope_", None)
+    files = options.pop(OF_FILE, False)
     if dataclasses.is_dataclass(cls):
         # JSON knows no tuples, by which frozen descriptions compare and hash.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
@@ -220,6 +271,9 @@ def built(registry: root.Registry, config: Any, what: str, kind: type) -> Any:
         raise UserError(f"{what}: {error}") from None
     if not isinstance(made, kind):
         raise UserError(f"{what}: {cls.__name__} is no {kind.__name__}")
+    if files:
+        # Not an argument: it is the same operation, and frozen.
+        object.__setattr__(made, "of_file", True)
     return made
 
 
@@ -230,12 +284,24 @@ def type_name(config: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A config's dicts and lists as Python's own."""
+    """A config's dicts and lists as Python's own, and classes that are types by their names.
+
+    A class that no name leads to, as one inside of a function, stays.
+    """
     if dataclasses.is_dataclass(value):
         return value
     if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {k: _type_text(v) if k == "type" else plain(v) for k, v in value.items()}
     return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+
+def _type_text(kind: Any) -> Any:
+    """A type as a text, where the text leads back to it."""
+    if not (inspect.isclass(kind) or inspect.isfunction(kind)):
+        return plain(kind)
+    name = name_of(kind)
+    is_registered = name.rpartition(".")[0] in ("", *SCOPES)
+    return name if is_registered or imported(name) is kind else kind
 
 
 def parts(node: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -77,7 +77,7 @@ SUPERNET = [
     ("val_cfg.num_images=0", "num_images 0", "at least 1"),
     ("val_cfg.num_pairs=0", "num_pairs 0", "at least 1"),
     ("val_cfg.num_pairs=2.5", "val_cfg.num_pairs is 2.5: RetrievalLoop takes int"),
-    ("val_cfg.seed=-1", "seed -1"),
+    ("val_cfg.seed=-1", "seed is -1"),
     ("train_dataloader.batch_size=0", "train_dataloader", "batch_size"),
     ("train_dataloader.batch_size=2.5", "train_dataloader", "batch_size"),
     ("train_dataloader.num_workers=-1", "train_dataloader", "num_workers"),
@@ -252,7 +252,7 @@ COMMANDS = [
     ("prepare_digits.py {out} --size 100000", "allowed for imagenet is 16 to 2048"),
     ("prepare_digits.py {out} --layouts nope", "nope given, allowed are imagenet"),
     ("prepare_digits.py /dev/null/x", "cannot write /dev/null/x"),
-    ("demo.py --seeds -1 --work-dir {out}", "seed -1: allowed are 0 to"),
+    ("demo.py --seeds -1 --work-dir {out}", "seed is -1: allowed is a whole number from 0 to"),
     ("demo.py --seeds x", "invalid int value: 'x'"),
     ("demo.py --work-dir /dev/null/x", "/dev/null/x cannot be written"),
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any, NoReturn, cast
 
@@ -47,26 +46,13 @@ class FirstStepHook(Hook):
     after_val_iter = after_test_iter = after_train_iter
 
 
-def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Ends a tool with one line on stderr and status 2 where the user can mend the input.
+def fail(error: Exception) -> NoReturn:
+    """Ends the process with one line on stderr and status 2 where the user can mend the input.
 
     That is every :class:`UserError`, and whatever else is raised before the first iteration is
     done: the line names the config's key and the cause. The traceback goes to the run's log, and
-    to the screen where the environment has ``PINAS_DEBUG=1``.
-    """
-
-    @functools.wraps(main)
-    def wrapped() -> None:
-        try:
-            main()
-        except Exception as error:
-            fail(error)
-
-    return wrapped
-
-
-def fail(error: Exception) -> NoReturn:
-    """Ends the process as :func:`one_line_errors` says; to be called where the error is handled.
+    to the screen where the environment has ``PINAS_DEBUG=1``. To be called where the error is
+    handled.
 
     Raises:
         SystemExit: the line is said.
@@ -192,6 +178,12 @@ def _hint(error: BaseException) -> str:
             for base in cast(tuple[Any, ...], cls.__mro__[:-1])
             for name in inspect.signature(base.__init__).parameters
         }
+        if argument[1] == "pretrained":
+            # As mmseg's bases have it; the argument is not in the backbone's own config.
+            return (
+                "; a model hands its own pretrained on to the backbone: set pretrained=None in the "
+                "model, and init_cfg in the backbone for weights"
+            )
         near = _near(argument[1], known - {"self", "args", "kwargs"})
         return near or "; of another type in a base config? _delete_=True leaves its settings out"
     return ""

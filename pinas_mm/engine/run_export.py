@@ -20,6 +20,8 @@ from pinas_mm.export import (
     write_subnet,
     write_torchscript,
 )
+from pinas_mm.export.best import Found
+from pinas_mm.export.targets import config_files
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.models.cost import count_costs
 
@@ -36,22 +38,22 @@ def run_export(args: argparse.Namespace) -> None:
     Raises:
         UserError: anything that the user can mend; before any work what can be.
     """
-    _check(args)
+    found = _check(args)
     if args.weights:
         config = args.config and read_config(args.config, args.cfg_options)
         deployable = Deployable.read(args.weights, config, args.backbone_only)
         print(f"architecture {deployable.metadata['arch']}")
     else:
-        deployable = _cut_out(args)
+        deployable = _cut_out(args, found)
     for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
         if path:
-            difference = write(path, deployable, args.size or SIZE)
+            difference = write(path, deployable, args.size or SIZE, args.force)
             outputs = ", ".join(deployable.outputs)
             print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
 
 
-def _check(args: argparse.Namespace) -> None:
-    """What can be refused before any work."""
+def _check(args: argparse.Namespace) -> Found | None:
+    """What can be refused before any work; gives what ``--best`` names."""
     if args.weights and (args.out or args.model_out or args.supernet or args.calibrate):
         raise UserError(
             "--out, --model-out, --supernet and --calibrate belong to --arch and --best: --weights "
@@ -64,14 +66,18 @@ def _check(args: argparse.Namespace) -> None:
     if args.onnx:
         check_onnx_installed()
     targets = [args.out, args.onnx, args.torchscript]
-    sources = [args.weights, args.supernet, args.config, args.calibrate]
+    sources = [args.weights, args.supernet]
+    sources += [*config_files(args.config), *config_files(args.calibrate)]
+    found = read_best(args.best, args.rank) if args.best else None
+    if found:
+        sources += [str(found.file), None if args.supernet else found.checkpoint]
     check_targets(targets, sources, args.force, args.model_out)
+    return found
 
 
-def _cut_out(args: argparse.Namespace) -> Deployable:
+def _cut_out(args: argparse.Namespace, found: Found | None) -> Deployable:
     config = args.config and read_config(args.config, args.cfg_options)
     calibration = args.calibrate and read_config(args.calibrate, args.cfg_options)
-    found = read_best(args.best, args.rank) if args.best else None
     supernet = args.supernet or (found.checkpoint if found else None)
     if not supernet:
         raise UserError("which supernet? Give --supernet, a checkpoint or a work dir")
@@ -98,7 +104,7 @@ def _cut_out(args: argparse.Namespace) -> Deployable:
             raise UserError(f"{error} ({hint})") from error
         batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
     if args.out:
-        write_subnet(args.out, backbone, supernet, batches)
+        write_subnet(args.out, backbone, supernet, batches, args.force)
     print(f"architecture {backbone.arch}")
     cost = count_costs(backbone, args.size or (found and found.image_size) or SIZE)
     size = cast(tuple[int, int], cost.image_size)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
-from pinas_mm.data.digits.photos import load_photos
 from pinas_mm.errors import UserError, reason
 from pinas_mm.export.deployable import Deployable
 
@@ -19,14 +19,15 @@ Run = Callable[[torch.Tensor], torch.Tensor | Sequence[torch.Tensor]]
 
 @torch.no_grad()
 def largest_difference(deployable: Deployable, run: Run, size: int, name: str) -> float:
-    """Compares a deployed network with its original on crops of scikit-learn's photographs.
+    """Compares a deployed network with its original on smooth images, drawn with a fixed seed.
 
     Two batch sizes and two image sizes are compared, the second odd and oblong.
 
     Args:
         deployable: the original.
         run: the deployed one, from images to its outputs in order.
-        size: side of the first, square image, in pixels.
+        size: side of the first, square image, in pixels. Of less than 32 a network that halves
+            its images five times leaves one pixel, or none.
         name: what the messages call the deployed one.
 
     Returns:
@@ -37,10 +38,34 @@ def largest_difference(deployable: Deployable, run: Run, size: int, name: str) -
         UserError: it is above 1e-4, outputs differ in number or shape or are not finite, or the
             deployed network fails.
     """
-    shapes = ((1, size, size), (3, size * 3 // 8 * 2 + 1, size * 5 // 8 * 2 + 1))
     return max(
-        _difference_on(_photographs(deployable, *shape), deployable, run, name) for shape in shapes
+        _difference_on(_images(deployable, *shape), deployable, run, name)
+        for shape in _shapes(size)
     )
+
+
+@torch.no_grad()
+def check_size(deployable: Deployable, size: int, name: str) -> None:
+    """Checks that the network takes the images that :func:`largest_difference` compares on.
+
+    Raises:
+        UserError: it does not, as where less than a pixel is left of them.
+    """
+    for batch, height, width in _shapes(size):
+        shape = (batch, deployable.channels, height, width)
+        try:
+            deployable.module(torch.zeros(shape))
+        except Exception as error:
+            raise UserError(
+                f"{name} is not written: PyTorch itself fails at {' x '.join(map(str, shape))} "
+                f"({reason(error)[:200]}): is --size {size} too small for the network? Give that "
+                "of its images"
+            ) from error
+
+
+def _shapes(size: int) -> tuple[tuple[int, int, int], ...]:
+    """Batch, height and width of the images to compare on."""
+    return (1, size, size), (3, size * 3 // 8 * 2 + 1, size * 5 // 8 * 2 + 1)
 
 
 def _difference_on(images: torch.Tensor, deployable: Deployable, run: Run, name: str) -> float:
@@ -68,15 +93,26 @@ def _difference_on(images: torch.Tensor, deployable: Deployable, run: Run, name:
     return difference
 
 
-def _photographs(deployable: Deployable, batch: int, height: int, width: int) -> torch.Tensor:
-    """Crops, normalized as the network expects it as far as that is known."""
-    photos, rng = load_photos()["val"], np.random.default_rng(0)
-    crops = np.stack([photos.crop(rng, (height, width), 1.0)[0] for _ in range(batch)])
-    crops = crops[..., np.arange(deployable.channels) % 3]
+def _images(deployable: Deployable, batch: int, height: int, width: int) -> torch.Tensor:
+    """Images of 0 to 255, normalized as the network expects it as far as that is known.
+
+    Each is coarse noise made large, over finer, so that it has areas and edges as photographs have.
+    """
+    shape, rng = (batch, deployable.channels), np.random.default_rng(0)
+    layers = []
+    for cells, weight in ((4, 0.6), (16, 0.3), (64, 0.1)):
+        noise = torch.from_numpy(rng.random((*shape, cells, cells), np.float32))
+        large = F.interpolate(noise, (height, width), mode="bilinear", align_corners=False)
+        layers.append(weight * large)
+    images = 255 * torch.stack(layers).sum(0)
     known = deployable.metadata
-    mean = np.array(known.get("mean", crops.mean((0, 1, 2))), np.float32)
-    std = np.array(known.get("std", crops.std((0, 1, 2))), np.float32)
-    return torch.from_numpy((crops - mean) / std).permute(0, 3, 1, 2).contiguous()
+    # Of one pixel there is no deviation.
+    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3), correction=0).clamp(min=1)
+    mean, std = (
+        torch.tensor(known[name], dtype=torch.float32) if name in known else own
+        for name, own in (("mean", mean), ("std", std))
+    )
+    return (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
 
 
 def _difference(ours: torch.Tensor, wanted: torch.Tensor) -> float:

@@ -13,6 +13,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export.config_text import GONE, changes
 from pinas_mm.export.subnet import read_space, without_pools
 from pinas_mm.files import file_sha256
+from pinas_mm.operations.plain_layers import of_file
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
 
@@ -124,7 +125,7 @@ def read_best(path: str | Path, rank: int = 1) -> Found:
     try:
         content = json.loads(path.read_bytes())
         archs = {entry["rank"]: str(entry["arch"]) for entry in content["best"]}
-        space, _ = SearchSpace.build(content["space"]), content["checkpoint"]
+        space, _ = SearchSpace.build(of_file(content["space"])), content["checkpoint"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged or not a search's ({error!r}): search again in that work dir, "

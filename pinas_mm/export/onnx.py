@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pinas_mm.errors import UserError
-from pinas_mm.export.agreement import largest_difference
+from pinas_mm.export.agreement import check_size, largest_difference
 from pinas_mm.export.deployable import Deployable
 from pinas_mm.files import write_output
 from pinas_mm.models.folding import fold_batch_norms
@@ -21,7 +21,9 @@ def check_onnx_installed() -> None:
     needs("onnx", "onnxruntime", what="ONNX")
 
 
-def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> float:
+def write_onnx(
+    path: str | Path, deployable: Deployable, size: int = 224, replace: bool = True
+) -> float:
     """Writes ONNX (opset 17), after ONNX Runtime computed from it what PyTorch does.
 
     The input is ``images`` (N, C, H, W), all but C dynamic; outputs are ``deployable.outputs``;
@@ -32,15 +34,17 @@ def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> flo
         path: the file; written whole or not at all.
         deployable: the network, on the CPU.
         size: side of the images to compare on, in pixels.
+        replace: see :func:`~pinas_mm.files.write_output`.
 
     Returns:
         The largest difference from PyTorch; see :func:`largest_difference`.
 
     Raises:
-        UserError: a package is missing, ONNX has no such layer, the outputs differ or the file
-            cannot be written.
+        UserError: a package is missing, the size is too small for the network, ONNX has no such
+            layer, the outputs differ or the file cannot be written.
     """
     check_onnx_installed()
+    check_size(deployable, size, f"ONNX {path}")
     try:
         content = _to_onnx(deployable, size)
     except torch.onnx.errors.OnnxExporterError as error:
@@ -49,7 +53,7 @@ def write_onnx(path: str | Path, deployable: Deployable, size: int = 224) -> flo
             f"ONNX {path} is not written: PyTorch cannot say it in ONNX: {text}"
         ) from error
     difference = largest_difference(deployable, onnx_session(content), size, f"ONNX {path}")
-    write_output(path, content)
+    write_output(path, content, replace)
     return difference
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from pinas_mm.errors import UserError
-from pinas_mm.files import check_output, check_writable, write_output
+from pinas_mm.files import check_output, check_writable, put_back, write_output
 from pinas_mm.weights.checkpoint import find_checkpoint
 
 # What is asked by the command and from Python.
@@ -25,7 +27,8 @@ def check_outputs(
 
     Args:
         targets: files to write; None is none.
-        sources: files that are read, or work dirs for their last checkpoint; None is none.
+        sources: files that are read, also by what is inherited, or work dirs for their last
+            checkpoint; None is none.
 
     Raises:
         UserError: names the one at fault.
@@ -36,12 +39,31 @@ def check_outputs(
         for other in paths[:number]:
             if path.resolve() == other.resolve():
                 raise UserError(f"{path} is to be written twice: give every file its own name")
-    for source in sources if paths else ():
+    for read in _read(sources) if paths else ():
+        for path in paths:
+            if path.resolve() == read.resolve():
+                raise UserError(f"{path} is to be read and written: give another name")
+
+
+def _read(sources: Sequence[str | Path | None]) -> Iterator[Path]:
+    for source in sources:
         if source:
-            read = find_checkpoint(source) if Path(source).is_dir() else Path(source)
-            for path in paths:
-                if path.resolve() == read.resolve():
-                    raise UserError(f"{path} is to be read and written: give another name")
+            yield find_checkpoint(source) if Path(source).is_dir() else Path(source)
+
+
+def config_files(name: str | Path | None) -> list[str]:
+    """The files that a config is read of: its own, and those that it inherits; None is none."""
+    todo = [str(name)] if name else []
+    found: list[str] = []
+    while todo:
+        file = todo.pop()
+        if file in found or not Path(file).is_file():
+            continue
+        found.append(file)
+        with contextlib.suppress(Exception):  # In the new style bases are imports.
+            bases = Config._get_base_files(file)
+            todo += [str(Path(file).parent / base) for base in bases if "::" not in base]
+    return found
 
 
 def write_json(path: str | Path, content: object) -> None:
@@ -76,7 +98,7 @@ def check_targets(
         sources: see :func:`check_outputs`.
         force: write over files that are there, but for sources.
         folder: for a whole model, to be written as a whole; with ``force`` over an earlier model,
-            but over nothing else. None is none.
+            but over nothing else, and never over a source. None is none.
 
     Raises:
         UserError: names the one at fault.
@@ -87,14 +109,17 @@ def check_targets(
             "nothing to write: give at least one of --out, --model-out, --onnx and --torchscript"
         )
     if folder:
-        _check_folder(Path(folder), paths, force)
+        _check_folder(Path(folder), paths, sources, force)
     check_outputs(paths, sources)
     for path in paths:
         if path.exists() and not force:
             raise UserError(f"{path} {THERE}")
 
 
-def _check_folder(folder: Path, files: Sequence[Path], force: bool) -> None:
+def _check_folder(
+    folder: Path, files: Sequence[Path], sources: Sequence[str | Path | None], force: bool
+) -> None:
+    put_back(folder.resolve())
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --model-out takes a folder")
     name = folder.resolve().name
@@ -105,6 +130,13 @@ def _check_folder(folder: Path, files: Sequence[Path], force: bool) -> None:
             f"{folder} holds {others[0]}, which is no file of a whole model there: give another "
             "folder, which need not be there yet"
         )
+    # Before force is advised.
+    for read in _read(sources):
+        if folder.resolve() in read.resolve().parents:
+            raise UserError(
+                f"{folder} holds {read}, which is read, and would be replaced as a whole: give "
+                "another folder"
+            )
     if there and not force:
         raise UserError(f"{folder} {THERE}")
     for file in files:

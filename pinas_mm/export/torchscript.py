@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pinas_mm.export.agreement import largest_difference
+from pinas_mm.export.agreement import check_size, largest_difference
 from pinas_mm.export.deployable import Deployable
 from pinas_mm.files import write_output
 from pinas_mm.models.folding import fold_batch_norms
@@ -18,7 +18,9 @@ from pinas_mm.models.folding import fold_batch_norms
 METADATA = "metadata.json"
 
 
-def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224) -> float:
+def write_torchscript(
+    path: str | Path, deployable: Deployable, size: int = 224, replace: bool = True
+) -> float:
     """Writes TorchScript, after what it computes has been compared with PyTorch.
 
     ``torch.jit.load(path)(images)`` takes images of any batch and size and returns a tensor for a
@@ -30,13 +32,16 @@ def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224)
         path: the file; written whole or not at all.
         deployable: the network, on the CPU.
         size: side of the images to compare on, in pixels.
+        replace: see :func:`~pinas_mm.files.write_output`.
 
     Returns:
         The largest difference from PyTorch; see :func:`largest_difference`.
 
     Raises:
-        UserError: the outputs differ or the file cannot be written.
+        UserError: the size is too small for the network, the outputs differ or the file cannot be
+            written.
     """
+    check_size(deployable, size, f"TorchScript {path}")
     example = torch.zeros(2, deployable.channels, size, size)
     with torch.no_grad(), warnings.catch_warnings():
         # What tracing could fix, the comparison at other sizes finds.
@@ -48,5 +53,5 @@ def write_torchscript(path: str | Path, deployable: Deployable, size: int = 224)
     torch.jit.save(traced, buffer, _extra_files={METADATA: facts})
     loaded = torch.jit.load(io.BytesIO(buffer.getvalue()))
     difference = largest_difference(deployable, loaded, size, f"TorchScript {path}")
-    write_output(path, buffer.getvalue())
+    write_output(path, buffer.getvalue(), replace)
     return difference

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -29,7 +30,8 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
 
     The module is run once, so that it does not matter how it is written: a batch norm is folded
     where its input is a convolution's output that nothing else reads, and both run once. All other
-    layers, group norms among them, stay as they are. Of a folded batch norm ``nn.Identity`` is
+    layers, group norms among them, stay as they are, and so do those with hooks or
+    parametrizations (weight norm), which do more. Of a folded batch norm ``nn.Identity`` is
     left, and the convolution has a bias, so that the copy's state dict is another.
 
     Args:
@@ -87,7 +89,14 @@ def fold_batch_norms(module: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def _layers(module: nn.Module, kind: type, forwards: Sequence[Callable[..., Any]]) -> list[Any]:
-    return [m for m in module.modules() if isinstance(m, kind) and type(m).forward in forwards]
+    found = [m for m in module.modules() if isinstance(m, kind) and type(m).forward in forwards]
+    return [one for one in found if not _does_more(one)]
+
+
+def _does_more(layer: nn.Module) -> bool:
+    """Whether something runs with a layer, or makes its weights."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks)
+    return any(hooks) or is_parametrized(layer)
 
 
 def _only_source(norm: _BatchNorm, uses: _Uses, convs: dict[int, nn.Conv2d]) -> nn.Conv2d | None:

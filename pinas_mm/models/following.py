@@ -44,10 +44,10 @@ class Following(nn.Module):
     network is not copied.
 
     Args:
-        model: with one supernet or backbone of ours, wherever it has it.
+        model: has one supernet or backbone of ours, in any place.
         image_size: height and width of the images that the network gets, in pixels.
-        mode: ``predict`` is what a user waits for; ``tensor`` neck and heads without what becomes
-            of their output. Proposals of a two-stage detector are then as many as its config
+        mode: ``predict`` is what a user waits for; ``tensor`` is neck and heads alone, without what
+            becomes of their output. A two-stage detector then has as many proposals as its config
             allows, whatever the weights: none is suppressed for another.
 
     Raises:
@@ -104,7 +104,7 @@ class Following(nn.Module):
             ) from error
 
     def keep_used(self, maps: Maps) -> Following:
-        """Leaves out the parts none of whose parameters is used, as an auxiliary head's."""
+        """Removes the parts that a prediction does not use, as an auxiliary head."""
         with _Used() as used:
             self(maps)
         for module in list(self.modules()):

@@ -10,6 +10,8 @@ import torch
 from mmengine.model import initialize
 from torch import nn
 
+from pinas_mm.errors import UserError
+
 if TYPE_CHECKING:
     from pinas_mm.models.network import Network
 
@@ -53,16 +55,34 @@ def start(network: Network) -> None:
 
 
 def strict_init(init_cfg: dict[str, Any] | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With our initializers for those that load; they come last and win, as mmengine has it."""
-    cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+    """With our initializers for those that load; they come last and win, as mmengine has it.
+
+    Raises:
+        UserError: one has no type, or one that loads no checkpoint.
+    """
+    cfgs = [init_cfg] if isinstance(init_cfg, (dict, str)) else init_cfg
     loads = [dict(cfg, type=kind) for cfg in cfgs if (kind := loader_type(cfg))]
+    for cfg in loads:
+        if cfg.get("checkpoint") is None:
+            raise UserError(
+                f"model.backbone.init_cfg is {cfg}, without a checkpoint: give a .pth file, a work "
+                "dir or an address as checkpoint="
+            )
     return [*(dict(cfg) for cfg in cfgs if not loader_type(cfg)), *loads]
 
 
 def loader_type(cfg: dict[str, Any]) -> str | None:
     """The type in LOADERS for an init_cfg that loads weights, whose own type is a text under any
     scope or a class; None for one that draws them.
+
+    Raises:
+        UserError: it has no type.
     """
+    if not isinstance(cfg, dict) or not cfg.get("type"):
+        raise UserError(
+            f"init_cfg is {cfg!r}: give a dict with a type, as "
+            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint='winner.pth')"
+        )
     kind = cfg["type"]
     return LOADERS.get(kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__)
 

@@ -53,11 +53,11 @@ class Network(BaseModule):
         memory_format: how feature maps and weights lie in memory, ``channels_last`` or
             ``contiguous_format``. What is computed is the same but for rounding.
         zero_init_last: every block starts as its shortcut, where it has one.
-        init_cfg: mmengine's weight initialization; None is Kaiming, norms at one. Of its type
-            ``Pretrained``, :class:`pinas_mm.weights.initializers.Pretrained` is meant.
+        init_cfg: mmengine's weight initialization; None is Kaiming, norms at one. The type
+            ``Pretrained`` means :class:`pinas_mm.weights.initializers.Pretrained`.
 
     Attributes:
-        specs: of the choice blocks, with this network's strides and dilations.
+        specs: the choice blocks' specs, with this network's strides and dilations.
         fixed: names of the parameters that were built not to learn, which no ``init_cfg`` draws.
 
     Raises:
@@ -217,7 +217,7 @@ class Network(BaseModule):
         return sum(self.space.depths[: self.out_indices[-1] + 1])
 
     def init_weights(self) -> None:
-        """As :func:`~pinas_mm.models.initial_weights.start` says; once, as mmengine has it."""
+        """As :func:`~pinas_mm.models.initial_weights.start` says; only once, as in mmengine."""
         if self.is_init:
             super().init_weights()  # type: ignore[no-untyped-call]  # mmengine's, which warns.
         elif hasattr(self, "_params_init_info"):
@@ -262,7 +262,7 @@ class Network(BaseModule):
         return tuple(indices)
 
     def _with_batch_norms(self) -> nn.Module:
-        """The same network without memory, its norms batch norms; asked before it is built."""
+        """The same network without memory, with batch norms; called before it is built."""
         twin = copy.deepcopy(self)
         twin.norm_cfg = dict(type="BN")
         with torch.device("meta"):
@@ -305,10 +305,10 @@ class Network(BaseModule):
 
 
 def layout_of(memory_format: str) -> torch.memory_format:
-    """PyTorch's memory format of a name.
+    """PyTorch's memory format by its name.
 
     Raises:
-        UserError: there is none of the name for feature maps.
+        UserError: no memory format for feature maps has this name.
     """
     # What a config gives may be unhashable.
     if memory_format not in list(MEMORY_FORMATS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import numbers
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.errors import UserError
@@ -79,6 +80,8 @@ class Operation(abc.ABC):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     # What the package brings is tested; what a user brings is run once when it is built.
     tested: ClassVar[bool] = False
+    # Whether a file says it; of an instance, which is none the less equal to a config's.
+    of_file: ClassVar[bool] = False
 
     def fits(self, spec: BlockSpec) -> bool:
         """Whether it can stand at a place; where not, the space does not have it there."""
@@ -124,9 +127,46 @@ class Operation(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Its config: plain values, and a ``type`` that the registry knows."""
-        scope = "pinas_mm." if type(self).__module__.startswith("pinas_mm.") else ""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return dict(type=f"{scope}{type(self).__name__}", **fields)
+        return dict(type=config_type(type(self), "OPERATIONS"), **texts_for_classes(fields))
+
+
+def config_type(cls: type, registry: str) -> str:
+    """The name that a config has for an operation's or a skeleton's class.
+
+    Args:
+        cls: the class.
+        registry: the name of its registry in :mod:`pinas_mm.registry`.
+
+    Returns:
+        The name that it is registered under, with our scope where it is ours; where it is not
+        registered, module and name, which are found while it is imported.
+    """
+    # That loads torch; while nobody has loaded it nothing but ours can be registered.
+    registries: Any = sys.modules.get("pinas_mm.registry")
+    if registries is None and cls.__module__.startswith("pinas_mm."):
+        return f"pinas_mm.{cls.__name__}"
+    if registries is None:
+        return f"{cls.__module__}.{cls.__qualname__}"
+    name: str = registries.name_of(cls, getattr(registries, registry))
+    return name
+
+
+def texts_for_classes(config: dict[str, Any]) -> dict[str, Any]:
+    """A config with classes as texts; see :func:`pinas_mm.registry.written`."""
+    if not _has_class(config):
+        return config
+    from pinas_mm.registry import written  # Which loads torch, as the class has.
+
+    made: dict[str, Any] = written(config)
+    return made
+
+
+def _has_class(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, (dict, list, tuple)):
+        return any(map(_has_class, inner))
+    return isinstance(value, type)
 
 
 def check_counts(owner: Any, *names: str, least: int = 1) -> None:

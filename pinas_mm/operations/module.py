@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pinas_mm.errors import UserError
-from pinas_mm.operations.base import BlockSpec, Operation
+from pinas_mm.operations.base import BlockSpec, Operation, config_type, texts_for_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +27,9 @@ class Module(Operation):
             supernet it starts at zero, so that paths agree.
         name: for pages and figures; None is its type's.
 
+    A class in ``cfg`` is taken by its name, so that the space can be written down; one without
+    a name that leads to it, as inside of a function, stays.
+
     Raises:
         UserError: ``cfg`` is no dict with a type.
 
@@ -36,7 +39,8 @@ class Module(Operation):
         ...     cfg=dict(type='mmengine.ConvModule', kernel_size=3, padding=1))
     """
 
-    cfg: dict[str, Any]
+    # Not of a subclass's own hash, since a dict has none.
+    cfg: dict[str, Any] = dataclasses.field(hash=False)
     in_channels: str = "in_channels"
     out_channels: str | None = "out_channels"
     stride: str | None = "stride"
@@ -50,7 +54,12 @@ class Module(Operation):
         if not isinstance(self.cfg, dict) or "type" not in self.cfg:
             raise UserError(f"Module has cfg={self.cfg!r}: give a module's config, with its type")
         # Plain values, so that spaces compare and are written down.
-        object.__setattr__(self, "cfg", {**self.cfg})
+        cfg = {**self.cfg}
+        if texts_for_classes(cfg) is not cfg:
+            from pinas_mm.registry import plain
+
+            cfg = plain(cfg)
+        object.__setattr__(self, "cfg", cfg)
 
     def __hash__(self) -> int:
         # Equal configs can be of any order.
@@ -67,8 +76,10 @@ class Module(Operation):
         """The registry's module; with ``residual`` as a branch beside the shortcut.
 
         Raises:
-            UserError: its type is unknown, or with ``residual`` it has no parameter ``scale``.
+            UserError: its type is unknown, or with ``residual`` it has no parameter ``scale``; a
+                file says it, and it is not of plain layers alone.
         """
+        from pinas_mm.operations.plain_layers import check_layers
         from pinas_mm.operations.residual import Residual
         from pinas_mm.registry import MODELS, check_known
 
@@ -82,6 +93,8 @@ class Module(Operation):
         arguments = {getattr(self, name): value for name, value in known.items()}
         arguments.pop(None, None)
         check_known(self.cfg, f"Module {self.label}")
+        if self.of_file:
+            check_layers(self.cfg, f"Module {self.label}")
         module = MODELS.build({**self.cfg, **arguments})
         if not self.residual:
             return module
@@ -109,4 +122,4 @@ class Module(Operation):
             for field in dataclasses.fields(self)
             if field.default is dataclasses.MISSING or getattr(self, field.name) != field.default
         }
-        return dict(type="pinas_mm.Module", **given)
+        return dict(type=config_type(type(self), "OPERATIONS"), **texts_for_classes(given))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
 from torch import nn
 
 from pinas_mm.errors import UserError, reason
@@ -18,6 +20,7 @@ NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
 # mmcv's and PyTorch's names of what computes the same in one process.
 SPELLINGS = dict.fromkeys(("BN2d", "SyncBN", "MMSyncBN", "BatchNorm2d", "SyncBatchNorm"), "BN")
 SPELLINGS["GroupNorm"] = "GN"
+SYNCHRONIZED = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
 
 
 def norm_layer(norm_cfg: dict[str, Any], channels: int, pooled: bool = False) -> nn.Module:
@@ -35,7 +38,7 @@ def norm_layer(norm_cfg: dict[str, Any], channels: int, pooled: bool = False) ->
 
 def unsynchronized(norm_cfg: dict[str, Any] | None) -> dict[str, Any] | None:
     """BN for SyncBN: the same weights, and what SyncBN computes in one process."""
-    if norm_cfg and norm_cfg.get("type") in ("SyncBN", "MMSyncBN"):
+    if norm_cfg and type_name(norm_cfg) in SYNCHRONIZED:
         return {**norm_cfg, "type": "BN"}
     return norm_cfg
 
@@ -103,8 +106,11 @@ def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
         _check_groups(norm_cfg.get("num_groups"), norms)
     try:
         check_known(norm_cfg, "norm_cfg")
-        # Any number of channels will do that all allowed numbers of groups divide.
-        layer = norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1)
+        # Before it is built: a file may say it, and any class's name.
+        kind = _norm_class(norm_cfg["type"])
+        if not inspect.isclass(kind) or issubclass(kind, NORMS):
+            # Any number of channels will do that all allowed numbers of groups divide.
+            kind = type(norm_layer(norm_cfg, norm_cfg.get("num_groups") or 1))
     except (UserError, KeyError, TypeError, ValueError, RuntimeError) as error:
         # A RuntimeError is of one that wants ranks.
         said = reason(error).strip("'\"")
@@ -112,11 +118,19 @@ def check_norm(norm_cfg: Any, twin: Callable[[], nn.Module]) -> None:
             f"norm_cfg {dict(norm_cfg)} gives no norm layer ({said}): allowed types are BN, "
             "SyncBN and GN, with their arguments"
         ) from error
-    if not isinstance(layer, NORMS):
+    if not issubclass(kind, NORMS):
         raise UserError(
-            f"norm_cfg {dict(norm_cfg)} gives a {type(layer).__name__}: allowed types are BN, "
+            f"norm_cfg {dict(norm_cfg)} gives a {kind.__name__}: allowed types are BN, "
             "SyncBN and GN"
         )
+
+
+def _norm_class(kind: Any) -> Any:
+    """The class that mmcv builds for a norm's type."""
+    if not isinstance(kind, str):
+        return kind
+    with MODELS.switch_scope_and_registry(None) as registry:
+        return registry.get(kind)
 
 
 def _check_groups(groups: Any, norms: Sequence[nn.BatchNorm2d]) -> None:

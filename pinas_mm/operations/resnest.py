@@ -75,8 +75,8 @@ class ResNeStBottleneck(Operation):
         return f"r{self.radix} g{self.groups} w{self.base_width}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Without a type: three numbers are this operation."""
-        return dataclasses.asdict(self)
+        """Without a type: three numbers are this operation, but no subclass of it."""
+        return dataclasses.asdict(self) if type(self) is ResNeStBottleneck else super().to_dict()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,3 @@ class ResNeStFastBottleneck(ResNeStBottleneck):
     def label(self) -> str:
         """``r2 g1 w64 fast``."""
         return f"{super().label} fast"
-
-    def to_dict(self) -> dict[str, Any]:
-        """With its type."""
-        return Operation.to_dict(self)

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pinas_mm.operations.base import BlockSpec
+from pinas_mm.operations.base import BlockSpec, config_type, texts_for_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,8 @@ class Skeleton(abc.ABC):
         rectified: whether blocks end in a ReLU.
         transitions: whether a layer of its own strides and widens between two stages, so that all
             blocks keep their input's shape.
-        input_weight: name of the weight whose second dimension is the images' channels.
+        input_weight: name of the weight whose second dimension is the images' channels; weights
+            of a network without one of this name serve for its own number of channels alone.
     """
 
     # That subclasses are dataclasses, for type checkers.
@@ -87,5 +88,5 @@ class Skeleton(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Its config: plain values, and a ``type`` that the registry knows."""
-        scope = "pinas_mm." if type(self).__module__.startswith("pinas_mm.") else ""
-        return dict(type=f"{scope}{type(self).__name__}", **dataclasses.asdict(self))
+        fields = texts_for_classes(dataclasses.asdict(self))
+        return dict(type=config_type(type(self), "SKELETONS"), **fields)

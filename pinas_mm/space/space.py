@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,10 +95,15 @@ class SearchSpace:
         """A space from a config dict of the constructor's arguments; None means the default.
 
         Raises:
-            UserError: the dict has others, or the constructor refuses one.
+            UserError: it is no such dict, the dict has others, or the constructor refuses one.
         """
         if isinstance(config, SearchSpace):
             return config
+        if not (config is None or isinstance(config, Mapping)):
+            raise UserError(
+                f"search space is {config!r}: give a SearchSpace, a dict of its arguments, or None "
+                "for the paper's"
+            )
         config = dict(config or {})
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(config) - set(known))
@@ -249,7 +254,8 @@ class SearchSpace:
             widths=list(self.widths),
             strides=list(self.strides),
         )
-        if isinstance(self.skeleton, ResNeStSkeleton):
+        # Not of a subclass, which a space names.
+        if type(self.skeleton) is ResNeStSkeleton:
             plain |= {name: _listed(getattr(self, name)) for name in OF_SKELETON}
         else:
             plain["skeleton"] = self.skeleton.to_dict()

@@ -37,10 +37,13 @@ def fit_channels(
 
     Raises:
         UserError: the numbers differ and ``channels`` is None.
+
+    Where the network has no weight of the name that its skeleton says, the weights are as given.
     """
     name = network.space.skeleton.input_weight
-    weight, own = state.get(name), network.get_parameter(name)
-    if not isinstance(weight, torch.Tensor) or weight.ndim != own.ndim:
+    # A skeleton of a user's may have its stem under another name.
+    weight, own = state.get(name), dict(network.named_parameters()).get(name)
+    if own is None or not isinstance(weight, torch.Tensor) or weight.ndim != own.ndim:
         return dict(state)
     given, wanted = weight.shape[1], network.in_channels
     # Where more differs than the channels, it is another network.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import os
 import pickle
+import secrets
+import tarfile
+import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import torch
@@ -19,6 +24,7 @@ from torch import nn
 
 from pinas_mm.compat import refused
 from pinas_mm.errors import UserError
+from pinas_mm.operations.plain_layers import of_file
 
 # In place of a checkpoint, where a search or a ranking takes weights as they are drawn.
 UNTRAINED = "untrained"
@@ -52,6 +58,9 @@ def find_checkpoint(path: str | Path) -> Path:
 def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Loads a checkpoint on the CPU without running code from it.
 
+    What it says of its search space is marked as the file's, by
+    :func:`~pinas_mm.operations.plain_layers.of_file`.
+
     Args:
         path: what :func:`find_checkpoint` takes.
         mmap: read tensors only when they are used; checks the rest in no time.
@@ -61,6 +70,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """
     path = find_checkpoint(path)
     mmap = mmap and not _is_legacy(path)
+    refuse_tar(path)
     try:
         # PyTorch before 2.2 maps files by their names alone.
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
@@ -79,6 +89,9 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
             "checkpoint of a model"
         )
     _check_form(content, path)
+    meta = content.get("meta")
+    if isinstance(meta, dict) and "space" in meta:
+        meta["space"] = of_file(meta["space"])
     return content
 
 
@@ -199,15 +212,13 @@ def _downloaded(url: str) -> Path:
     # Of the same name under two addresses are two checkpoints.
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{Path(urlsplit(url).path).name}"
     target = Path(torch.hub.get_dir(), "checkpoints", name)
+    if target.is_file():  # Whose folder need not be writable.
+        return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot keep checkpoint {url} in {target.parent} ({error.strerror}): TORCH_HOME names "
-            "another folder"
-        ) from error
-    part = target.with_name(f".{name}.part")
-    with FileLock(f"{target}.lock"):  # The processes of a machine wait for one.
+        raise _not_kept(url, target.parent, error) from error
+    with _downloading(target) as part:
         if not target.is_file():
             try:
                 torch.hub.download_url_to_file(url, str(part), progress=False)
@@ -219,6 +230,73 @@ def _downloaded(url: str) -> Path:
             _check_whole(part, f"checkpoint {url}")
             part.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _downloading(target: Path) -> Iterator[Path]:
+    """Gives a name beside a file to download to, once no other process of a machine does.
+
+    Where the file system has no locks they do not wait, and each has a name of its own: a file in
+    a lock's place would stay when its process is killed, and be waited for without end.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    try:
+        locks = _has_locks(target.parent)
+    except OSError as error:
+        raise _not_kept(target.name, target.parent, error) from error
+    if locks:
+        with FileLock(f"{target}.lock"):
+            yield target.with_name(f".{target.name}.part")
+        return
+    own = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        yield own
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _has_locks(folder: Path) -> bool:
+    with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".writable") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # Nobody else has the file.
+            return False
+    return True
+
+
+def _not_kept(checkpoint: str, folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"cannot keep checkpoint {checkpoint} in {folder} ({error.strerror}): TORCH_HOME names "
+        "another folder"
+    )
+
+
+def refuse_tar(file: str | Path | IO[bytes]) -> None:
+    """Refuses a tar archive, which PyTorch before 0.4 wrote.
+
+    PyTorch before 2.6 loads it without asking whether weights alone are wanted (CVE-2025-32434),
+    even where a zip archive stands at its end; later ones refuse it.
+
+    Args:
+        file: its path, or the open file.
+
+    Raises:
+        UserError: it is one.
+    """
+    if isinstance(file, (str, os.PathLike)):
+        is_tar = os.path.isfile(file) and tarfile.is_tarfile(file)
+    else:
+        position = file.tell()
+        is_tar = tarfile.is_tarfile(file)
+        file.seek(position)
+    if is_tar:
+        raise UserError(
+            f"checkpoint {getattr(file, 'name', file)} is a tar archive, as PyTorch before 0.4 "
+            "wrote them, and is not loaded, since that could run code: where you trust it, save "
+            "its weights again by torch.save"
+        )
 
 
 def _check_whole(path: Path, source: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import wrapt
@@ -33,7 +35,7 @@ def _load_checkpoint(load: Any, filename: Any, *args: Any, **options: Any) -> An
     from pinas_mm.compat import refused, weights_alone
 
     try:
-        with weights_alone():
+        with weights_alone(), _no_tar():
             return load(filename, *args, **options)
     except UnpicklingError as error:
         if not refused(error):
@@ -42,6 +44,26 @@ def _load_checkpoint(load: Any, filename: Any, *args: Any, **options: Any) -> An
             f"checkpoint {filename} holds more than tensors and plain values and is not loaded, "
             "since that could run code: where you trust it, save its state_dict alone"
         ) from error
+
+
+@contextlib.contextmanager
+def _no_tar() -> Iterator[None]:
+    """While open, ``torch.load`` refuses tar archives, from which it may run code."""
+    from unittest import mock
+
+    import torch
+
+    from pinas_mm.weights.checkpoint import refuse_tar
+
+    load = torch.load
+
+    @functools.wraps(load)
+    def checked(file: Any, *args: Any, **options: Any) -> Any:
+        refuse_tar(file)
+        return load(file, *args, **options)
+
+    with mock.patch.object(torch, "load", checked):
+        yield
 
 
 def _load_state_dict(load: Any, module: Any, state_dict: Any, *args: Any, **options: Any) -> None:

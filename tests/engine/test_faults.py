@@ -11,7 +11,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
-from pinas_mm.engine.faults import explain, one_line_errors
+from pinas_mm.commands.command import command
+from pinas_mm.engine.faults import explain
 from pinas_mm.errors import UserError
 from pinas_mm.registry import MODELS
 
@@ -38,7 +39,7 @@ class Broken(Dataset):
 def ending(capsys, main):
     """What a tool prints that does this, and its status."""
     with pytest.raises(SystemExit) as end:
-        one_line_errors(main)()
+        command(main)()
     return capsys.readouterr().err, end.value.code
 
 
@@ -90,7 +91,7 @@ def test_the_traceback_is_in_the_log_or_on_the_screen(
     assert 'raise KeyError("a bug")' in file.read_text()
     monkeypatch.setenv("PINAS_DEBUG", "1")
     with pytest.raises(kind):
-        one_line_errors(fails)()
+        command(fails)()
 
 
 def test_a_user_error_alone_leaves_the_log_alone(capsys, monkeypatch):
@@ -109,7 +110,7 @@ def test_a_user_s_hook_is_named_before_the_first_step_and_raises_after(runner, c
     assert f"in {__file__}" in error
     hook = dict(type="RaisingHook", at="after_train_epoch")
     with pytest.raises(KeyError):
-        one_line_errors(runner(custom_hooks=[hook], work_dir=str(tmp_path / "again")).train)()
+        command(runner(custom_hooks=[hook], work_dir=str(tmp_path / "again")).train)()
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,15 @@ def test_an_exception_without_a_text_shows_its_line():
     with pytest.raises(AssertionError) as raised:
         raise AssertionError
     assert "raise AssertionError" in explain(raised.value)
+
+
+def test_a_model_s_own_pretrained_is_named():
+    backbone = dict(type="pinas_mm.PiNASBackbone", arch="pinas_cls")
+    head = dict(type="mmseg.FCNHead", in_channels=2048, channels=8, num_classes=2)
+    model = dict(type="mmseg.EncoderDecoder", pretrained="open-mmlab://resnet50_v1c")
+    cfg = Config(dict(model=dict(model, backbone=backbone, decode_head=head)))
+    with pytest.raises(TypeError) as raised:
+        build(cfg)
+    text = explain(raised.value)
+    assert "hands its own pretrained on to the backbone: set pretrained=None in the model" in text
+    assert "_delete_" not in text

@@ -82,3 +82,41 @@ def test_a_file_that_does_not_run_is_refused(tmp_path, write):
     with pytest.raises(UserError, match="is not written: at 1 x 3 x 32 x 32 it fails, as"):
         write(tmp_path / "a", Deployable(BatchFixed(), ("stage1",), 3, {}), 32)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_torchscript])
+def test_a_size_that_leaves_no_pixel_is_refused_by_its_name(tmp_path, write):
+    patches = Deployable(torch.nn.Conv2d(3, 4, 4, 4), ("stage1",), 3, {})
+    with pytest.raises(UserError, match=r"fails at 1 x 3 x 1 x 1 .*: is --size 1 too small"):
+        write(tmp_path / "a", patches, 1)
+    with pytest.raises(UserError, match=r"fails at 3 x 3 x 3 x 7 .*: is --size 5 too small"):
+        write(tmp_path / "a", patches, 5)
+    assert not list(tmp_path.iterdir())
+    assert write(tmp_path / "a", patches, 6) < 1e-4
+
+
+def test_one_pixel_is_compared_where_the_network_takes_it(tmp_path):
+    backbone = PiNASBackbone("00", dict(depths=(1, 1), widths=(16, 32), strides=(1, 2)))
+    assert write_torchscript(tmp_path / "a.pt", Deployable.of(trained(backbone)), 1) < 1e-4
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_images_are_smooth_normalized_and_the_same_each_time(channels):
+    mean, std = [120.0] * channels, [60.0] * channels
+    seen = []
+
+    def compare(known):
+        network = Deployable(torch.nn.Identity(), ("stage1",), channels, known)
+        return largest_difference(network, lambda images: seen.append(images) or images, 64, "it")
+
+    assert compare({}) == compare({}) == compare(dict(mean=mean, std=std)) == 0
+    first, second, normalized = seen[::2]
+    assert torch.equal(first, second)
+    for images in seen[:2]:
+        assert images.mean((0, 2, 3)).abs().max() < 1e-5
+        torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(channels))
+    pixels = normalized * 60 + 120
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+    # Of noise without areas it would be as large as the deviation itself.
+    assert (first[..., 1:] - first[..., :-1]).abs().mean() < 0.3

@@ -13,7 +13,7 @@ from pinas_mm.export import read_best
 from pinas_mm.files import file_sha256
 from pinas_mm.search.budget.objective import parse_objectives
 from pinas_mm.search.record.findings import Evaluated, Findings
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def searched(folder, findings, checkpoint: str):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"weights")
     found = dataclasses.replace(findings, checkpoint=str(file.resolve()))
-    write_report(found, folder / "search", sha256=file_sha256(file))
+    Report(found, folder / "search", sha256=file_sha256(file)).write()
     return file.resolve()
 
 

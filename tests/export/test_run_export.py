@@ -1,13 +1,18 @@
 """Cutting out by the tool: what is calibrated, counted and written is the config's own network."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, REPOSITORY
 from deployed import run_torchscript
 from made_findings import made_findings
 
+from pinas_mm.engine import run_export
 from pinas_mm.engine.config import read_config
 from pinas_mm.export.best import read_best
 from pinas_mm.export.statistics import checked_loader
@@ -17,7 +22,7 @@ from pinas_mm.models.batch_norm import Statistics
 from pinas_mm.models.cost import count_costs
 from pinas_mm.registry import MODELS
 from pinas_mm.search.evaluation.build import load_calibration
-from pinas_mm.search.report.report import write_report
+from pinas_mm.search.report.report import Report
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_strides_and_dilations_are_the_supernet_s(tool, supernet, checkpoint, tm
 def test_a_search_says_strides_and_dilations(tool, supernet, checkpoint, tmp_path):
     placed, space = dict(strides=(1, 2), dilations=(1, 4)), supernet.space
     found = dataclasses.replace(made_findings(space, [0.5], "score"), checkpoint=str(checkpoint))
-    write_report(found, tmp_path, placed=placed)
+    Report(found, tmp_path, placed=placed).write()
     arch, out = found.best(1)[0].arch, tmp_path / "subnet.pth"
     status, printed, errors = tool("export.py", "--best", tmp_path, "--out", out, "--size", 32)
     assert status == 0, errors
@@ -70,5 +75,84 @@ def test_a_search_says_strides_and_dilations(tool, supernet, checkpoint, tmp_pat
     assert f"backbone: {counted.cost(arch)}" in printed
     assert torch.load(out, weights_only=True)["meta"]["dilations"] == [1, 4]
     # One that says nothing of them leaves them to a config.
-    write_report(found, tmp_path)
+    Report(found, tmp_path).write()
     assert read_best(tmp_path).network == dict(space=space)
+
+
+def test_what_is_read_is_never_replaced(tool, supernet, checkpoint, tmp_path):
+    """Sources by another's word: the search's checkpoint and findings, what a config inherits."""
+    best = tmp_path / "search" / "best.json"
+    best.parent.mkdir()
+    content = dict(best=[dict(rank=1, arch="31-2")], space=supernet.space.to_dict())
+    best.write_text(json.dumps(content | dict(checkpoint=str(checkpoint))))
+    config, heir = tmp_path / "winner" / "winner.py", tmp_path / "heir.py"
+    config.parent.mkdir()
+    config.write_text(f"_base_ = ['{CONFIGS / 'small_linear.py'}']\n")
+    heir.write_text("_base_ = ['winner/winner.py']\n")
+    held = {path: path.read_bytes() for path in (best, checkpoint, config, heir)}
+    found = ("--best", best.parent, "--force")
+    for arguments, said in (
+        ((*found, "--torchscript", checkpoint), "is to be read and written"),
+        ((*found, "--out", best), "is to be read and written"),
+        ((*found, "--config", heir, "--out", config), "is to be read and written"),
+        (
+            (*found, "--config", heir, "--model-out", config.parent),
+            "winner.py, which is read, and would be replaced as a whole",
+        ),
+        (
+            (
+                *(*found, "--config", CONFIGS / "small_linear.py"),
+                *("--calibrate", config, "--model-out", config.parent),
+            ),
+            "winner.py, which is read, and would be replaced as a whole",
+        ),
+    ):
+        status, _, errors = tool("export.py", *arguments)
+        assert status == 2
+        assert said in errors
+        assert {path: path.read_bytes() for path in held} == held
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("option", ["--out", "--torchscript"])
+def test_what_comes_while_it_works_is_replaced_by_force_alone(
+    tool, checkpoint, tmp_path, monkeypatch, force, option
+):
+    target, cut = tmp_path / "late", run_export.subnet_of
+
+    def slowly(*args, **options):
+        target.write_text("mine")
+        return cut(*args, **options)
+
+    monkeypatch.setattr(run_export, "subnet_of", slowly)
+    which = ["--arch", "312", "--supernet", checkpoint, "--config", CONFIGS / "small_supernet.py"]
+    options = ["--force"] * force + ["--size", 32]
+    status, _, errors = tool("export.py", *which, option, target, *options)
+    if force:
+        assert status == 0, errors
+        assert target.stat().st_size > 1000
+    else:
+        assert status == 2
+        assert "late was not there before, and is now" in errors
+        assert target.read_text() == "mine"
+
+
+def test_deployment_needs_no_scikit_learn(supernet, checkpoint, tmp_path):
+    code = (
+        "import runpy, sys; sys.modules['sklearn'] = None; "
+        "runpy.run_path('tools/export.py', run_name='__main__')"
+    )
+    arguments = ["--arch", "312", "--supernet", checkpoint, "--size", "32"]
+    arguments += ["--config", CONFIGS / "small_supernet.py"]
+    arguments += ["--onnx", tmp_path / "a.onnx", "--torchscript", tmp_path / "a.pt"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | dict(OMP_NUM_THREADS="1"),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.onnx").is_file()
+    assert (tmp_path / "a.pt").is_file()

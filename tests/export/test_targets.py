@@ -8,7 +8,7 @@ import torch
 
 from pinas_mm.errors import UserError
 from pinas_mm.export import check_targets
-from pinas_mm.export.targets import check_outputs, write_json
+from pinas_mm.export.targets import check_outputs, config_files, write_json
 
 
 def test_targets(tmp_path, monkeypatch):
@@ -85,3 +85,30 @@ def test_numbers_of_any_sort_are_written(tmp_path):
     }
     with pytest.raises(UserError, match="cannot write"):
         write_json("/dev/null/a.json", content)
+
+
+def test_a_folder_that_holds_what_is_read_is_not_replaced(tmp_path):
+    folder = tmp_path / "winner"
+    folder.mkdir()
+    config, weights = folder / "winner.py", folder / "winner.pth"
+    config.write_text("model = dict(type='A')\n")
+    weights.touch()
+    heir = tmp_path / "heir.py"
+    heir.write_text("_base_ = ['winner/winner.py']\n")
+    yaml = tmp_path / "heir.yaml"
+    yaml.write_text("_base_: heir.py\n")
+    for sources in ([str(weights)], [str(config)], config_files(heir), config_files(yaml)):
+        for force in (False, True):
+            with pytest.raises(UserError, match=r"winner holds .* which is read, and would be"):
+                check_targets([], sources, force=force, folder=str(folder))
+    check_targets([], [str(heir)], force=True, folder=str(folder))
+    assert config_files(None) == config_files(tmp_path / "nowhere.py") == []
+
+
+def test_a_folder_that_was_put_aside_is_seen(tmp_path):
+    aside = tmp_path / ".winner.17.old"
+    aside.mkdir()
+    (aside / "winner.py").touch()
+    with pytest.raises(UserError, match="is there already"):
+        check_targets([], folder=str(tmp_path / "winner"))
+    assert (tmp_path / "winner" / "winner.py").is_file()

@@ -145,3 +145,52 @@ def test_training_mode_is_refused(space):
     backbone.eval().layer1[0].bn1.train()
     with pytest.raises(UserError, match="normalizes by its batch"):
         fold_batch_norms(backbone, images(torch.float32))
+
+
+def doubled(module, *values):
+    return values[-1] * 2
+
+
+def with_hook(conv, norm):
+    norm.register_forward_hook(doubled)
+
+
+def with_pre_hook(conv, norm):
+    norm.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
+
+
+def with_convolution_s_hook(conv, norm):
+    conv.register_forward_hook(doubled)
+
+
+def with_convolution_s_pre_hook(conv, norm):
+    conv.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
+
+
+def with_parametrization(conv, norm):
+    nn.utils.parametrizations.weight_norm(conv)
+
+
+def with_norm_s_parametrization(conv, norm):
+    nn.utils.parametrize.register_parametrization(norm, "weight", nn.Softplus(), unsafe=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_hook,
+        with_pre_hook,
+        with_convolution_s_hook,
+        with_convolution_s_pre_hook,
+        with_parametrization,
+        with_norm_s_parametrization,
+    ],
+)
+def test_layers_that_do_more_stay(change):
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1))
+    change(*module[:2])
+    module = shaken(module).double().eval()
+    folded = fold_batch_norms(module, images())
+    assert_same(module(images()), folded(images()), images())
+    assert norms(folded) == norms(module)

@@ -10,6 +10,7 @@ from spaces import SPACES
 from torch import nn
 
 from pinas_mm import get_backbone
+from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
 from pinas_mm.models.initial_weights import DEFAULT_INIT
 from pinas_mm.operations import Module, Operation, ResNetBottleneck
@@ -166,3 +167,16 @@ def test_what_is_loaded_is_kept(kind, tmp_path):
     loaded = NETWORKS[kind](space, init_cfg=dict(type="Pretrained", checkpoint=str(file)))
     for key, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("loader", ["Pretrained", "pinas_mm.FromSupernet"])
+def test_an_init_cfg_without_type_or_checkpoint_is_refused(space, loader):
+    untyped = dict(checkpoint="winner.pth")
+    for init_cfg in (untyped, [untyped], [dict(type=None)], ["Kaiming"]):
+        with pytest.raises(UserError, match=r"init_cfg is .*: give a dict with a type"):
+            PiNASBackbone("31-2", space, init_cfg=init_cfg).init_weights()
+    for init_cfg in (dict(type=loader), [dict(type=loader, checkpoint=None)]):
+        with pytest.raises(UserError, match=r"without a checkpoint: give a \.pth file"):
+            PiNASBackbone("31-2", space, init_cfg=init_cfg).init_weights()
+        with pytest.raises(UserError, match=r"without a checkpoint: give a \.pth file"):
+            PiNASBackbone(init_cfg=init_cfg)

@@ -144,6 +144,12 @@ def test_a_space_is_its_dict(space):
     assert hash(space) == hash(SearchSpace.build(space.to_dict()))
 
 
+@pytest.mark.parametrize("said", ["paper", "", 3, 0, [], ["a"], SearchSpace])
+def test_what_is_no_space_is_refused(said):
+    with pytest.raises(UserError, match=r"search space is .*: give a SearchSpace, a dict"):
+        SearchSpace.build(said)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

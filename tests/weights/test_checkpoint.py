@@ -1,12 +1,15 @@
 """Checkpoints are read whole, without running code, and only into what they were made for."""
 
 import contextlib
+import io
 import os
 import pickle
 import shutil
+import tarfile
 
 import pytest
 import torch
+from mmengine.runner import CheckpointLoader
 
 from pinas_mm.errors import UserError
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
@@ -307,3 +310,82 @@ def test_addresses_without_a_whole_checkpoint_are_refused_and_not_kept(server, t
 def test_other_schemes_are_refused(tmp_path):
     with pytest.raises(UserError, match="allowed are a file, a work dir and http"):
         read_checkpoint("torchvision://resnet50")
+
+
+def kept(folder, url):
+    """The file of the hub that an address is kept in."""
+    (file,) = folder.glob(f"hub/checkpoints/*-{url.rpartition('/')[2]}")
+    return file
+
+
+def test_what_is_there_needs_no_folder_to_write_to(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    url, folder = server
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    read_checkpoint(f"{url}/a.pth")
+
+    def refuses(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    # What a folder gives that another user made; root may write to all.
+    monkeypatch.setattr("pinas_mm.weights.checkpoint.tempfile.TemporaryFile", refuses)
+    monkeypatch.setattr("pinas_mm.weights.checkpoint.FileLock", refuses)
+    assert read_checkpoint(f"{url}/a.pth")["w"].all()
+    with pytest.raises(UserError, match=r"cannot keep .*b\.pth in .*Permission denied.*TORCH_HOME"):
+        read_checkpoint(f"{url}/b.pth")
+
+
+def test_without_locks_nothing_is_waited_for_and_nothing_left(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    url, folder = server
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+
+    def flock(file, how):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    hub = tmp_path / "home" / "hub" / "checkpoints"
+    with pytest.raises(UserError, match="404"):
+        read_checkpoint(f"{url}/b.pth")
+    assert read_checkpoint(f"{url}/a.pth")["w"].all()
+    assert list(hub.iterdir()) == [kept(tmp_path / "home", f"{url}/a.pth")]
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A tar archive that a whole zip archive of weights stands at the end of, and its mark."""
+    mark, file = tmp_path / "trap", tmp_path / "both.pth"
+    weights = io.BytesIO()
+    torch.save({"w": torch.ones(2)}, weights)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as both:
+        for name, content in (
+            ("storages", pickle.dumps(0) + pickle.dumps([])),
+            ("tensors", pickle.dumps(0)),
+            ("pickle", pickle.dumps(Trap(mark))),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            both.addfile(entry, io.BytesIO(content))
+    file.write_bytes(tar.getvalue() + weights.getvalue())
+    yield file
+    assert not mark.exists()
+
+
+def test_tar_archives_are_refused(archive):
+    # By the zip archive at its end it is whole.
+    assert find_checkpoint(archive) == archive
+    with pytest.raises(UserError, match=r"is a tar archive.* could run code"):
+        read_checkpoint(archive)
+
+
+def test_so_does_mmengine_s_loader(archive, server):
+    url, folder = server
+    shutil.copy(archive, folder / "both.pth")
+    load = torch.load
+    for name in (str(archive), f"{url}/both.pth"):
+        with pytest.raises(UserError, match=r"is a tar archive.* could run code"):
+            CheckpointLoader.load_checkpoint(name, map_location="cpu")
+    assert torch.load is load
+    torch.save({"w": torch.ones(2)}, folder / "a.pth")
+    assert CheckpointLoader.load_checkpoint(str(folder / "a.pth"))["w"].all()

@@ -1,13 +1,19 @@
 """init_cfg loads a backbone's weights whole and from the right network, or says what is wrong."""
 
+import dataclasses
+
 import pytest
 import torch
 from mmengine.model.weight_init import PretrainedInit
 from mmpretrain.models import ImageClassifier
+from torch import nn
 
+from pinas_mm import get_backbone
 from pinas_mm.errors import UserError
 from pinas_mm.export import subnet_of, write_subnet
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
+from pinas_mm.registry import SKELETONS
+from pinas_mm.skeletons import PlainSkeleton
 from pinas_mm.weights.initializers import load_backbone
 
 ARCH = "13-2"
@@ -315,3 +321,26 @@ def test_other_norms_than_the_files_are_refused(norms, space, tmp_path, given):
     init_cfg = dict(type="pinas_mm.FromSupernet", checkpoint=str(file))
     with pytest.raises(UserError, match=words):
         PiNASSupernet(space, init_cfg=init_cfg, **given).init_weights()
+
+
+@SKELETONS.register_module()
+@dataclasses.dataclass(frozen=True)
+class OwnStem(PlainSkeleton):
+    """Its stem is not under the name that skeletons have it under."""
+
+    def stem(self, in_channels, widths, norm_cfg):
+        return dict(patch=nn.Conv2d(in_channels, self.stem_width, 3, padding=1))
+
+
+def test_a_skeleton_whose_stem_has_another_name_is_loaded(tmp_path):
+    space = dict(candidates=["pinas_mm.ResNetBottleneck"], depths=(1,), widths=(8,), strides=(1,))
+    space |= dict(skeleton="OwnStem")
+    written = randomized(PiNASBackbone("0", space))
+    meta = dict(arch="0", space=written.space.to_dict())
+    torch.save(dict(state_dict=written.state_dict(), meta=meta), tmp_path / "own.pth")
+    read = get_backbone(pretrained=tmp_path / "own.pth")
+    for name, value in written.state_dict().items():
+        assert torch.equal(read.state_dict()[name], value)
+    # No channels are adapted, since no weight is known to be for them.
+    with pytest.raises(UserError, match=r"of another shape \(patch\.weight has \[16, 3, 3, 3\]"):
+        get_backbone(pretrained=tmp_path / "own.pth", in_channels=1)
