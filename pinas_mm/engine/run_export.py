@@ -95,13 +95,7 @@ def _cut_out(args: argparse.Namespace, found: Found | None) -> Deployable:
         backbone, batches = handed.backbone, handed.calibrated
         print(f"{handed.weights}\n{handed.config}")
     else:
-        try:
-            backbone = subnet_of(supernet, arch, **network)
-        except UserError as error:
-            if network["space"]:
-                raise
-            hint = "the paper's space was assumed: --config gives another"
-            raise UserError(f"{error} ({hint})") from error
+        backbone = subnet_of(supernet, arch, **network)
         batches = recompute_statistics(backbone, calibration, args.batches) if calibration else 0
     if args.out:
         write_subnet(args.out, backbone, supernet, batches, args.force)

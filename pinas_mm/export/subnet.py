@@ -172,11 +172,20 @@ def subnet_of(
     read = read_checkpoint(path)
     state, meta, source = state_dict(read), read.get("meta") or {}, f"checkpoint {path}"
     state = inner_state(state, PREFIX)
-    space = SearchSpace.build(said_space(meta, source) if space is None else space)
+    known = said_space(meta, source) if space is None else space
+    space = SearchSpace.build(known)
     norm_cfg = unsynchronized(meta.get("norm_cfg")) if norm_cfg is None else norm_cfg
     channels = in_channels(state, space)
-    backbone = PiNASBackbone(arch, space, channels, strides, dilations, norm_cfg=norm_cfg)
-    load_subnet(backbone, state, source, meta)
+    try:
+        backbone = PiNASBackbone(arch, space, channels, strides, dilations, norm_cfg=norm_cfg)
+        load_subnet(backbone, state, source, meta)
+    except UserError as error:
+        if known is not None:
+            raise
+        raise UserError(
+            f"{error} (the paper's space was assumed, since the checkpoint says none: --config or "
+            "space= gives its own)"
+        ) from error
     return backbone.eval()
 
 

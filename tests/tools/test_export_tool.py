@@ -164,7 +164,7 @@ def test_refusals_are_one_line(tool, checkpoint, tmp_path):
     out = tmp_path / "subnet.pth"
     for arguments, said in (
         (["--arch", "0" * 16], "which supernet? Give --supernet"),
-        (["--arch", "0" * 16, "--supernet", checkpoint], "paper's space was assumed: --config"),
+        (["--arch", "0" * 16, "--supernet", checkpoint], "paper's space was assumed, since"),
         (["--best", tmp_path], "best.json does not exist"),
         (["--arch", "312", "--supernet", checkpoint, "--config", "no.py"], "does not exist"),
         (["--arch", "312", "--supernet", tmp_path / "no.pth"], "no.pth does not exist"),
