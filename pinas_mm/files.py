@@ -39,7 +39,8 @@ def _written(path: Path, content: bytes) -> Iterator[Path]:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        yield temporary
+            # Held until it has its name: else another's remove_left_over takes it.
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -162,14 +163,14 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         before = _content(folder)
         work.mkdir(parents=True)
         yield work
-        if _content(folder) != before:
-            made = _beside(folder, "made")
-            work.rename(made)
-            raise UserError(
-                f"{folder} has changed since this began, and stays as it is: what was made is in "
-                f"{made}, to be moved to where you want it"
-            )
         with _held(folder):
+            if _content(folder) != before:
+                made = _beside(folder, "made")
+                work.rename(made)
+                raise UserError(
+                    f"{folder} has changed since this began, and stays as it is: what was made is "
+                    f"in {made}, to be moved to where you want it"
+                )
             if folder.exists():
                 folder.rename(old)
             work.rename(folder)
@@ -184,7 +185,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 def put_back(folder: Path) -> None:
     """Gives a folder its name again that a process was killed over replacing, by
-    :func:`whole_folder`, when the old one was out of the way and the new one not yet there.
+    :func:`whole_folder`, when the old one was out of the way and the new one not yet there. Where
+    it was there, the old one goes: later it would come back for a folder that somebody deleted.
     """
     name = re.escape(folder.name)
     aside = re.compile(rf"\.{name}\.\d+(\.[0-9a-f]{{8}})?\.old")
@@ -195,6 +197,10 @@ def put_back(folder: Path) -> None:
             # Held by who is at it. A rename over what came meanwhile fails, unless that is empty.
             with _held(newest, wait=False):
                 newest.rename(folder)
+            found.remove(newest)
+        for one in found:
+            with _held(one, wait=False):
+                shutil.rmtree(one, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pinas_mm.data.annotations import check_data_sets
 from pinas_mm.errors import UserError
 
 
-def refusal(config: Config, splits=("train", "val")) -> str:
+def refusal(config: Config, splits=("train",)) -> str:
     with pytest.raises(UserError) as error:
         check_data_sets(config, splits)
     assert "\n" not in str(error.value)

@@ -17,7 +17,7 @@ from torch import distributed, multiprocessing, nn
 from pinas_mm.algorithms.teacher import embed
 from pinas_mm.analysis.retrieval import cross_path_retrieval
 from pinas_mm.engine import PathDataParallel
-from pinas_mm.engine.path_data_parallel import Exchange
+from pinas_mm.engine.gradient_exchange import Exchange
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.models.cost import count_costs
 from pinas_mm.run_state import run_state

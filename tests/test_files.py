@@ -192,3 +192,11 @@ def test_a_folder_that_a_kill_left_aside_is_put_back(tmp_path):
     with whole_folder(folder) as work:
         (work / "winner.py").write_text("new")
     assert (folder / "winner.py").read_text() == "new"
+
+
+def test_an_old_folder_that_a_kill_left_goes_where_the_new_one_is_there(tmp_path):
+    folder, aside = tmp_path / "winner", tmp_path / ".winner.1.0123abcd.old"
+    for one in (folder, aside):
+        one.mkdir()
+    put_back(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["winner"]

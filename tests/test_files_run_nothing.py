@@ -264,6 +264,12 @@ def test_files_of_plain_layers_and_of_own_operations_are_read_as_before(tmp_path
         assert torch.equal(read(images)[0], written.eval()(images)[0])
 
 
+def test_a_callable_is_no_layer():
+    for kind in (print, torch.nn.Conv2d, 3):
+        with pytest.raises(UserError, match="is a file's word"):
+            check_layers(dict(layers=[dict(type=kind)]), "it")
+
+
 def test_layers_are_known_by_any_of_their_names():
     torch_s = dict(type="torch.nn.modules.activation.SiLU")
     check_layers([torch_s, dict(type="GN", num_groups=2), dict(type="mmcv.Swish")], "it")

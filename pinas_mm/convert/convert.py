@@ -105,7 +105,7 @@ def convert_file(
     buffer = io.BytesIO()
     meta = converted.meta(Path(source).name)
     torch.save(dict(state_dict=converted.state_dict, meta=meta), buffer)
-    write_output(target, buffer.getvalue())
+    write_output(target, buffer.getvalue(), force)
     return converted
 
 

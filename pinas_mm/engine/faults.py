@@ -181,8 +181,8 @@ def _hint(error: BaseException) -> str:
         if argument[1] == "pretrained":
             # As mmseg's bases have it; the argument is not in the backbone's own config.
             return (
-                "; a model hands its own pretrained on to the backbone: set pretrained=None in the "
-                "model, and init_cfg in the backbone for weights"
+                "; leave it out, set pretrained=None in a model that hands its own on to the "
+                "backbone, and give weights by init_cfg in the backbone"
             )
         near = _near(argument[1], known - {"self", "args", "kwargs"})
         return near or "; of another type in a base config? _delete_=True leaves its settings out"

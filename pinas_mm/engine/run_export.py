@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, cast
 
+from mmengine.config import Config
+
 from pinas_mm.engine.config import read_config
 from pinas_mm.errors import UserError
 from pinas_mm.export import (
@@ -24,6 +26,7 @@ from pinas_mm.export.best import Found
 from pinas_mm.export.targets import config_files
 from pinas_mm.models.batch_norm import batch_norms
 from pinas_mm.models.cost import count_costs
+from pinas_mm.weights.meta import same_space
 
 # Height and width in pixels where nobody says.
 SIZE = 224
@@ -38,13 +41,17 @@ def run_export(args: argparse.Namespace) -> None:
     Raises:
         UserError: anything that the user can mend; before any work what can be.
     """
-    found = _check(args)
+    _check_options(args)
+    # Before the search's space is read: they import what it may be built of.
+    config = args.config and read_config(args.config, args.cfg_options)
+    calibration = args.calibrate and read_config(args.calibrate, args.cfg_options)
+    found = read_best(args.best, args.rank) if args.best else None
+    _check_targets(args, found)
     if args.weights:
-        config = args.config and read_config(args.config, args.cfg_options)
         deployable = Deployable.read(args.weights, config, args.backbone_only)
         print(f"architecture {deployable.metadata['arch']}")
     else:
-        deployable = _cut_out(args, found)
+        deployable = _cut_out(args, config, calibration, found)
     for path, write in ((args.onnx, write_onnx), (args.torchscript, write_torchscript)):
         if path:
             difference = write(path, deployable, args.size or SIZE, args.force)
@@ -52,8 +59,7 @@ def run_export(args: argparse.Namespace) -> None:
             print(f"{path}: {outputs}; largest difference from PyTorch {difference:.1e}")
 
 
-def _check(args: argparse.Namespace) -> Found | None:
-    """What can be refused before any work; gives what ``--best`` names."""
+def _check_options(args: argparse.Namespace) -> None:
     if args.weights and (args.out or args.model_out or args.supernet or args.calibrate):
         raise UserError(
             "--out, --model-out, --supernet and --calibrate belong to --arch and --best: --weights "
@@ -65,29 +71,38 @@ def _check(args: argparse.Namespace) -> Found | None:
         raise UserError("--backbone-only belongs to --weights with --config")
     if args.onnx:
         check_onnx_installed()
+
+
+def _check_targets(args: argparse.Namespace, found: Found | None) -> None:
     targets = [args.out, args.onnx, args.torchscript]
     sources = [args.weights, args.supernet]
     sources += [*config_files(args.config), *config_files(args.calibrate)]
-    found = read_best(args.best, args.rank) if args.best else None
     if found:
         sources += [str(found.file), None if args.supernet else found.checkpoint]
     check_targets(targets, sources, args.force, args.model_out)
-    return found
 
 
-def _cut_out(args: argparse.Namespace, found: Found | None) -> Deployable:
-    config = args.config and read_config(args.config, args.cfg_options)
-    calibration = args.calibrate and read_config(args.calibrate, args.cfg_options)
+def _cut_out(
+    args: argparse.Namespace,
+    config: Config | None,
+    calibration: Config | None,
+    found: Found | None,
+) -> Deployable:
     supernet = args.supernet or (found.checkpoint if found else None)
     if not supernet:
         raise UserError("which supernet? Give --supernet, a checkpoint or a work dir")
     network: dict[str, Any] = dict(space=None)
-    if config or calibration:
-        network = read_network(config or calibration)
+    if said := config or calibration:
+        network = read_network(said)
     if found and not config:
-        network |= found.network
+        known = found.network
+        if network["space"] and same_space(network["space"], known["space"]):
+            # The config's word for it, by which any module is built, and not a file's.
+            known["space"] = network["space"]
+        network |= known
     arch = found.arch if found else args.arch
     if args.model_out:
+        config = cast(Config, config)
         if found:
             found.check_config(config)
         how = args.batches, calibration, args.force

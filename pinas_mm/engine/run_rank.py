@@ -29,6 +29,7 @@ from pinas_mm.search.report.text import printable
 from pinas_mm.search.search import RECORD
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
+from pinas_mm.weights.meta import same_space
 
 # A supernet's scores, in the config's work dir: a table, which another ranking can take.
 SCORES = "scores.json"
@@ -90,12 +91,12 @@ def run_rank(settings: RankSettings) -> Ranking:
         url = settings.scores if "://" in settings.scores else scores_file
         searched, _, scores, own = read_record(url, settings.study, settings.score)
         known = *own, *known
-        if space not in (None, searched):
+        if space and not same_space(space, searched):
             raise UserError(
                 f"the search is of {searched}, --config of {space}: leave --config out, or give "
                 "the search's"
             )
-        space = searched
+        space = space or searched
     metric, score = (as_score(t, known) if t else None for t in (settings.metric, settings.score))
     truth = read_results(settings.truth, metric.name if metric else None, space)
     if kind == "table":

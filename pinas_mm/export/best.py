@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from mmengine.config import Config
 
 from pinas_mm.errors import UserError
-from pinas_mm.export.config_text import GONE, changes
+from pinas_mm.export.config_text import GONE, changes, read_literals
 from pinas_mm.export.subnet import read_space, without_pools
 from pinas_mm.files import file_sha256
 from pinas_mm.operations.plain_layers import of_file
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import UNTRAINED
+from pinas_mm.weights.meta import said_space, same_space
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Found:
             UserError: the space is another, or the model; says which settings differ.
         """
         space, _ = read_space(cfg)
-        if space != self.space:
+        if not same_space(space, self.space):
             raise UserError(
                 f"{self.file} is of a search in {self.space}, config {cfg.filename} has {space}: "
                 "give the config of the search, with its --cfg-options"
@@ -49,7 +51,8 @@ class Found:
         copy = self.file.parent / Path(cfg.filename or "").name
         if not cfg.filename or not copy.is_file() or copy.samefile(cfg.filename):
             return
-        ran = Config.fromfile(copy, import_custom_modules=False).to_dict()["model"]
+        # Read, not run: the folder may be another's.
+        ran = read_literals(copy)["model"]
         given = cfg.to_dict()["model"]
         # A search takes a checkpoint's weights whatever initializes the model.
         found = [
@@ -81,7 +84,7 @@ class Found:
         """Height and width of the images that the search counted costs for, where it says so."""
         return self.source.get("image_size")
 
-    @property
+    @functools.cached_property
     def checkpoint(self) -> str:
         """The supernet's checkpoint, wherever the folders lie now; may be empty.
 
@@ -116,7 +119,8 @@ def read_best(path: str | Path, rank: int = 1) -> Found:
         rank: from 1, the best.
 
     Raises:
-        UserError: there is no such file or rank, or the file is damaged.
+        UserError: there is no such file or rank, the file is damaged, or its space is built of what
+            nobody has imported.
     """
     path = Path(path)
     path = path / "best.json" if path.is_dir() else path
@@ -125,12 +129,13 @@ def read_best(path: str | Path, rank: int = 1) -> Found:
     try:
         content = json.loads(path.read_bytes())
         archs = {entry["rank"]: str(entry["arch"]) for entry in content["best"]}
-        space, _ = SearchSpace.build(of_file(content["space"])), content["checkpoint"]
+        said, _ = content["space"], content["checkpoint"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged or not a search's ({error!r}): search again in that work dir, "
             "which writes it anew"
         ) from error
+    space = said_space(dict(space=of_file(said)), str(path)) or SearchSpace()
     if rank not in archs:
         raise UserError(f"{path} has no rank {rank}: allowed are 1 to {len(archs)}")
     return Found(archs[rank], space, path, content)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 from collections.abc import Iterator
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
+
+from pinas_mm.errors import UserError
 
 GONE = object()
 
@@ -46,6 +49,45 @@ def config_text(config: Config, folder: Path) -> str:
         if old is GONE or old != value:
             lines.append(f"{key} = {_literal(_override(old, value))}")
     return "\n".join(lines) + "\n"
+
+
+def read_literals(file: Path) -> dict[str, Any]:
+    """The variables of a config file without bases, as mmengine dumps them; nothing of it is run.
+
+    Raises:
+        UserError: a value is no number, text, ``dict()``, dict, list or tuple.
+    """
+    try:
+        tree = ast.parse(file.read_text())
+        return {
+            cast(ast.Name, cast(ast.Assign, line).targets[0]).id: _value(
+                cast(ast.Assign, line).value
+            )
+            for line in tree.body
+        }
+    except (AttributeError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{file} is not as a search leaves its config ({error}): search again in that work "
+            "dir, which writes it anew, or take it away where it is another's"
+        ) from error
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        if node.args:
+            raise ValueError(f"line {node.lineno}: dict() of more than names")
+        found: dict[Any, Any] = {}
+        for keyword in node.keywords:
+            value = _value(keyword.value)
+            found |= value if keyword.arg is None else {keyword.arg: value}
+        return found
+    if isinstance(node, ast.Dict):
+        keys = [cast(ast.expr, key) for key in node.keys]
+        pairs = zip(keys, node.values, strict=True)
+        return {ast.literal_eval(key): _value(value) for key, value in pairs}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return (list if isinstance(node, ast.List) else tuple)(map(_value, node.elts))
+    return ast.literal_eval(node)
 
 
 def changes(

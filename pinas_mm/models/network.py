@@ -91,7 +91,7 @@ class Network(BaseModule):
         if not is_whole(in_channels, 1):
             raise UserError(f"in_channels is {in_channels!r}: a number of at least 1 is allowed")
         self.memory_format, layout = memory_format, layout_of(memory_format)
-        self.in_channels, self.strides, self.dilations = in_channels, strides, dilations
+        self.in_channels, self.strides, self.dilations = int(in_channels), strides, dilations
         self.frozen_stages = frozen_stages
         self.norm_cfg = dict(type="BN") if norm_cfg is None else norm_cfg
         self.norm_eval, self.with_cp, self.zero_init_last = norm_eval, with_cp, zero_init_last

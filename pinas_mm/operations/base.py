@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import numbers
 import sys
+import types
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pinas_mm.errors import UserError
@@ -166,11 +167,14 @@ def _has_class(value: Any) -> bool:
     inner = value.values() if isinstance(value, dict) else value
     if isinstance(value, (dict, list, tuple)):
         return any(map(_has_class, inner))
-    return isinstance(value, type)
+    return isinstance(value, (type, types.FunctionType))
 
 
 def check_counts(owner: Any, *names: str, least: int = 1) -> None:
-    """Raises :class:`UserError` unless fields are whole numbers of at least ``least``."""
+    """Raises :class:`UserError` unless fields are whole numbers of at least ``least``.
+
+    NumPy's become Python's, which checkpoints can hold.
+    """
     for name in names:
         value = getattr(owner, name)
         if not is_whole(value, least):
@@ -178,6 +182,7 @@ def check_counts(owner: Any, *names: str, least: int = 1) -> None:
                 f"{type(owner).__name__} has {name}={value!r}: a whole number of at least {least} "
                 "is allowed"
             )
+        object.__setattr__(owner, name, int(value))
 
 
 def check_kernel(owner: Any) -> None:

@@ -76,7 +76,9 @@ def check_same_norm(network: Any, theirs: dict[str, Any] | None, source: str) ->
     Raises:
         UserError: the same weights would compute something else, or it is no ``norm_cfg``.
     """
-    if theirs is None or not any(isinstance(module, NORMS) for module in network.modules()):
+    # Also what mmengine makes of SyncBN in one process, which is no BatchNorm2d.
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+    if theirs is None or not any(isinstance(module, kinds) for module in network.modules()):
         return
     ours, wanted = norm_facts(network.norm_cfg), norm_facts(theirs)
     if ours != wanted:

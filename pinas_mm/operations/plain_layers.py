@@ -15,9 +15,10 @@ from pinas_mm.registry import OF_FILE, SCOPES, imported, looked_up
 _LAYERS = ("torch.nn.modules.", "mmcv.cnn.bricks.", "mmcv.ops.")
 # Texts that layers take for what they are: orders, paddings, ways to interpolate and to attend.
 _WORDS = (
-    *("conv", "norm", "act", "auto", "none", "tanh", "same", "valid"),
+    *("conv", "norm", "act", "auto", "none", "tanh", "relu", "gelu", "same", "valid"),
+    *("self_attn", "cross_attn", "ffn"),
     *("zeros", "zero", "circular", "reflect", "replicate"),
-    *("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "area"),
+    *("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"),
     *("gaussian", "embedded_gaussian", "dot_product", "concatenation"),
     *("att", "avg", "channel_add", "channel_mul"),
 )
@@ -79,6 +80,8 @@ def _texts(node: object, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(node, (list, tuple)):
         for value in node:
             yield from _texts(value, key)
+    elif key == "type":  # What mmengine would call.
+        yield key, repr(node)
 
 
 def _is_layer(kind: str) -> bool:

@@ -247,6 +247,9 @@ class Search:
             latency=self._latency if objective else None,
             seed=settings.seed,
         )
+        # Left out where it is 0, as earlier records have it.
+        if self.evaluator.score.version:
+            identity["score_version"] = self.evaluator.score.version
         # All of it, also what a score was given: a record that cannot take it counts as damaged.
         return _plain(identity, _roots(settings.dataloader, settings.calibration_dataloader))
 

@@ -13,7 +13,7 @@ from pinas_mm.models.backbone import PiNASBackbone
 from pinas_mm.models.network import Network
 from pinas_mm.operations import Operation
 from pinas_mm.operations.norms import check_same_norm
-from pinas_mm.registry import OPERATIONS, SKELETONS, check_known, dicts, imported, written
+from pinas_mm.registry import OF_FILE, OPERATIONS, SKELETONS, check_known, dicts, imported, written
 from pinas_mm.skeletons import Skeleton
 from pinas_mm.space import Arch, SearchSpace
 
@@ -57,7 +57,9 @@ def check_meta(network: Network, meta: Any, source: str) -> None:
         UserError: space, architecture or norms are others, or no such thing; says what differs.
     """
     meta = meta if isinstance(meta, Mapping) else {}
-    theirs = said_space(meta, source)
+    # What says the same need not be built: its classes may have no name that leads to them.
+    same = meta.get("space") and _listed(meta["space"]) == _listed(network.space.to_dict())
+    theirs = network.space if same else said_space(meta, source)
     if theirs is not None:
         _check_space(network.space, theirs, meta, source)
         if isinstance(network, PiNASBackbone) and meta.get("arch"):
@@ -160,10 +162,15 @@ def _comparable(space: SearchSpace) -> dict[str, Any]:
     return {part: _listed(value) for part, value in facts.items()}
 
 
+def same_space(one: SearchSpace, other: SearchSpace) -> bool:
+    """Whether two spaces have the same architectures, wherever each has been read."""
+    return _comparable(one) == _comparable(other)
+
+
 def _listed(value: Any) -> Any:
-    """With lists for tuples, which JSON does not know."""
+    """With lists for tuples, which JSON does not know, and without the mark of a file."""
     if isinstance(value, Mapping):
-        return {key: _listed(inner) for key, inner in value.items()}
+        return {key: _listed(inner) for key, inner in value.items() if key != OF_FILE}
     return [_listed(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import wrapt
 
 from pinas_mm.errors import UserError
+
+_LOADING = threading.RLock()
 
 
 def register() -> None:
@@ -62,7 +65,8 @@ def _no_tar() -> Iterator[None]:
         refuse_tar(file)
         return load(file, *args, **options)
 
-    with mock.patch.object(torch, "load", checked):
+    # Threads that load at once would leave each other's in place.
+    with _LOADING, mock.patch.object(torch, "load", checked):
         yield
 
 

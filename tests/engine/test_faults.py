@@ -168,5 +168,5 @@ def test_a_model_s_own_pretrained_is_named():
     with pytest.raises(TypeError) as raised:
         build(cfg)
     text = explain(raised.value)
-    assert "hands its own pretrained on to the backbone: set pretrained=None in the model" in text
+    assert "set pretrained=None in a model that hands its own on" in text
     assert "_delete_" not in text

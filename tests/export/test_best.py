@@ -89,6 +89,23 @@ def test_a_config_of_another_space_is_refused(work_dir, config):
         found.check_config(cfg)
 
 
+def test_the_copy_of_a_config_that_lies_in_a_search_s_folder_is_read_and_not_run(work_dir, config):
+    cfg = config("small_linear.py")
+    copy = work_dir / "small_linear.py"
+    cfg.dump(copy)
+    read_best(work_dir).check_config(cfg)
+    changed = copy.read_text().replace("num_classes=10", "num_classes=11")
+    assert changed != copy.read_text()
+    copy.write_text(changed)
+    with pytest.raises(UserError, match=r"another model .*num_classes"):
+        read_best(work_dir).check_config(cfg)
+    ran = work_dir / "ran"
+    copy.write_text(f"open({str(ran)!r}, 'w').close()\n" + changed)
+    with pytest.raises(UserError, match="not as a search leaves its config"):
+        read_best(work_dir).check_config(cfg)
+    assert not ran.exists()
+
+
 def test_of_a_search_of_untrained_weights_there_is_nothing_to_export(work_dir):
     file = work_dir / "best.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "checkpoint": "untrained"}))

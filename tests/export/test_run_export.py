@@ -79,6 +79,40 @@ def test_a_search_says_strides_and_dilations(tool, supernet, checkpoint, tmp_pat
     assert read_best(tmp_path).network == dict(space=space)
 
 
+OPERATION = """
+import dataclasses
+from pinas_mm.operations import ResNetBottleneck
+from pinas_mm.registry import OPERATIONS
+
+@OPERATIONS.register_module()
+@dataclasses.dataclass(frozen=True)
+class LateOperation(ResNetBottleneck):
+    pass
+"""
+
+
+def test_a_search_is_read_after_the_config_that_imports_what_its_space_is_built_of(
+    tool, space, tmp_path, monkeypatch
+):
+    Report(made_findings(space, [0.5], "score"), tmp_path).write()
+    file, config = tmp_path / "best.json", tmp_path / "late.py"
+    content = json.loads(file.read_text())
+    content["space"]["candidates"][0] = dict(type="pinas_mm.LateOperation")
+    file.write_text(json.dumps(content))
+    (tmp_path / "late_operation.py").write_text(OPERATION)
+    monkeypatch.syspath_prepend(tmp_path)
+    imports = dict(imports=["pinas_mm", "late_operation"], allow_failed_imports=False)
+    config.write_text(f"_base_ = ['{CONFIGS / 'small_linear.py'}']\ncustom_imports = {imports}\n")
+    which = ["--best", tmp_path, "--out", tmp_path / "subnet.pth"]
+    status, _, errors = tool("export.py", *which)
+    assert status == 2
+    assert "LateOperation" in errors
+    assert "custom_imports" in errors
+    status, _, errors = tool("export.py", *which, "--config", config)
+    # What is missing now is the checkpoint.
+    assert "does not exist" in errors, errors
+
+
 def test_what_is_read_is_never_replaced(tool, supernet, checkpoint, tmp_path):
     """Sources by another's word: the search's checkpoint and findings, what a config inherits."""
     best = tmp_path / "search" / "best.json"

@@ -122,6 +122,13 @@ def network(norm_cfg, norm=nn.BatchNorm2d):
     return made
 
 
+def test_what_mmengine_makes_of_syncbn_is_compared_too():
+    made = revert_sync_batchnorm(network(dict(type="SyncBN"), nn.SyncBatchNorm))
+    assert not isinstance(made[0], nn.BatchNorm2d)
+    with pytest.raises(UserError, match=r"eps=0\.001"):
+        check_same_norm(made, dict(type="BN", eps=1e-3), "the file")
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
     [

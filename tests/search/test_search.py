@@ -106,6 +106,10 @@ def test_records_of_classifiers_go_on(digits, monkeypatch, tmp_path):
     search = Search(model, settings, tmp_path)
     # As a search was signed that counted backbone and classifier.
     assert search._identity(model)["costs"] == dict(image_size=None, num_classes=10)
+    assert "score_version" not in search._identity(model)
+    # One that gives other numbers than it did is another.
+    monkeypatch.setattr(type(search.evaluator.score), "version", 2)
+    assert search._identity(model)["score_version"] == 2
     expected = count_costs(model.backbone, search.evaluator.image_size, 10)
     assert search.cost_table["params"].fixed == expected["params"].fixed
 

@@ -1,7 +1,9 @@
 """What a checkpoint says of its network is held against every network that it is loaded into."""
 
+import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -13,7 +15,7 @@ from pinas_mm.errors import UserError
 from pinas_mm.export import Deployable, subnet_of, write_subnet
 from pinas_mm.export.subnet import take_facts
 from pinas_mm.models import PiNASBackbone, PiNASSupernet
-from pinas_mm.operations import Module
+from pinas_mm.operations import Module, ResNetBottleneck
 from pinas_mm.registry import MODELS
 from pinas_mm.space import SearchSpace
 from pinas_mm.weights.checkpoint import read_checkpoint
@@ -256,3 +258,17 @@ def test_facts_of_any_operation_are_taken(tmp_path):
     }
     torch.save(dict(state_dict=state, meta=read_checkpoint(file)["meta"]), file)
     assert Deployable.read(file).metadata["arch"] == "0-1"
+
+
+def test_what_says_the_same_is_not_built_for_it():
+    @dataclasses.dataclass(frozen=True)
+    class Local(ResNetBottleneck):
+        """Of no name that leads to it."""
+
+    space = SearchSpace([Local(kernel=np.int64(3)), Local(kernel=5)], (2,), (8,), (2,))
+    assert type(space.to_dict()["candidates"][0]["kernel"]) is int
+    network = PiNASSupernet(space)
+    check_meta(network, network_facts(network), "the file")
+    other = network_facts(network) | dict(space=space.to_dict() | dict(widths=[16]))
+    with pytest.raises(UserError, match="search space"):
+        check_meta(network, other, "the file")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinas_mm.machine import usable_cores
+from pinas_mm.operations.plain_layers import of_file
 from pinas_mm.search.budget.objective import LATENCY
 from pinas_mm.space import SearchSpace
 from pinas_mm.space.cost import AdditiveCost
@@ -73,7 +74,7 @@ class LatencyTable:
         Raises:
             ValueError, KeyError, TypeError: it is none.
         """
-        space = SearchSpace.build(content["setting"]["space"])
+        space = SearchSpace.build(of_file(content["setting"]["space"]))
         fixed, table = float(content["fixed"]), np.array(content["table"], dtype=float)
         if table.shape != space.mask.shape or not ((table >= 0) == space.mask).all() or fixed <= 0:
             raise ValueError("not one number of seconds a candidate of each block")

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from pinas_mm.analysis.results import Results
 from pinas_mm.errors import UserError
+from pinas_mm.operations.plain_layers import of_file
 from pinas_mm.search.budget.objective import Objective
 from pinas_mm.search.record.checked_storage import CheckedStorage
 from pinas_mm.search.record.encoding import arch_of
@@ -45,7 +46,7 @@ def read_record(
         identity = found.user_attrs.get("identity")
         if identity is None:
             raise UserError(f"study {study} of {url} does not say of which search it is")
-        space = SearchSpace.build(identity["space"])
+        space = SearchSpace.build(of_file(identity["space"]))
         storage.check(space, len(found.directions))
         trials = found.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         objectives = tuple(

@@ -23,10 +23,13 @@ class Score(abc.ABC):
 
     Attributes:
         names: the metrics it gives; None where they are known only afterwards.
+        version: raised where the same settings give other numbers than before, so that no record
+            mixes them.
         model: the model it is bound to, of a class that :meth:`check` lets pass.
     """
 
     names: tuple[str, ...] | None = None
+    version: ClassVar[int] = 0
     model: Any
 
     def bind(self, model: nn.Module) -> None:

@@ -77,6 +77,7 @@ class CrossPathScore(FeatureScore):
     """
 
     names = ("cross_path/score", "cross_path/retrieval")
+    version = 1  # Since each of an image's two views is drawn by itself.
 
     def __init__(self, partners: int = 8, seed: int = 0, views_seed: int = 0) -> None:
         whole = all(isinstance(value, int) for value in (partners, seed, views_seed))
