@@ -217,10 +217,9 @@ def _held(folder: Path, wait: bool = True) -> Iterator[None]:
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise
-        except OSError:  # Some file systems have no locks.
-            pass
+        except OSError as error:  # Some file systems have no locks.
+            if isinstance(error, BlockingIOError):
+                raise
         yield
     finally:
         os.close(held)

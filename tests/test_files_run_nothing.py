@@ -5,6 +5,7 @@ import json
 import pickle
 import sys
 from contextlib import nullcontext
+from typing import ClassVar
 
 import pytest
 import torch
@@ -133,7 +134,7 @@ def test_spaces_of_the_examples_are_built():
 class Reaching(torch.nn.Module):
     """What a library has as well: registered, and reaching out by its arguments."""
 
-    reached: list[str] = []  # noqa: RUF012
+    reached: ClassVar[list[str]] = []
 
     def __init__(self, repository, num_features=None, in_channels=None, eps=None):
         super().__init__()
