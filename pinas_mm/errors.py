@@ -1,4 +1,4 @@
-"""The one exception that means: the user can fix this, and the message says how."""
+"""The exception that means: the user can fix this, and the message says how; what others say."""
 
 from __future__ import annotations
 

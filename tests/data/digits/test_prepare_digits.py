@@ -80,6 +80,12 @@ def test_runs_from_any_directory(tmp_path):
     assert len(list(tmp_path.rglob("*.jpg"))) == 3
 
 
+def test_help_names_all_layouts(tool):
+    status, output, _ = tool("--help")
+    assert status == 0
+    assert all(name in output for name in LAYOUTS)
+
+
 def test_one_line_a_layout_and_sizes_follow(tool, tmp_path):
     status, output, errors = tool(tmp_path, "--train", 2, "--val", 1, "--size", 64)
     assert (status, errors) == (0, "")
